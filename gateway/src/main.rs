@@ -1,0 +1,2 @@
+//! The `uketsuke` command.
+fn main() {}
