@@ -1,0 +1,502 @@
+//! What happened, and what to do next, in words: one function for the command line, the staff page and the patient's screen.
+
+use crate::answer::{Reason, Verdict};
+use crate::reception::{Attention, Ending, ReadFailure, StaffReason};
+use crate::record::{Abandonment, Method, ReceptionRecord, Reply, Shown, Stage};
+use serde::Serialize;
+
+/// The language of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Lang {
+    /// 日本語
+    #[default]
+    Ja,
+    /// English
+    En,
+}
+
+impl Lang {
+    /// Picks one of two texts.
+    pub fn pick<'a>(self, ja: &'a str, en: &'a str) -> &'a str {
+        match self {
+            Self::Ja => ja,
+            Self::En => en,
+        }
+    }
+
+    /// The BCP 47 tag.
+    pub fn tag(self) -> &'static str {
+        self.pick_static("ja", "en")
+    }
+
+    fn pick_static(self, ja: &'static str, en: &'static str) -> &'static str {
+        match self {
+            Self::Ja => ja,
+            Self::En => en,
+        }
+    }
+}
+
+/// A statement and the next step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Advice {
+    /// A stable word for this outcome, for programs.
+    pub code: String,
+    /// What is the case.
+    pub what: String,
+    /// What to do next.
+    pub next: String,
+}
+
+fn advice(code: &str, what: &str, next: &str) -> Advice {
+    Advice { code: code.into(), what: what.into(), next: next.into() }
+}
+
+/// The promise of the official poster, shown wherever something did not work.
+pub fn promise(lang: Lang) -> &'static str {
+    lang.pick_static(
+        "カードリーダーの操作がうまくいかなくても、医療費が10割負担になることはありません。",
+        "You will not be asked to pay 100 % of the cost because a machine did not work.",
+    )
+}
+
+/// Why the insurance is not valid, and the next step.
+pub fn reason(reason: &Reason, lang: Lang) -> Advice {
+    use Lang::{En, Ja};
+    match (reason, lang) {
+        (Reason::InsuranceInvalid(loss), Ja) => {
+            let why = match loss.as_deref() {
+                Some("01") => "(死亡による喪失)",
+                Some("02") => "(生活保護の受給による喪失)",
+                Some("03") => "(ほかの資格への切替えによる喪失)",
+                _ => "",
+            };
+            advice(
+                "insurance_invalid",
+                &format!("登録されている資格は無効です{why}。"),
+                "最近、保険が変わったかを確認します。マイナポータルの資格情報画面、資格情報のお知らせ、または資格確認書を見せていただき、なければ被保険者資格申立書を書いていただきます。",
+            )
+        }
+        (Reason::InsuranceInvalid(loss), En) => {
+            let why = match loss.as_deref() {
+                Some("01") => " (lost: death)",
+                Some("02") => " (lost: public assistance)",
+                Some("03") => " (lost: moved to another insurance)",
+                _ => "",
+            };
+            advice(
+                "insurance_invalid",
+                &format!("The registered insurance is no longer valid{why}."),
+                "Ask whether the insurance changed recently. Look at the Mynaportal screen, the notice of eligibility (資格情報のお知らせ) or the certificate (資格確認書); without them, have the declaration (被保険者資格申立書) filled in.",
+            )
+        }
+        (Reason::NewInsurance, Ja) => advice(
+            "new_insurance",
+            "登録されている資格は無効ですが、新しい資格があります。",
+            "新しい資格で受け付けます。新しい資格情報のお知らせ、またはマイナポータルの画面で記号・番号を確認してください。",
+        ),
+        (Reason::NewInsurance, En) => advice(
+            "new_insurance",
+            "The registered insurance is no longer valid, but there is a new one.",
+            "Receive the patient with the new insurance: take its numbers from the new notice (資格情報のお知らせ) or the Mynaportal screen.",
+        ),
+        (Reason::NoInsuranceFound, Ja) => advice(
+            "no_insurance_found",
+            "該当する資格が見つかりませんでした。",
+            "保険者の登録がまだの場合があります。マイナポータルの画面、資格情報のお知らせ、資格確認書のいずれかを確認し、なければ被保険者資格申立書を書いていただきます。",
+        ),
+        (Reason::NoInsuranceFound, En) => advice(
+            "no_insurance_found",
+            "No insurance was found.",
+            "The insurer may not have registered it yet. Look at the Mynaportal screen, the notice (資格情報のお知らせ) or the certificate (資格確認書); without them, have the declaration (被保険者資格申立書) filled in.",
+        ),
+        (Reason::SeveralInsurances, Ja) => advice(
+            "several_insurances",
+            "有効な資格が複数見つかりました。",
+            "どの保険を使うかを患者さんに確認し、資格情報のお知らせ、または資格確認書の記号・番号で受け付けます。",
+        ),
+        (Reason::SeveralInsurances, En) => advice(
+            "several_insurances",
+            "Several valid insurances were found.",
+            "Ask the patient which one to use and take its numbers from the notice (資格情報のお知らせ) or the certificate (資格確認書).",
+        ),
+        (Reason::CardNotRegistered, Ja) => advice(
+            "card_not_registered",
+            "このカードは、健康保険証としての利用登録がまだです。",
+            "マイナポータルまたはセブン銀行ATMで利用登録ができます。今日は資格確認書、または被保険者資格申立書で受け付けます。",
+        ),
+        (Reason::CardNotRegistered, En) => advice(
+            "card_not_registered",
+            "This card is not registered as an insurance card yet.",
+            "It can be registered at Mynaportal or a Seven Bank ATM. Today, receive the patient with the certificate (資格確認書) or the declaration (被保険者資格申立書).",
+        ),
+        (Reason::CertificateRevoked, Ja) => advice(
+            "certificate_revoked",
+            "カードの電子証明書が失効しています。",
+            "住民票のある市区町村の窓口で、電子証明書の再発行が必要です。今日は資格確認書、または被保険者資格申立書で受け付けます。",
+        ),
+        (Reason::CertificateRevoked, En) => advice(
+            "certificate_revoked",
+            "The card's certificate has been revoked.",
+            "A new certificate is issued at the municipal office. Today, receive the patient with the certificate of eligibility (資格確認書) or the declaration (被保険者資格申立書).",
+        ),
+        (Reason::ProcessingError(code), Ja) => advice(
+            "processing_error",
+            &format!("資格確認システムが処理できませんでした(コード {code})。"),
+            "しばらくして、もう一度カードで受付をしてください。続く場合はコードを医療機関等向けコールセンター(0800-080-4583)に伝えます。患者さんは資格確認書、または被保険者資格申立書で受け付けます。",
+        ),
+        (Reason::ProcessingError(code), En) => advice(
+            "processing_error",
+            &format!("The central system could not process the request (code {code})."),
+            "Try the card again in a while. If it stays, give the code to the call centre for sites (0800-080-4583). Receive the patient with the certificate (資格確認書) or the declaration (被保険者資格申立書).",
+        ),
+        (Reason::UnknownCode(code), Ja) => advice(
+            "unknown_code",
+            &format!("資格確認システムの答え(コード「{code}」)は、このシステムの知らないものです。"),
+            "コードを医療機関等向けコールセンター(0800-080-4583)に伝えます。患者さんは資格確認書、または被保険者資格申立書で受け付けます。",
+        ),
+        (Reason::UnknownCode(code), En) => advice(
+            "unknown_code",
+            &format!("The central system answered with a code this system does not know (\"{code}\")."),
+            "Give the code to the call centre for sites (0800-080-4583). Receive the patient with the certificate (資格確認書) or the declaration (被保険者資格申立書).",
+        ),
+    }
+}
+
+/// How a reception ended, said to the patient.
+pub fn ending(ending: &Ending, lang: Lang) -> Advice {
+    use Lang::{En, Ja};
+    match (ending, lang) {
+        (Ending::Done(Shown::Confirmed), Ja) => {
+            advice("done", "受付が完了しました。", "お呼びするまでお待ちください。")
+        }
+        (Ending::Done(Shown::Confirmed), En) => {
+            advice("done", "You are checked in.", "Please wait until you are called.")
+        }
+        (Ending::Done(Shown::Provisional), Ja) => advice(
+            "done_provisional",
+            "受付が完了しました(資格の確認は、あとで自動的に行います)。",
+            "お呼びするまでお待ちください。",
+        ),
+        (Ending::Done(Shown::Provisional), En) => advice(
+            "done_provisional",
+            "You are checked in. Your insurance will be confirmed later, by itself.",
+            "Please wait until you are called.",
+        ),
+        (Ending::Done(Shown::Ineligible(why)), _) => {
+            let known = reason(why, lang);
+            advice("done_ineligible", &known.what, lang.pick("窓口にお越しください。", "Please go to the desk."))
+        }
+        (Ending::Cancelled, Ja) => {
+            advice("cancelled", "受付を取り消しました。", "もう一度受付をするには、カードを置き直してください。")
+        }
+        (Ending::Cancelled, En) => {
+            advice("cancelled", "The check-in was cancelled.", "To check in, place your card again.")
+        }
+        (Ending::CardPulled, Ja) => advice(
+            "card_pulled",
+            "受付の途中でカードが取り出されました。",
+            "もう一度カードを置いてください。「受付が完了しました」と出るまで、そのままにしてください。",
+        ),
+        (Ending::CardPulled, En) => advice(
+            "card_pulled",
+            "The card was taken out before the end.",
+            "Place it again and leave it until the screen says that you are checked in.",
+        ),
+        (Ending::NotRead(ReadFailure::Unreadable), Ja) => advice(
+            "card_unreadable",
+            "カードを読み取れませんでした。",
+            "カバーを外し、顔写真を表にして縦向きに、つきあたりまで押し当ててください。",
+        ),
+        (Ending::NotRead(ReadFailure::Unreadable), En) => advice(
+            "card_unreadable",
+            "The card could not be read.",
+            "Take it out of its cover and push it in to the end, upright, photo side up.",
+        ),
+        (Ending::NotRead(ReadFailure::NotMyNumberCard), Ja) => advice(
+            "not_my_number_card",
+            "マイナンバーカードではないカードです。",
+            "マイナンバーカードを置いてください。",
+        ),
+        (Ending::NotRead(ReadFailure::NotMyNumberCard), En) => {
+            advice("not_my_number_card", "This is not a My Number Card.", "Please place your My Number Card.")
+        }
+        (Ending::NotRead(ReadFailure::Untrusted), Ja) => advice(
+            "certificate_untrusted",
+            "カードの電子証明書を確認できませんでした。",
+            "窓口にお越しください。資格確認書などで受け付けます。",
+        ),
+        (Ending::NotRead(ReadFailure::Untrusted), En) => advice(
+            "certificate_untrusted",
+            "The certificate of this card could not be verified.",
+            "Please go to the desk; you can be received with other documents.",
+        ),
+        (Ending::NotRead(ReadFailure::ReaderFault) | Ending::ReaderFault, Ja) => advice(
+            "reader_fault",
+            "カードリーダーに不具合があります。",
+            "となりのカードリーダーをお使いいただくか、窓口にお越しください。",
+        ),
+        (Ending::NotRead(ReadFailure::ReaderFault) | Ending::ReaderFault, En) => {
+            advice("reader_fault", "The card reader has a problem.", "Please use another reader or go to the desk.")
+        }
+        (Ending::CertificateExpired, Ja) => advice(
+            "certificate_expired",
+            "カードの電子証明書の有効期限が、3か月以上前に切れています。",
+            "窓口にお越しください。資格確認書などで受け付けます。電子証明書は市区町村の窓口で更新できます。",
+        ),
+        (Ending::CertificateExpired, En) => advice(
+            "certificate_expired",
+            "The card's certificate expired more than three months ago.",
+            "Please go to the desk; you can be received with other documents. The municipal office renews the certificate.",
+        ),
+        (Ending::CertificateNotYetValid, Ja) => advice(
+            "certificate_not_yet_valid",
+            "カードの電子証明書の有効期間が、まだ始まっていません。",
+            "窓口にお越しください。職員は、この端末の時計が合っているかを確認してください。",
+        ),
+        (Ending::CertificateNotYetValid, En) => advice(
+            "certificate_not_yet_valid",
+            "The card's certificate is not valid yet.",
+            "Please go to the desk. Staff: check this machine's clock.",
+        ),
+        (Ending::NotSamePerson, Ja) => {
+            advice("not_same_person", "ご本人の確認ができませんでした。", "窓口にお越しください。")
+        }
+        (Ending::NotSamePerson, En) => {
+            advice("not_same_person", "Your identity could not be confirmed.", "Please go to the desk.")
+        }
+        (Ending::TimedOut, Ja) => advice(
+            "timed_out",
+            "操作がなかったため、受付を終わりました。",
+            "もう一度受付をするには、カードを置き直してください。",
+        ),
+        (Ending::TimedOut, En) => advice(
+            "timed_out",
+            "The check-in ended because nothing was pressed.",
+            "To check in, place your card again.",
+        ),
+        (Ending::NotWritten, Ja) => advice(
+            "not_written",
+            "この機械では、いま受付を記録できません。",
+            "窓口にお越しください。窓口で受け付けます。",
+        ),
+        (Ending::NotWritten, En) => advice(
+            "not_written",
+            "This machine cannot record the check-in right now.",
+            "Please go to the desk; you will be received there.",
+        ),
+    }
+}
+
+/// What staff should see at a reader, and what to do about it.
+pub fn attention(attention: &Attention, lang: Lang) -> Advice {
+    match attention {
+        Attention::StaffLook(why) => {
+            let what = match why {
+                StaffReason::Asked => lang.pick("患者さんが職員を呼んでいます。", "The patient is calling for staff."),
+                StaffReason::FaceUncertain => {
+                    lang.pick("顔認証では判断できませんでした。", "The face comparison was not conclusive.")
+                }
+                StaffReason::FaceNotMatched => {
+                    lang.pick("顔認証が一致しませんでした。", "The face did not match the photo in the card.")
+                }
+                StaffReason::NoOtherWay => lang.pick(
+                    "このカードでは顔認証も暗証番号も使えません。",
+                    "Neither face nor PIN can be used with this card.",
+                ),
+            };
+            let next = lang.pick(
+                "カードの顔写真と患者さんを見比べ(目視確認)、「本人です」か「本人ではありません」を選んでください。",
+                "Compare the photo on the card with the patient and choose \"same person\" or \"not the same person\".",
+            );
+            advice("staff_look", what, next)
+        }
+        Attention::Ineligible(why) => reason(why, lang),
+        Attention::LeftBehind => advice(
+            "card_left_behind",
+            lang.pick("カードが置いたままになっています。", "A card has been left in the reader."),
+            lang.pick("患者さんに声をかけ、カードをお渡しください。", "Call the patient and hand the card back."),
+        ),
+        Attention::Ended(how) => ending(how, lang),
+    }
+}
+
+/// A reception, told to a receptionist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Explanation {
+    /// The present outcome and what to do.
+    #[serde(flatten)]
+    pub advice: Advice,
+    /// How it came to this, step by step.
+    pub story: Vec<String>,
+    /// A character of the name or address could not be expressed by the central system (●).
+    pub unmapped_characters: bool,
+}
+
+/// Tells what happened in a reception and what to do next.
+pub fn reception(record: &ReceptionRecord, lang: Lang) -> Explanation {
+    let unmapped_characters = matches!(&record.replied, Some((_, Reply::Answered { unmapped_characters: true, .. })));
+    Explanation { advice: outcome(record, lang), story: story(record, lang), unmapped_characters }
+}
+
+fn outcome(record: &ReceptionRecord, lang: Lang) -> Advice {
+    let replied = record.replied.as_ref().map(|(_, reply)| reply);
+    let recorded = record.recorded.as_ref().map(|(_, shown)| shown);
+    match (record.stage, recorded, replied) {
+        (Stage::Abandoned, _, _) => abandoned(record, replied, lang),
+        (_, _, Some(Reply::Rejected(rejection))) => advice(
+            "rejected_by_central",
+            &match lang {
+                Lang::Ja => format!("資格確認システムが、この照会そのものを受け付けませんでした(理由 {})。", rejection.code),
+                Lang::En => format!("The central system refused this request as such ({}).", rejection.code),
+            },
+            lang.pick(
+                "患者さんの受付は有効です。資格確認書、または記号・番号で資格を確かめ、理由をシステム担当者に伝えてください。",
+                "The check-in counts. Confirm the insurance by the certificate (資格確認書) or its numbers, and tell the reason to whoever looks after the system.",
+            ),
+        ),
+        (_, recorded, Some(Reply::Answered { verdict: Verdict::Eligible, .. })) => {
+            if recorded == Some(&Shown::Provisional) {
+                advice(
+                    "confirmed_later",
+                    lang.pick(
+                        "仮受付でしたが、その後、資格が確認できました。",
+                        "Received provisionally; the insurance was confirmed afterwards.",
+                    ),
+                    lang.pick("することはありません。", "Nothing to do."),
+                )
+            } else {
+                advice(
+                    "confirmed",
+                    lang.pick("資格は有効です。", "The insurance is valid."),
+                    lang.pick("することはありません。", "Nothing to do."),
+                )
+            }
+        }
+        (_, _, Some(Reply::Answered { verdict: Verdict::Ineligible(why), .. })) => reason(why, lang),
+        (_, Some(Shown::Provisional), None) => advice(
+            "provisional",
+            lang.pick(
+                "仮受付です。資格確認システムからの答えを待っています。",
+                "Received provisionally; the answer of the central system is still to come.",
+            ),
+            lang.pick(
+                "することはありません。回線が戻ると自動的に確認します。急ぐ場合は、資格確認書などで確かめてください。10割の請求はしません。",
+                "Nothing to do: it is confirmed by itself when the line is back. In a hurry, look at other documents. Do not bill 100 %.",
+            ),
+        ),
+        (_, Some(Shown::Ineligible(why)), None) => reason(why, lang),
+        (_, Some(Shown::Confirmed) | None, None) => advice(
+            "open",
+            lang.pick("受付の途中です。", "The check-in is still going on."),
+            lang.pick("患者さんの操作が終わるのをお待ちください。", "Wait until the patient has finished."),
+        ),
+    }
+}
+
+fn abandoned(record: &ReceptionRecord, replied: Option<&Reply>, lang: Lang) -> Advice {
+    let why = record.abandoned.as_ref().map(|(_, why)| *why);
+    let what = match why {
+        Some(Abandonment::CardRemoved) => {
+            lang.pick("カードが途中で取り出されました", "The card was taken out before the end")
+        }
+        Some(Abandonment::Cancelled) => lang.pick("患者さんが取り消しました", "The patient cancelled"),
+        Some(Abandonment::TimedOut) => lang.pick("操作がないまま終わりました", "Nothing was pressed for too long"),
+        Some(Abandonment::NotRecorded) => lang.pick("記録できませんでした", "It could not be recorded"),
+        Some(Abandonment::ReaderFault) => lang.pick("カードリーダーに不具合がありました", "The reader failed"),
+        Some(Abandonment::Restarted) | None => {
+            lang.pick("途中でシステムが再起動しました", "The system was restarted in between")
+        }
+    };
+    let learnt = match replied {
+        Some(Reply::Answered { verdict: Verdict::Eligible, .. }) => lang
+            .pick("。なお、資格は有効と確認できています。", ". The insurance was found to be valid all the same.")
+            .to_owned(),
+        Some(Reply::Answered { verdict: Verdict::Ineligible(why), .. }) => match lang {
+            Lang::Ja => format!("。なお、{}", reason(why, lang).what),
+            Lang::En => format!(". Besides: {}", reason(why, lang).what),
+        },
+        Some(Reply::Rejected(_)) | None => lang.pick("。", ".").to_owned(),
+    };
+    advice(
+        "abandoned",
+        &format!("{what}{learnt}"),
+        lang.pick(
+            "この受付は完了していません。患者さんに、もう一度カードを置いていただくか、窓口で受け付けてください。",
+            "This check-in does not count. Ask the patient to place the card again, or receive the patient at the desk.",
+        ),
+    )
+}
+
+fn story(record: &ReceptionRecord, lang: Lang) -> Vec<String> {
+    let mut story = Vec::new();
+    let method = match record.method {
+        Method::Face => lang.pick("顔認証", "face"),
+        Method::Pin => lang.pick("暗証番号", "PIN"),
+        Method::Staff => lang.pick("職員の目視確認", "staff look"),
+    };
+    story.push(match lang {
+        Lang::Ja => format!("{}: 本人確認({method})が済み、資格を照会しました。", clock(record.opened.wall_ms)),
+        Lang::En => format!("{}: verified by {method}; eligibility was asked for.", clock(record.opened.wall_ms)),
+    });
+    let mut later: Vec<(i64, String)> = Vec::new();
+    if let Some((at, shown)) = &record.recorded {
+        let told = match shown {
+            Shown::Confirmed => lang.pick("資格有効として受付を完了", "checked in, insurance confirmed"),
+            Shown::Provisional => {
+                lang.pick("答えを待たずに仮受付として完了", "checked in provisionally, without an answer")
+            }
+            Shown::Ineligible(_) => {
+                lang.pick("資格を確認できないことを案内して記録", "told that the insurance could not be confirmed")
+            }
+        };
+        let agreed = record.consents.iter().filter(|consent| consent.agreed).count();
+        later.push((
+            at.wall_ms,
+            match lang {
+                Lang::Ja => format!("{told}しました(同意 {agreed}/{})。", record.consents.len()),
+                Lang::En => format!("{told} (consents given: {agreed} of {}).", record.consents.len()),
+            },
+        ));
+    }
+    if let Some((at, _)) = &record.abandoned {
+        later.push((at.wall_ms, lang.pick("受付が途中で終わりました。", "the check-in ended early.").to_owned()));
+    }
+    if let Some((at, reply)) = &record.replied {
+        let said = match reply {
+            Reply::Answered { verdict: Verdict::Eligible, .. } => {
+                lang.pick("資格確認システムの答え: 有効。", "the central system answered: valid.").to_owned()
+            }
+            Reply::Answered { verdict: Verdict::Ineligible(why), .. } => match lang {
+                Lang::Ja => format!("資格確認システムの答え: {}", reason(why, lang).what),
+                Lang::En => format!("the central system answered: {}", reason(why, lang).what),
+            },
+            Reply::Rejected(_) => {
+                lang.pick("資格確認システムが照会を拒みました。", "the central system refused the request.").to_owned()
+            }
+        };
+        later.push((at.wall_ms, said));
+    }
+    later.sort_by_key(|(at, _)| *at);
+    story.extend(later.into_iter().map(|(at, said)| format!("{}: {said}", clock(at))));
+    if !record.opened.synchronised {
+        story.push(
+            lang.pick(
+                "この端末の時計は合っていなかった可能性があります。",
+                "This machine's clock may have been wrong.",
+            )
+            .to_owned(),
+        );
+    }
+    story
+}
+
+/// Time of day in Japan (UTC+9, no daylight saving), for people.
+fn clock(wall_ms: i64) -> String {
+    let seconds = (wall_ms.div_euclid(1000) + 9 * 3600).rem_euclid(86_400);
+    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests;

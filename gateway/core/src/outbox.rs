@@ -1,0 +1,479 @@
+//! What a courier does next: how many requests are in flight, when a destination counts as down, and what a failure says.
+//!
+//! *Unreachable and busy say something about the destination, never about a row, and write nothing.* A row's try counts only
+//! when it fails while the destination works. One row per patient (order key) is in flight at a time.
+
+use crate::backoff::Backoff;
+use crate::clock::{Mono, Now};
+use crate::ids::OrderKey;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Limits of one courier.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rules {
+    /// Requests in flight at the most.
+    pub window_max: u32,
+    /// Mean time between connection probes while the destination is down; each is spread by ± 50 %.
+    pub probe_every: Duration,
+    /// Pause after "busy" when the destination names none.
+    pub busy_pause: Duration,
+    /// An idle courier looks again after this long: rows may have waited for their time.
+    pub sweep_every: Duration,
+    /// Between tries of a row that fails by itself.
+    pub retry: Backoff,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            window_max: 16,
+            probe_every: Duration::from_secs(1),
+            busy_pause: Duration::from_secs(2),
+            sweep_every: Duration::from_secs(2),
+            retry: Backoff { first: Duration::from_secs(2), most: Duration::from_secs(600) },
+        }
+    }
+}
+
+/// What the plan needs to know of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Head {
+    /// Its position.
+    pub seq: i64,
+    /// Its patient.
+    pub order_key: OrderKey,
+    /// Tries that failed while others succeeded.
+    pub attempts: u32,
+}
+
+/// What came of a try.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tried {
+    /// It took effect (now or at an earlier try).
+    Delivered,
+    /// The destination could not be reached, or refused us as a whole.
+    Unreachable,
+    /// The destination was reached, but this request got no answer in time.
+    TimedOut,
+    /// The destination asks for a pause.
+    Busy(Option<Duration>),
+    /// This request failed in a way that another try may mend.
+    Failed {
+        /// A word for the kind.
+        code: String,
+    },
+    /// The destination refuses this request for good.
+    Rejected {
+        /// A word for the kind.
+        code: String,
+    },
+}
+
+/// Something happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// There may be new rows.
+    Wake,
+    /// Rows that may go out, in order of precedence; fewer than asked for means there are no more.
+    Selected(Vec<Head>),
+    /// The store could not be asked.
+    SelectFailed,
+    /// A try ended.
+    Tried(i64, Tried),
+    /// What was to be written about a row is on disk.
+    Settled(i64),
+    /// It could not be written; the row is as it was.
+    SettleFailed(i64),
+    /// The destination answered a probe, or did not.
+    Probed(bool),
+    /// Time passed.
+    Tick,
+}
+
+/// What is to be written about a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settle {
+    /// It took effect.
+    Delivered,
+    /// Not before this much later.
+    Retry {
+        /// A word for the kind.
+        code: String,
+        /// From now.
+        after: Duration,
+    },
+    /// Refused for good.
+    Rejected {
+        /// A word for the kind.
+        code: String,
+    },
+}
+
+/// Something to be done by the shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Ask the store for at most `limit` rows, none of these keys; report `Selected`.
+    Select {
+        /// At most this many.
+        limit: u32,
+        /// Patients with a row in flight.
+        busy: Vec<OrderKey>,
+    },
+    /// Send this row, report `Tried`.
+    Send(i64),
+    /// Write this down, report `Settled`.
+    Settle(i64, Settle),
+    /// Open a connection and ping, report `Probed`.
+    Probe,
+}
+
+/// Whether the destination works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Circuit {
+    /// As far as we know.
+    Up,
+    /// Nothing is sent; one probe at a time finds out when it is back.
+    Down {
+        /// When the next probe is due; `None` while one is under way.
+        probe_at: Option<Mono>,
+    },
+    /// It asked for a pause.
+    Paused {
+        /// Until then.
+        until: Mono,
+    },
+}
+
+/// The plan of one courier.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    rules: Rules,
+    circuit: Circuit,
+    window: u32,
+    in_flight: BTreeMap<i64, Head>,
+    /// Rows that timed out although the destination answers probes, with how often.
+    timed_out: BTreeMap<i64, u32>,
+    selecting: bool,
+    wanted: bool,
+    looked: Mono,
+}
+
+impl Plan {
+    /// A courier that starts now and looks at once.
+    pub fn new(rules: Rules, now: Now) -> Self {
+        Self {
+            rules,
+            circuit: Circuit::Up,
+            window: 1,
+            in_flight: BTreeMap::new(),
+            timed_out: BTreeMap::new(),
+            selecting: false,
+            wanted: true,
+            looked: now.mono,
+        }
+    }
+
+    /// Whether the destination works.
+    pub fn circuit(&self) -> Circuit {
+        self.circuit
+    }
+
+    /// Rows that were sent and are not settled yet.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Requests that may be in flight now.
+    pub fn window(&self) -> u32 {
+        self.window
+    }
+
+    /// When a `Tick` is wanted at the latest.
+    pub fn deadline(&self) -> Option<Mono> {
+        match self.circuit {
+            Circuit::Up => Some(self.looked.after(self.rules.sweep_every)),
+            Circuit::Down { probe_at } => probe_at,
+            Circuit::Paused { until } => Some(until),
+        }
+    }
+
+    /// The one way in. `jitter` in 0..=1 is fresh randomness.
+    pub fn step(&mut self, now: Now, event: Event, jitter: f64, effects: &mut Vec<Effect>) {
+        match event {
+            Event::Wake => self.wanted = true,
+            Event::Selected(rows) => self.selected(rows, effects),
+            Event::SelectFailed => self.selecting = false,
+            Event::Tried(seq, tried) => self.tried(now, seq, tried, jitter, effects),
+            Event::Settled(seq) => {
+                self.in_flight.remove(&seq);
+                self.timed_out.remove(&seq);
+                // The patient's next request may have waited for this one.
+                self.wanted = true;
+            }
+            Event::SettleFailed(seq) => {
+                // It will be selected and sent again; its id makes that harmless.
+                self.in_flight.remove(&seq);
+            }
+            Event::Probed(answered) => {
+                if answered {
+                    self.circuit = Circuit::Up;
+                    self.window = 1;
+                    self.wanted = true;
+                } else {
+                    self.circuit = Circuit::Down { probe_at: Some(self.next_probe(now, jitter)) };
+                }
+            }
+            Event::Tick => self.tick(now, effects),
+        }
+        self.select(now, effects);
+    }
+
+    fn tick(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        match self.circuit {
+            Circuit::Down { probe_at: Some(at) } if now.mono >= at => {
+                self.circuit = Circuit::Down { probe_at: None };
+                effects.push(Effect::Probe);
+            }
+            Circuit::Paused { until } if now.mono >= until => {
+                self.circuit = Circuit::Up;
+                self.wanted = true;
+            }
+            Circuit::Up if now.mono >= self.looked.after(self.rules.sweep_every) => {
+                self.looked = now.mono;
+                self.wanted = true;
+            }
+            Circuit::Up | Circuit::Down { .. } | Circuit::Paused { .. } => {}
+        }
+    }
+
+    fn select(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let room = self.window.saturating_sub(u32::try_from(self.in_flight.len()).unwrap_or(u32::MAX));
+        if self.circuit == Circuit::Up && self.wanted && !self.selecting && room > 0 {
+            self.selecting = true;
+            self.wanted = false;
+            self.looked = now.mono;
+            let busy = self.in_flight.values().map(|head| head.order_key).collect();
+            effects.push(Effect::Select { limit: room, busy });
+        }
+    }
+
+    fn selected(&mut self, rows: Vec<Head>, effects: &mut Vec<Effect>) {
+        self.selecting = false;
+        if self.circuit != Circuit::Up {
+            return;
+        }
+        for head in rows {
+            let taken = self.in_flight.values().any(|other| other.order_key == head.order_key);
+            if taken || self.in_flight.contains_key(&head.seq) {
+                continue;
+            }
+            self.in_flight.insert(head.seq, head);
+            // There was something, so there may be more as soon as there is room.
+            self.wanted = true;
+            effects.push(Effect::Send(head.seq));
+        }
+    }
+
+    fn tried(&mut self, now: Now, seq: i64, tried: Tried, jitter: f64, effects: &mut Vec<Effect>) {
+        let Some(head) = self.in_flight.get(&seq).copied() else { return };
+        match tried {
+            Tried::Delivered => {
+                self.window = (self.window + 1).min(self.rules.window_max);
+                effects.push(Effect::Settle(seq, Settle::Delivered));
+            }
+            Tried::Rejected { code } => effects.push(Effect::Settle(seq, Settle::Rejected { code })),
+            Tried::Failed { code } => self.retry(head, code, jitter, effects),
+            Tried::Unreachable => {
+                self.in_flight.remove(&seq);
+                self.go_down(now, jitter);
+            }
+            Tried::TimedOut => {
+                let times = self.timed_out.entry(seq).and_modify(|n| *n += 1).or_insert(1);
+                if *times > 1 {
+                    // The destination answered a probe since, yet not this request: the row is at fault, let others pass.
+                    self.retry(head, "timed_out".into(), jitter, effects);
+                } else {
+                    self.in_flight.remove(&seq);
+                    self.go_down(now, jitter);
+                }
+            }
+            Tried::Busy(pause) => {
+                self.in_flight.remove(&seq);
+                self.window = (self.window / 2).max(1);
+                if self.circuit == Circuit::Up {
+                    self.circuit = Circuit::Paused { until: now.mono.after(pause.unwrap_or(self.rules.busy_pause)) };
+                }
+            }
+        }
+    }
+
+    fn retry(&self, head: Head, code: String, jitter: f64, effects: &mut Vec<Effect>) {
+        let after = self.rules.retry.delay(head.attempts + 1, jitter);
+        effects.push(Effect::Settle(head.seq, Settle::Retry { code, after }));
+    }
+
+    fn go_down(&mut self, now: Now, jitter: f64) {
+        // Several requests fail together when a line drops: the first sets the probe, the others neither hasten nor delay it.
+        if !matches!(self.circuit, Circuit::Down { .. }) {
+            self.circuit = Circuit::Down { probe_at: Some(self.next_probe(now, jitter)) };
+        }
+    }
+
+    fn next_probe(&self, now: Now, jitter: f64) -> Mono {
+        let spread = 0.5 + if jitter.is_nan() { 0.5 } else { jitter.clamp(0.0, 1.0) };
+        now.mono.after(self.rules.probe_every.mul_f64(spread))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Stamp;
+    use proptest::prelude::*;
+
+    fn now(ms: u64) -> Now {
+        Now { boot: 1, mono: Mono(ms), stamp: Stamp { wall_ms: 0, synchronised: true } }
+    }
+
+    fn head(seq: i64, patient: u8) -> Head {
+        Head { seq, order_key: OrderKey([patient; 32]), attempts: 0 }
+    }
+
+    fn step(plan: &mut Plan, ms: u64, event: Event) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        plan.step(now(ms), event, 0.5, &mut effects);
+        effects
+    }
+
+    fn plan() -> Plan {
+        Plan::new(Rules::default(), now(0))
+    }
+
+    #[test]
+    fn the_window_starts_at_one_and_grows_with_each_delivery() {
+        let mut plan = plan();
+        assert_eq!(step(&mut plan, 0, Event::Wake), [Effect::Select { limit: 1, busy: vec![] }]);
+        assert_eq!(step(&mut plan, 0, Event::Selected(vec![head(1, 1)])), [Effect::Send(1)]);
+        let effects = step(&mut plan, 1, Event::Tried(1, Tried::Delivered));
+        assert_eq!(
+            effects,
+            [Effect::Settle(1, Settle::Delivered), Effect::Select { limit: 1, busy: vec![OrderKey([1; 32])] }]
+        );
+        assert_eq!(plan.window(), 2);
+    }
+
+    #[test]
+    fn an_unreachable_destination_gets_one_probe_at_a_time_and_its_rows_are_not_touched() {
+        let mut plan = plan();
+        step(&mut plan, 0, Event::Wake);
+        step(&mut plan, 0, Event::Selected(vec![head(1, 1)]));
+        assert_eq!(step(&mut plan, 10, Event::Tried(1, Tried::Unreachable)), []);
+        assert_eq!(step(&mut plan, 20, Event::Wake), []);
+        assert_eq!(plan.deadline(), Some(Mono(1010)));
+        assert_eq!(step(&mut plan, 1010, Event::Tick), [Effect::Probe]);
+        assert_eq!(step(&mut plan, 1011, Event::Tick), []);
+        step(&mut plan, 1020, Event::Probed(false));
+        assert_eq!(step(&mut plan, 2020, Event::Tick), [Effect::Probe]);
+        assert_eq!(step(&mut plan, 2030, Event::Probed(true)), [Effect::Select { limit: 1, busy: vec![] }]);
+    }
+
+    #[test]
+    fn a_row_that_times_out_twice_around_a_good_probe_lets_others_pass() {
+        let mut plan = plan();
+        step(&mut plan, 0, Event::Wake);
+        step(&mut plan, 0, Event::Selected(vec![head(1, 1)]));
+        assert_eq!(step(&mut plan, 10, Event::Tried(1, Tried::TimedOut)), []);
+        step(&mut plan, 1010, Event::Tick);
+        step(&mut plan, 1010, Event::Probed(true));
+        step(&mut plan, 1010, Event::Selected(vec![head(1, 1)]));
+        let effects = step(&mut plan, 1020, Event::Tried(1, Tried::TimedOut));
+        assert!(matches!(&effects[..], [Effect::Settle(1, Settle::Retry { .. }), ..]), "{effects:?}");
+        assert_eq!(plan.circuit(), Circuit::Up);
+    }
+
+    #[test]
+    fn busy_pauses_for_as_long_as_the_destination_says_and_halves_the_window() {
+        let mut plan = plan();
+        for seq in 1..=7 {
+            step(&mut plan, 0, Event::Wake);
+            step(&mut plan, 0, Event::Selected(vec![head(seq, seq as u8)]));
+            step(&mut plan, 0, Event::Tried(seq, Tried::Delivered));
+            step(&mut plan, 0, Event::Settled(seq));
+        }
+        assert_eq!(plan.window(), 8);
+        step(&mut plan, 0, Event::Selected(vec![head(9, 9)]));
+        step(&mut plan, 0, Event::Selected(vec![]));
+        step(&mut plan, 5, Event::Tried(9, Tried::Busy(Some(Duration::from_millis(300)))));
+        assert_eq!((plan.window(), plan.circuit()), (4, Circuit::Paused { until: Mono(305) }));
+        assert!(matches!(step(&mut plan, 305, Event::Tick)[..], [Effect::Select { limit: 4, .. }]));
+    }
+
+    #[test]
+    fn a_row_stays_in_flight_until_its_verdict_is_on_disk() {
+        let mut plan = plan();
+        step(&mut plan, 0, Event::Wake);
+        step(&mut plan, 0, Event::Selected(vec![head(1, 1)]));
+        step(&mut plan, 1, Event::Tried(1, Tried::Delivered));
+        assert_eq!(step(&mut plan, 2, Event::Selected(vec![head(1, 1), head(2, 1)])), []);
+        let effects = step(&mut plan, 3, Event::Settled(1));
+        assert!(matches!(&effects[..], [Effect::Select { .. }]), "{effects:?}");
+    }
+
+    proptest! {
+        /// Against a small model of store and destination: everything is delivered exactly in order per patient.
+        #[test]
+        fn every_row_is_delivered_once_and_in_its_patients_order(
+            patients in proptest::collection::vec(0u8..4, 1..40),
+            luck in proptest::collection::vec(0u8..10, 200),
+        ) {
+            let mut pending: Vec<Head> = patients.iter().enumerate().map(|(n, p)| head(n as i64 + 1, *p)).collect();
+            let mut plan = plan();
+            let mut luck = luck.into_iter().chain(std::iter::repeat(9));
+            let mut delivered: Vec<Head> = Vec::new();
+            let mut ms = 0;
+            let mut queue = vec![Event::Wake];
+            for _ in 0..20_000 {
+                let event = match queue.pop() {
+                    Some(event) => event,
+                    None if pending.is_empty() => break,
+                    None => { ms = plan.deadline().map_or(ms + 1, |d| d.0.max(ms + 1)); Event::Tick }
+                };
+                for effect in step(&mut plan, ms, event) {
+                    match effect {
+                        Effect::Select { limit, busy } => {
+                            let mut seen = busy;
+                            let mut rows = Vec::new();
+                            for row in &pending {
+                                if !seen.contains(&row.order_key) && rows.len() < limit as usize { rows.push(*row); }
+                                seen.push(row.order_key);
+                            }
+                            queue.push(Event::Selected(rows));
+                        }
+                        Effect::Send(seq) => queue.insert(0, Event::Tried(seq, match luck.next().unwrap() {
+                            0 => Tried::Unreachable,
+                            1 => Tried::Busy(None),
+                            2 => Tried::TimedOut,
+                            3 => Tried::Failed { code: "x".into() },
+                            _ => Tried::Delivered,
+                        })),
+                        Effect::Settle(seq, settle) => {
+                            if settle == Settle::Delivered {
+                                let at = pending.iter().position(|row| row.seq == seq);
+                                prop_assert!(at.is_some(), "row {} settled twice", seq);
+                                delivered.push(pending.remove(at.unwrap()));
+                            }
+                            queue.insert(0, Event::Settled(seq));
+                        }
+                        Effect::Probe => { let up = luck.next().unwrap() > 2; queue.insert(0, Event::Probed(up)); }
+                    }
+                }
+            }
+            prop_assert_eq!(delivered.len(), patients.len());
+            for patient in 0..4u8 {
+                let order: Vec<i64> = delivered.iter().filter(|r| r.order_key == OrderKey([patient; 32])).map(|r| r.seq).collect();
+                prop_assert!(order.is_sorted());
+            }
+        }
+    }
+}

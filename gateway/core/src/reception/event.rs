@@ -1,0 +1,234 @@
+//! What happens to a reception, and what it asks the shell to do.
+
+use crate::answer::Answer;
+use crate::consent::{Consent, ConsentKind};
+use crate::ids::ReceptionId;
+use crate::pin::{Pad, Pin, PinKeys};
+use crate::record::{Abandonment, Method, Rejection, Shown};
+
+/// Counts screens of one reader; an intent made for an older screen is dropped.
+pub type ScreenVersion = u64;
+
+/// What the chip told about the card; nothing about the person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CardFacts {
+    /// Where today lies in the life of the authentication certificate.
+    pub certificate: CertificateAge,
+    /// Tries left for the PIN; `None` for a card without PIN (顔認証マイナンバーカード); 0 when locked.
+    pub pin_tries: Option<u8>,
+    /// Whether the face can be compared.
+    pub face: FaceMethod,
+    /// Set when this very card was recorded at this reader just before a restart and never taken.
+    pub recorded_before: Option<(ReceptionId, Shown)>,
+}
+
+/// Where today lies in the life of a certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateAge {
+    /// More than three months to go.
+    Valid,
+    /// Expires within three months: a banner.
+    ExpiresSoon,
+    /// Expired within three months: eligibility only, no medical information.
+    Grace,
+    /// Expired beyond that.
+    Expired,
+    /// Not valid yet, by our clock.
+    NotYetValid,
+}
+
+/// Whether the face method can be offered for this card at this reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaceMethod {
+    /// The chip photo is ready to be compared.
+    Ready,
+    /// 照合番号B is not known, so the photo is locked.
+    NoNumber,
+    /// The photo cannot be used (absent, unreadable, no face in it).
+    PhotoUnusable,
+    /// No models are installed, or the engine is down.
+    Off,
+}
+
+/// Why a card could not be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadFailure {
+    /// No sense in what came: dirt, a cover, not pushed to the end.
+    Unreadable,
+    /// A card, but not a My Number Card.
+    NotMyNumberCard,
+    /// The certificate was not issued by a known authority.
+    Untrusted,
+    /// The reader itself failed.
+    ReaderFault,
+}
+
+/// What several frames amounted to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum FaceOutcome {
+    /// Same person; cosine similarity.
+    Match {
+        /// Cosine similarity, −1 to 1.
+        score: f32,
+    },
+    /// Too close to call: staff look.
+    Uncertain {
+        /// Cosine similarity, −1 to 1.
+        score: f32,
+    },
+    /// Not the same person.
+    NoMatch {
+        /// Cosine similarity, −1 to 1.
+        score: f32,
+    },
+    /// No face was seen.
+    NoFace,
+    /// The engine or the camera failed.
+    Fault,
+}
+
+/// What the card said to a PIN.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PinOutcome {
+    /// Right, and the card signed the request; the signature was checked.
+    Verified,
+    /// Wrong; this many tries are left.
+    Wrong {
+        /// Tries left, at least 1.
+        tries_left: u8,
+    },
+    /// No tries left.
+    Locked,
+    /// The card did not answer properly.
+    Fault,
+}
+
+/// What a patient does on the screen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Intent {
+    /// 顔認証
+    ChooseFace,
+    /// 暗証番号
+    ChoosePin,
+    /// 職員を呼ぶ
+    CallStaff,
+    /// Back to the choice of method.
+    Back,
+    /// The four positions that were pressed.
+    Pin(PinKeys),
+    /// An answer to the consent question on the screen.
+    Consent {
+        /// The question.
+        kind: ConsentKind,
+        /// The answer.
+        agreed: bool,
+    },
+    /// 確認しました, on a screen that only tells something.
+    Acknowledge,
+    /// 取消: end this reception.
+    Cancel,
+}
+
+/// What a member of staff decided after a look at card and person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StaffDecision {
+    /// The person is the one on the card.
+    SamePerson,
+    /// The person is not.
+    NotSamePerson,
+}
+
+/// Something happened. Results carry the reception they belong to; those of another reception are dropped.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// A card was put in; the shell made up a new id.
+    CardPlaced(ReceptionId),
+    /// The card was taken out.
+    CardRemoved,
+    /// The reader stopped working (and the card with it).
+    ReaderFault,
+    /// The card was read.
+    CardRead(ReceptionId, Result<CardFacts, ReadFailure>),
+    /// A fresh scrambled pad.
+    PadDrawn(ReceptionId, Pad),
+    /// The patient did something.
+    Intent(ReceptionId, ScreenVersion, Intent),
+    /// The face decision of this attempt.
+    FaceJudged(ReceptionId, u32, FaceOutcome),
+    /// The card answered to a PIN.
+    PinChecked(ReceptionId, PinOutcome),
+    /// Staff decided.
+    StaffDecided(ReceptionId, StaffDecision),
+    /// T1 is on disk, or could not be written.
+    Opened(ReceptionId, Result<(), NotWritten>),
+    /// The central system answered.
+    Answered(ReceptionId, Answer),
+    /// The central system refused the request itself.
+    Rejected(ReceptionId, Rejection),
+    /// T2 is on disk, or could not be written.
+    Recorded(ReceptionId, Result<(), NotWritten>),
+    /// Time passed.
+    Tick,
+}
+
+impl Event {
+    /// The reception this event belongs to; `None` for what concerns the reader as such.
+    pub fn reception(&self) -> Option<ReceptionId> {
+        match self {
+            Self::Intent(reception, ..)
+            | Self::CardRead(reception, _)
+            | Self::PadDrawn(reception, _)
+            | Self::FaceJudged(reception, ..)
+            | Self::PinChecked(reception, _)
+            | Self::StaffDecided(reception, _)
+            | Self::Opened(reception, _)
+            | Self::Answered(reception, _)
+            | Self::Rejected(reception, _)
+            | Self::Recorded(reception, _) => Some(*reception),
+            Self::CardPlaced(_) | Self::CardRemoved | Self::ReaderFault | Self::Tick => None,
+        }
+    }
+}
+
+/// A transaction was not committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotWritten;
+
+/// Something to be done by the shell.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Read the card, report [`Event::CardRead`].
+    ReadCard(ReceptionId),
+    /// Draw a pad at random, report [`Event::PadDrawn`].
+    DrawPad(ReceptionId),
+    /// Ask for frames and judge them, report [`Event::FaceJudged`] with this attempt.
+    StartFace(ReceptionId, u32),
+    /// No more frames are wanted.
+    StopFace(ReceptionId),
+    /// Try the PIN and let the card sign the request, report [`Event::PinChecked`].
+    VerifyPin(ReceptionId, Pin),
+    /// T1, report [`Event::Opened`].
+    Open {
+        /// New reception.
+        reception: ReceptionId,
+        /// How the person was verified.
+        method: Method,
+        /// For [`Method::Face`].
+        face_score: Option<f32>,
+    },
+    /// T2, report [`Event::Recorded`].
+    Record {
+        /// An open reception.
+        reception: ReceptionId,
+        /// What the patient is told.
+        shown: Shown,
+        /// Consents as given.
+        consents: Vec<Consent>,
+    },
+    /// Write down that an open reception was given up. Nothing is reported.
+    Abandon(ReceptionId, Abandonment),
+    /// Write down that the card of a recorded reception was taken. Nothing is reported.
+    Close(ReceptionId),
+    /// Reset the card and wipe everything read from it.
+    ForgetCard(ReceptionId),
+}

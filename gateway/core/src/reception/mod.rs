@@ -1,0 +1,413 @@
+//! One reader's reception: a small parent over the submachines `read`, `verify`, `eligibility`, `consent` and `close`.
+//!
+//! The parent knows what is true everywhere: the card can go, the patient can cancel, the reader can fail, time can pass, and an
+//! event of an older reception must never touch this one. Each submachine knows its own screens and deadlines and hands
+//! back an outcome.
+
+mod close;
+mod consent;
+mod eligibility;
+mod event;
+mod read;
+mod screen;
+mod timing;
+mod verify;
+
+pub use event::{
+    CardFacts, CertificateAge, Effect, Event, FaceMethod, FaceOutcome, Intent, NotWritten, PinOutcome, ReadFailure,
+    ScreenVersion, StaffDecision,
+};
+pub use screen::{Choose, ChooseNotice, Ending, PinScreen, Renewal, Screen, StaffReason};
+pub use timing::Timing;
+
+use crate::answer::Reason;
+use crate::clock::{Mono, Now};
+use crate::consent::ConsentKind;
+use crate::ids::ReceptionId;
+use crate::record::{Abandonment, Shown};
+use close::Close;
+use consent::Consenting;
+use eligibility::Eligibility;
+use read::Read;
+use verify::Verify;
+
+/// What a site decides about receptions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rules {
+    /// Deadlines.
+    pub timing: Timing,
+    /// Consent questions, in the order they are asked.
+    pub questions: Vec<ConsentKind>,
+}
+
+/// The reception core of one reader.
+#[derive(Debug, Clone)]
+pub struct Reception {
+    rules: Rules,
+    phase: Phase,
+    version: ScreenVersion,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Phase {
+    /// No card, nothing to say.
+    Idle,
+    /// A card is in (or T2 is under way) and the reception has not ended.
+    Active(Active),
+    /// The reception has ended, its card is still in. Only removal leaves.
+    Leaving { reception: ReceptionId, ending: Ending, reminder: bool, deadline: Mono },
+    /// The reception has ended without its card; the patient may still be reading why.
+    Notice { ending: Ending, deadline: Mono },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Active {
+    reception: ReceptionId,
+    /// Expired within the last three months: eligibility only, so no consent questions.
+    eligibility_only: bool,
+    /// T1 was asked for, so an early end must be written down.
+    opened: bool,
+    step: Step,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Step {
+    Read(Read),
+    Verify(Verify),
+    Eligibility(Eligibility),
+    Consent(Consenting),
+    Close(Close),
+}
+
+/// Something at this reader that staff should see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attention {
+    /// 目視確認 is wanted.
+    StaffLook(StaffReason),
+    /// The patient is being told that the insurance is not valid.
+    Ineligible(Reason),
+    /// The card has been left in the reader.
+    LeftBehind,
+    /// The reception ended in a way that the desk must see to.
+    Ended(Ending),
+}
+
+impl Reception {
+    /// An idle reader.
+    pub fn new(rules: Rules) -> Self {
+        Self { rules, phase: Phase::Idle, version: 0 }
+    }
+
+    /// The reception whose events count now.
+    pub fn current(&self) -> Option<ReceptionId> {
+        match &self.phase {
+            Phase::Active(active) => Some(active.reception),
+            Phase::Leaving { reception, .. } => Some(*reception),
+            Phase::Idle | Phase::Notice { .. } => None,
+        }
+    }
+
+    /// Whether a patient is in the middle of something.
+    pub fn busy(&self) -> bool {
+        matches!(self.phase, Phase::Active(_))
+    }
+
+    /// Version of the present screen; grows with every change of it.
+    pub fn version(&self) -> ScreenVersion {
+        self.version
+    }
+
+    /// When a `Tick` is wanted at the latest. `None` only while idle.
+    pub fn deadline(&self) -> Option<Mono> {
+        match &self.phase {
+            Phase::Idle => None,
+            Phase::Active(active) => Some(match &active.step {
+                Step::Read(read) => read.deadline,
+                Step::Verify(verify) => verify.deadline(),
+                Step::Eligibility(eligibility) => eligibility.deadline(),
+                Step::Consent(consenting) => consenting.deadline(),
+                Step::Close(close) => close.deadline(),
+            }),
+            Phase::Leaving { deadline, .. } | Phase::Notice { deadline, .. } => Some(*deadline),
+        }
+    }
+
+    /// What the patient sees.
+    pub fn screen(&self) -> Screen {
+        match &self.phase {
+            Phase::Idle => Screen::Idle,
+            Phase::Active(active) => match &active.step {
+                Step::Read(_) => Screen::Reading,
+                Step::Verify(verify) => verify.screen(),
+                Step::Eligibility(eligibility) => eligibility.screen(),
+                Step::Consent(consenting) => consenting.screen(),
+                Step::Close(_) => Screen::Recording,
+            },
+            Phase::Leaving { ending, reminder, .. } => Screen::TakeCard { ending: ending.clone(), reminder: *reminder },
+            Phase::Notice { ending, .. } => Screen::Notice(ending.clone()),
+        }
+    }
+
+    /// What staff should see.
+    pub fn attention(&self) -> Option<Attention> {
+        match &self.phase {
+            Phase::Idle => None,
+            Phase::Active(active) => match &active.step {
+                Step::Verify(verify) => verify.staff_wanted().map(Attention::StaffLook),
+                Step::Eligibility(eligibility) => eligibility.informing().cloned().map(Attention::Ineligible),
+                Step::Read(_) | Step::Consent(_) | Step::Close(_) => None,
+            },
+            Phase::Leaving { reminder: true, .. } => Some(Attention::LeftBehind),
+            Phase::Leaving { ending, .. } | Phase::Notice { ending, .. } => {
+                (!ending.is_ordinary()).then(|| Attention::Ended(ending.clone()))
+            }
+        }
+    }
+
+    /// The one way in. Appends what is to be done, in order.
+    pub fn step(&mut self, now: Now, event: Event, effects: &mut Vec<Effect>) {
+        let before = (self.current(), self.screen());
+        self.dispatch(now, event, effects);
+        if before != (self.current(), self.screen()) {
+            self.version += 1;
+        }
+    }
+
+    fn dispatch(&mut self, now: Now, event: Event, effects: &mut Vec<Effect>) {
+        match event {
+            Event::CardPlaced(reception) => self.card_placed(now, reception, effects),
+            Event::CardRemoved => self.card_removed(now, Taken::Yes, effects),
+            Event::ReaderFault => self.reader_fault(now, effects),
+            event if !self.concerns_us(&event) => {}
+            Event::Intent(_, _, Intent::Cancel) => self.cancel(now, effects),
+            event => match &mut self.phase {
+                Phase::Idle => {}
+                Phase::Active(_) => self.advance(now, &event, effects),
+                Phase::Leaving { reminder, deadline, .. } => {
+                    if now.mono >= *deadline {
+                        *reminder = true;
+                        *deadline = now.mono.after(self.rules.timing.left_behind);
+                    }
+                }
+                Phase::Notice { deadline, .. } => {
+                    if now.mono >= *deadline {
+                        self.phase = Phase::Idle;
+                    }
+                }
+            },
+        }
+    }
+
+    /// An event of an older reception, or an intent made for an older screen, is dropped.
+    fn concerns_us(&self, event: &Event) -> bool {
+        match (event, event.reception()) {
+            (Event::Intent(_, version, _), _) if *version != self.version => false,
+            (_, Some(of)) => self.current() == Some(of),
+            (_, None) => true,
+        }
+    }
+
+    fn card_placed(&mut self, now: Now, reception: ReceptionId, effects: &mut Vec<Effect>) {
+        // A reader has one slot: a second card means that the removal of the first was never reported.
+        let waiting_for_t2 =
+            matches!(&self.phase, Phase::Active(Active { step: Step::Close(close), .. }) if close.card_gone);
+        if !waiting_for_t2 {
+            self.card_removed(now, Taken::Yes, effects);
+        }
+        let read = Read::start(now, &self.rules.timing);
+        self.phase =
+            Phase::Active(Active { reception, eligibility_only: false, opened: false, step: Step::Read(read) });
+        effects.push(Effect::ReadCard(reception));
+    }
+
+    fn card_removed(&mut self, now: Now, taken: Taken, effects: &mut Vec<Effect>) {
+        match &mut self.phase {
+            Phase::Idle | Phase::Notice { .. } => {}
+            Phase::Active(Active { reception, step: Step::Close(close), .. }) => {
+                if !close.card_gone {
+                    close.card_gone = true;
+                    effects.push(Effect::ForgetCard(*reception));
+                    if taken == Taken::Yes {
+                        // Queued behind T2: marks it as taken if T2 makes it to the disk.
+                        effects.push(Effect::Close(*reception));
+                    }
+                }
+            }
+            Phase::Active(_) => self.end(now, Ending::CardPulled, Card::Gone, effects),
+            Phase::Leaving { reception, ending, .. } => {
+                if taken == Taken::Yes && matches!(ending, Ending::Done(_)) {
+                    effects.push(Effect::Close(*reception));
+                }
+                self.phase = Phase::Idle;
+            }
+        }
+    }
+
+    fn reader_fault(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        match &self.phase {
+            Phase::Active(active) if !matches!(active.step, Step::Close(_)) => {
+                self.end(now, Ending::ReaderFault, Card::Gone, effects);
+            }
+            // Whether a finished reception's card was taken is unknown: it stays "not taken", so that the same card, still in when
+            // the reader is back, resumes at "take your card" rather than becoming a second reception.
+            _ => self.card_removed(now, Taken::Unknown, effects),
+        }
+    }
+
+    fn cancel(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if let Phase::Active(active) = &self.phase
+            && !matches!(active.step, Step::Close(_))
+        {
+            self.end(now, Ending::Cancelled, Card::In, effects);
+        }
+    }
+
+    fn advance(&mut self, now: Now, event: &Event, effects: &mut Vec<Effect>) {
+        let timing = self.rules.timing;
+        let Phase::Active(active) = &mut self.phase else { return };
+        let reception = active.reception;
+        match &mut active.step {
+            Step::Read(read) => match read.on(now, event) {
+                None => {}
+                Some(read::Outcome::Ready(facts)) => {
+                    active.eligibility_only = facts.certificate == CertificateAge::Grace;
+                    active.step = Step::Verify(Verify::start(reception, &facts, now, &timing));
+                }
+                Some(read::Outcome::Resume(recorded, shown)) => {
+                    effects.push(Effect::ForgetCard(reception));
+                    self.phase = Phase::Leaving {
+                        reception: recorded,
+                        ending: Ending::Done(shown),
+                        reminder: false,
+                        deadline: now.mono.after(timing.left_behind),
+                    };
+                }
+                Some(read::Outcome::End(ending)) => self.end(now, ending, Card::In, effects),
+            },
+            Step::Verify(verify) => match verify.on(now, event, &timing, effects) {
+                None => {}
+                Some(verify::Outcome::Verified(method, face_score)) => {
+                    verify.leave(effects);
+                    active.opened = true;
+                    active.step =
+                        Step::Eligibility(Eligibility::start(reception, method, face_score, now, &timing, effects));
+                }
+                Some(verify::Outcome::End(ending)) => self.end(now, ending, Card::In, effects),
+            },
+            Step::Eligibility(eligibility) => match eligibility.on(now, event, &timing) {
+                None => {}
+                Some(eligibility::Outcome::Told(shown)) => self.told(now, shown, effects),
+                Some(eligibility::Outcome::End(ending)) => self.end(now, ending, Card::In, effects),
+            },
+            Step::Consent(consenting) => {
+                if let Some(consent::Outcome { shown, consents }) = consenting.on(now, event, &timing) {
+                    active.step = Step::Close(Close::start(reception, shown, consents, now, &timing, effects));
+                }
+            }
+            Step::Close(close) => {
+                if let Some(ending) = close.on(now, event) {
+                    let card = if close.card_gone { Card::Gone } else { Card::In };
+                    self.end(now, ending, card, effects);
+                }
+            }
+        }
+    }
+
+    /// The eligibility part is over: ask for consents where there is something to consent to, then T2.
+    fn told(&mut self, now: Now, shown: Shown, effects: &mut Vec<Effect>) {
+        let timing = self.rules.timing;
+        let Phase::Active(active) = &mut self.phase else { return };
+        let askable = !active.eligibility_only && !matches!(shown, Shown::Ineligible(_));
+        let questions: &[ConsentKind] = if askable { &self.rules.questions } else { &[] };
+        active.step = match Consenting::start(shown.clone(), questions, now, &timing) {
+            Some(consenting) => Step::Consent(consenting),
+            None => Step::Close(Close::start(active.reception, shown, Vec::new(), now, &timing, effects)),
+        };
+    }
+
+    /// Ends the reception: writes down an early end, forgets the card, and leaves for "take your card" or a notice.
+    fn end(&mut self, now: Now, ending: Ending, card: Card, effects: &mut Vec<Effect>) {
+        let timing = self.rules.timing;
+        let Phase::Active(active) = &self.phase else { return };
+        let reception = active.reception;
+        if let Step::Verify(verify) = &active.step {
+            verify.leave(effects);
+        }
+        if active.opened
+            && let Some(why) = ending.abandonment()
+        {
+            effects.push(Effect::Abandon(reception, why));
+        }
+        let already_forgotten = matches!(&active.step, Step::Close(close) if close.card_gone);
+        if !already_forgotten {
+            effects.push(Effect::ForgetCard(reception));
+        }
+        self.phase = match card {
+            Card::In => {
+                Phase::Leaving { reception, ending, reminder: false, deadline: now.mono.after(timing.left_behind) }
+            }
+            Card::Gone => Phase::Notice { ending, deadline: now.mono.after(timing.notice) },
+        };
+    }
+
+    /// One word for the present state: for metrics, telemetry and the staff page.
+    pub fn state_name(&self) -> &'static str {
+        match &self.phase {
+            Phase::Idle => "idle",
+            Phase::Active(active) => match &active.step {
+                Step::Read(_) => "reading",
+                Step::Verify(verify) => match verify.screen() {
+                    Screen::Face => "face",
+                    Screen::Pin(_) => "pin",
+                    Screen::Staff(_) => "staff_look",
+                    _ => "choosing",
+                },
+                Step::Eligibility(eligibility) if eligibility.informing().is_some() => "informing",
+                Step::Eligibility(_) => "asking",
+                Step::Consent(_) => "consent",
+                Step::Close(_) => "recording",
+            },
+            Phase::Leaving { .. } => "take_card",
+            Phase::Notice { .. } => "notice",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Card {
+    In,
+    Gone,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Yes,
+    Unknown,
+}
+
+impl Ending {
+    /// Ends that need nobody's attention.
+    fn is_ordinary(&self) -> bool {
+        matches!(
+            self,
+            Self::Done(Shown::Confirmed | Shown::Provisional) | Self::Cancelled | Self::CardPulled | Self::TimedOut
+        )
+    }
+
+    /// How an end between T1 and T2 is written down; `None` when T2 was.
+    fn abandonment(&self) -> Option<Abandonment> {
+        Some(match self {
+            Self::Done(_) => return None,
+            Self::Cancelled => Abandonment::Cancelled,
+            Self::CardPulled => Abandonment::CardRemoved,
+            Self::ReaderFault | Self::NotRead(_) => Abandonment::ReaderFault,
+            Self::NotWritten => Abandonment::NotRecorded,
+            Self::TimedOut | Self::CertificateExpired | Self::CertificateNotYetValid | Self::NotSamePerson => {
+                Abandonment::TimedOut
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

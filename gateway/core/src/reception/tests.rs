@@ -1,0 +1,526 @@
+//! The reception as its users know it: tables of situations, then random sequences of anything at any time.
+
+use super::*;
+use crate::answer::{Answer, Validity};
+use crate::clock::Stamp;
+use crate::invariants::ReceptionWatch;
+use crate::pin::{Pad, PinKeys};
+use crate::record::{Method, Rejection};
+use proptest::prelude::*;
+use uuid::Uuid;
+
+fn id(n: u128) -> ReceptionId {
+    ReceptionId(Uuid::from_u128(n))
+}
+
+fn rules() -> Rules {
+    Rules { timing: Timing::default(), questions: vec![ConsentKind::TreatmentAndMedication, ConsentKind::Checkups] }
+}
+
+fn facts() -> CardFacts {
+    CardFacts { certificate: CertificateAge::Valid, pin_tries: Some(3), face: FaceMethod::Ready, recorded_before: None }
+}
+
+fn pad() -> Pad {
+    Pad::new([1, 4, 9, 5, 7, 0, 8, 6, 3, 2]).unwrap()
+}
+
+fn answer(validity: Validity) -> Answer {
+    Answer {
+        processed: true,
+        processing_code: String::new(),
+        validity,
+        card_registered: true,
+        certificate_revoked: false,
+        reason_of_loss: None,
+        unmapped_characters: false,
+    }
+}
+
+/// A reader with a clock and a watch that panics when an invariant breaks.
+struct Scene {
+    core: Reception,
+    watch: ReceptionWatch,
+    mono: u64,
+    effects: Vec<Effect>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self { core: Reception::new(rules()), watch: ReceptionWatch::default(), mono: 0, effects: Vec::new() }
+    }
+
+    fn with_card(facts: CardFacts) -> Self {
+        let mut scene = Self::new();
+        scene.on(Event::CardPlaced(id(1)));
+        scene.on(Event::CardRead(id(1), Ok(facts)));
+        scene
+    }
+
+    fn asking_by_face() -> Self {
+        let mut scene = Self::with_card(facts());
+        scene.intent(Intent::ChooseFace);
+        scene.on(Event::FaceJudged(id(1), 1, FaceOutcome::Match { score: 0.68 }));
+        scene.on(Event::Opened(id(1), Ok(())));
+        scene
+    }
+
+    fn now(&self) -> Now {
+        let wall_ms = i64::try_from(self.mono).unwrap();
+        Now { boot: 1, mono: Mono(self.mono), stamp: Stamp { wall_ms, synchronised: true } }
+    }
+
+    fn on(&mut self, event: Event) -> &mut Self {
+        let before = self.core.clone();
+        self.effects.clear();
+        self.core.step(self.now(), event.clone(), &mut self.effects);
+        self.watch.check(self.now(), &before, &event, &self.effects, &self.core).unwrap();
+        self
+    }
+
+    fn intent(&mut self, intent: Intent) -> &mut Self {
+        let reception = self.core.current().unwrap();
+        self.on(Event::Intent(reception, self.core.version(), intent))
+    }
+
+    fn consent_to_all(&mut self) -> &mut Self {
+        for kind in rules().questions {
+            self.intent(Intent::Consent { kind, agreed: true });
+        }
+        self
+    }
+
+    /// Lets the present deadline pass.
+    fn wait(&mut self) -> &mut Self {
+        self.mono = self.core.deadline().unwrap().0;
+        self.on(Event::Tick)
+    }
+
+    fn ending(&self) -> Ending {
+        match self.core.screen() {
+            Screen::TakeCard { ending, .. } | Screen::Notice(ending) => ending,
+            other => panic!("not at the end: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_patient_checks_in_by_face() {
+    let mut scene = Scene::with_card(facts());
+    scene.intent(Intent::ChooseFace);
+    assert_eq!(scene.effects, [Effect::StartFace(id(1), 1)]);
+    scene.on(Event::FaceJudged(id(1), 1, FaceOutcome::Match { score: 0.68 }));
+    assert_eq!(
+        scene.effects,
+        [Effect::StopFace(id(1)), Effect::Open { reception: id(1), method: Method::Face, face_score: Some(0.68) }]
+    );
+    scene.on(Event::Opened(id(1), Ok(()))).on(Event::Answered(id(1), answer(Validity::Valid)));
+    scene.consent_to_all();
+    assert!(
+        matches!(&scene.effects[..], [Effect::Record { shown: Shown::Confirmed, consents, .. }] if consents.len() == 2)
+    );
+    assert_eq!(scene.core.screen(), Screen::Recording);
+    scene.on(Event::Recorded(id(1), Ok(())));
+    assert_eq!(scene.ending(), Ending::Done(Shown::Confirmed));
+    scene.on(Event::CardRemoved);
+    assert_eq!(scene.effects, [Effect::Close(id(1))]);
+    assert_eq!(scene.core.screen(), Screen::Idle);
+}
+
+#[test]
+fn a_patient_checks_in_by_pin_typed_on_a_scrambled_pad() {
+    let mut scene = Scene::with_card(facts());
+    scene.intent(Intent::ChoosePin);
+    assert_eq!(scene.effects, [Effect::DrawPad(id(1))]);
+    scene.on(Event::PadDrawn(id(1), pad()));
+    scene.intent(Intent::Pin(PinKeys::new(&[0, 9, 8, 1]).unwrap()));
+    assert!(matches!(&scene.effects[..], [Effect::VerifyPin(_, pin)] if pin.digits() == b"1234"));
+    scene.on(Event::PinChecked(id(1), PinOutcome::Verified));
+    assert_eq!(scene.effects, [Effect::Open { reception: id(1), method: Method::Pin, face_score: None }]);
+}
+
+#[test]
+fn a_wrong_pin_draws_a_new_pad_and_the_last_one_locks_but_leaves_face_and_staff() {
+    let mut scene = Scene::with_card(facts());
+    scene.intent(Intent::ChoosePin);
+    for tries_left in [2, 1] {
+        scene.on(Event::PadDrawn(id(1), pad())).intent(Intent::Pin(PinKeys::new(&[1, 1, 1, 1]).unwrap()));
+        scene.on(Event::PinChecked(id(1), PinOutcome::Wrong { tries_left }));
+        assert_eq!(scene.effects, [Effect::DrawPad(id(1))]);
+        assert_eq!(scene.core.screen(), Screen::Pin(PinScreen { pad: None, tries_left, wrong: true }));
+    }
+    scene.on(Event::PadDrawn(id(1), pad())).intent(Intent::Pin(PinKeys::new(&[1, 1, 1, 1]).unwrap()));
+    scene.on(Event::PinChecked(id(1), PinOutcome::Locked));
+    let expected = Choose { face: true, pin: false, notice: Some(ChooseNotice::PinLocked), renew: None };
+    assert_eq!(scene.core.screen(), Screen::Choose(expected));
+}
+
+#[test]
+fn a_pad_serves_one_try_and_a_second_press_of_the_same_keys_does_not_reach_the_card() {
+    let mut scene = Scene::with_card(facts());
+    scene.intent(Intent::ChoosePin).on(Event::PadDrawn(id(1), pad()));
+    let keys = PinKeys::new(&[1, 1, 1, 1]).unwrap();
+    scene.intent(Intent::Pin(keys.clone()));
+    scene.intent(Intent::Pin(keys));
+    assert_eq!(scene.effects, []);
+}
+
+#[test]
+fn a_card_that_offers_neither_face_nor_pin_goes_straight_to_staff() {
+    for pin_tries in [None, Some(0)] {
+        let scene = Scene::with_card(CardFacts { face: FaceMethod::PhotoUnusable, pin_tries, ..facts() });
+        assert_eq!(scene.core.screen(), Screen::Staff(StaffReason::NoOtherWay));
+        assert_eq!(scene.core.attention(), Some(Attention::StaffLook(StaffReason::NoOtherWay)));
+    }
+}
+
+#[test]
+fn a_face_that_does_not_match_twice_goes_to_staff_who_decide() {
+    for (decision, expected) in [
+        (StaffDecision::SamePerson, Screen::Asking),
+        (StaffDecision::NotSamePerson, Screen::TakeCard { ending: Ending::NotSamePerson, reminder: false }),
+    ] {
+        let mut scene = Scene::with_card(facts());
+        scene.intent(Intent::ChooseFace);
+        scene.on(Event::FaceJudged(id(1), 1, FaceOutcome::NoMatch { score: 0.12 }));
+        assert!(matches!(scene.core.screen(), Screen::Choose(c) if c.notice == Some(ChooseNotice::FaceNotMatched)));
+        scene.intent(Intent::ChooseFace);
+        scene.on(Event::FaceJudged(id(1), 2, FaceOutcome::NoMatch { score: 0.12 }));
+        assert_eq!(scene.core.screen(), Screen::Staff(StaffReason::FaceNotMatched));
+        scene.on(Event::StaffDecided(id(1), decision));
+        assert_eq!(scene.core.screen(), expected);
+    }
+}
+
+#[test]
+fn a_face_too_close_to_call_goes_to_staff_at_once() {
+    let mut scene = Scene::with_card(facts());
+    scene.intent(Intent::ChooseFace);
+    scene.on(Event::FaceJudged(id(1), 1, FaceOutcome::Uncertain { score: 0.39 }));
+    assert_eq!(scene.core.screen(), Screen::Staff(StaffReason::FaceUncertain));
+}
+
+#[test]
+fn a_judgement_of_an_earlier_attempt_is_not_taken_for_the_present_one() {
+    let mut scene = Scene::with_card(facts());
+    scene.intent(Intent::ChooseFace).intent(Intent::Back).intent(Intent::ChooseFace);
+    scene.on(Event::FaceJudged(id(1), 1, FaceOutcome::Match { score: 0.9 }));
+    assert_eq!(scene.core.screen(), Screen::Face);
+}
+
+#[test]
+fn an_ineligible_patient_reads_why_and_the_reception_is_recorded_with_the_reason() {
+    let mut scene = Scene::asking_by_face();
+    scene.on(Event::Answered(id(1), answer(Validity::InvalidNewInsurance)));
+    assert_eq!(scene.core.screen(), Screen::Ineligible(Reason::NewInsurance));
+    scene.intent(Intent::Acknowledge);
+    assert!(
+        matches!(&scene.effects[..], [Effect::Record { shown: Shown::Ineligible(Reason::NewInsurance), consents, .. }] if consents.is_empty())
+    );
+}
+
+#[test]
+fn without_an_answer_in_time_the_reception_goes_on_as_provisional() {
+    let mut scene = Scene::asking_by_face();
+    scene.wait();
+    assert!(matches!(scene.core.screen(), Screen::Consent { provisional: true, number: 1, of: 2, .. }));
+    scene.consent_to_all().on(Event::Recorded(id(1), Ok(())));
+    assert_eq!(scene.ending(), Ending::Done(Shown::Provisional));
+}
+
+#[test]
+fn a_request_that_central_refuses_still_lets_the_patient_in() {
+    let mut scene = Scene::asking_by_face();
+    scene.on(Event::Rejected(id(1), Rejection { code: "invalid_argument".into() }));
+    assert!(matches!(scene.core.screen(), Screen::Consent { provisional: true, .. }));
+}
+
+#[test]
+fn an_answer_that_comes_during_the_consents_is_what_the_patient_hears_in_the_end() {
+    let mut scene = Scene::asking_by_face();
+    scene.wait().on(Event::Answered(id(1), answer(Validity::Valid)));
+    scene.consent_to_all().on(Event::Recorded(id(1), Ok(())));
+    assert_eq!(scene.ending(), Ending::Done(Shown::Confirmed));
+}
+
+#[test]
+fn an_answer_may_overtake_the_news_of_its_own_commit() {
+    let mut scene = Scene::with_card(facts());
+    scene.intent(Intent::CallStaff).on(Event::StaffDecided(id(1), StaffDecision::SamePerson));
+    scene.on(Event::Answered(id(1), answer(Validity::Valid)));
+    assert!(matches!(scene.core.screen(), Screen::Consent { provisional: false, .. }));
+}
+
+#[test]
+fn questions_nobody_answers_count_as_not_agreed() {
+    let mut scene = Scene::asking_by_face();
+    scene.on(Event::Answered(id(1), answer(Validity::Valid)));
+    scene.intent(Intent::Consent { kind: ConsentKind::TreatmentAndMedication, agreed: true }).wait();
+    let [Effect::Record { consents, .. }] = &scene.effects[..] else { panic!("{:?}", scene.effects) };
+    assert_eq!(consents.iter().map(|c| c.agreed).collect::<Vec<_>>(), [true, false]);
+}
+
+#[test]
+fn a_certificate_within_its_grace_gives_eligibility_without_consent_questions() {
+    let mut scene = Scene::with_card(CardFacts { certificate: CertificateAge::Grace, ..facts() });
+    assert!(matches!(scene.core.screen(), Screen::Choose(c) if c.renew == Some(Renewal::Grace)));
+    scene.intent(Intent::CallStaff).on(Event::StaffDecided(id(1), StaffDecision::SamePerson));
+    scene.on(Event::Opened(id(1), Ok(()))).on(Event::Answered(id(1), answer(Validity::Valid)));
+    assert_eq!(scene.core.screen(), Screen::Recording);
+}
+
+#[test]
+fn a_pulled_card_ends_an_open_reception_as_abandoned_and_frees_the_reader() {
+    let mut scene = Scene::asking_by_face();
+    scene.on(Event::CardRemoved);
+    assert_eq!(scene.effects, [Effect::Abandon(id(1), Abandonment::CardRemoved), Effect::ForgetCard(id(1))]);
+    assert_eq!(scene.core.screen(), Screen::Notice(Ending::CardPulled));
+    scene.wait();
+    assert_eq!(scene.core.screen(), Screen::Idle);
+}
+
+#[test]
+fn a_card_pulled_before_anything_was_asked_leaves_no_record() {
+    let mut scene = Scene::with_card(facts());
+    scene.on(Event::CardRemoved);
+    assert_eq!(scene.effects, [Effect::ForgetCard(id(1))]);
+}
+
+#[test]
+fn cancel_ends_the_reception_but_not_once_it_is_being_recorded() {
+    let mut scene = Scene::asking_by_face();
+    scene.intent(Intent::Cancel);
+    assert_eq!(scene.ending(), Ending::Cancelled);
+
+    let mut scene = Scene::asking_by_face();
+    scene.on(Event::Answered(id(1), answer(Validity::Valid))).consent_to_all().intent(Intent::Cancel);
+    assert_eq!(scene.core.screen(), Screen::Recording);
+}
+
+#[test]
+fn a_card_pulled_while_t2_is_written_does_not_undo_it_and_the_next_patient_may_start() {
+    let mut scene = Scene::asking_by_face();
+    scene.on(Event::Answered(id(1), answer(Validity::Valid))).consent_to_all().on(Event::CardRemoved);
+    assert_eq!(scene.effects, [Effect::ForgetCard(id(1)), Effect::Close(id(1))]);
+    scene.on(Event::CardPlaced(id(2)));
+    assert_eq!(scene.core.screen(), Screen::Reading);
+    scene.on(Event::Recorded(id(1), Ok(())));
+    assert_eq!(scene.core.screen(), Screen::Reading);
+}
+
+#[test]
+fn when_nothing_can_be_written_the_screen_sends_the_patient_to_the_desk() {
+    let mut scene = Scene::with_card(facts());
+    scene.intent(Intent::CallStaff).on(Event::StaffDecided(id(1), StaffDecision::SamePerson));
+    scene.on(Event::Opened(id(1), Err(NotWritten)));
+    assert_eq!(scene.ending(), Ending::NotWritten);
+    assert_eq!(scene.core.attention(), Some(Attention::Ended(Ending::NotWritten)));
+}
+
+#[test]
+fn a_card_recorded_just_before_a_restart_is_only_told_to_be_taken() {
+    let before = Some((id(7), Shown::Confirmed));
+    let mut scene = Scene::with_card(CardFacts { recorded_before: before, ..facts() });
+    assert_eq!(scene.ending(), Ending::Done(Shown::Confirmed));
+    scene.on(Event::CardRemoved);
+    assert_eq!(scene.effects, [Effect::Close(id(7))]);
+}
+
+#[test]
+fn a_reader_that_fails_after_the_end_does_not_claim_that_the_card_was_taken() {
+    let mut scene = Scene::asking_by_face();
+    scene.on(Event::Answered(id(1), answer(Validity::Valid))).consent_to_all().on(Event::Recorded(id(1), Ok(())));
+    scene.on(Event::ReaderFault);
+    assert_eq!(scene.effects, []);
+}
+
+#[test]
+fn a_card_left_behind_is_called_out_until_it_is_taken() {
+    let mut scene = Scene::with_card(facts());
+    scene.intent(Intent::Cancel).wait();
+    assert_eq!(scene.core.screen(), Screen::TakeCard { ending: Ending::Cancelled, reminder: true });
+    assert_eq!(scene.core.attention(), Some(Attention::LeftBehind));
+}
+
+#[test]
+fn an_intent_made_for_an_older_screen_is_dropped() {
+    let mut scene = Scene::with_card(facts());
+    let stale = scene.core.version();
+    scene.intent(Intent::CallStaff);
+    scene.on(Event::Intent(id(1), stale, Intent::Cancel));
+    assert!(matches!(scene.core.screen(), Screen::Staff(_)));
+}
+
+#[test]
+fn each_certificate_age_leads_where_it_should() {
+    let table = [
+        (CertificateAge::Valid, None),
+        (CertificateAge::ExpiresSoon, None),
+        (CertificateAge::Grace, None),
+        (CertificateAge::Expired, Some(Ending::CertificateExpired)),
+        (CertificateAge::NotYetValid, Some(Ending::CertificateNotYetValid)),
+    ];
+    for (certificate, expected) in table {
+        let scene = Scene::with_card(CardFacts { certificate, ..facts() });
+        match expected {
+            Some(ending) => assert_eq!(scene.ending(), ending),
+            None => assert!(matches!(scene.core.screen(), Screen::Choose(_)), "{certificate:?}"),
+        }
+    }
+}
+
+/// What the outside world may do at any moment; reception and attempt numbers are as likely to be stale as not.
+#[derive(Debug, Clone)]
+enum Step {
+    Now(Event),
+    Fresh(Intent),
+    Wait,
+}
+
+fn any_reception() -> impl Strategy<Value = ReceptionId> {
+    (1u128..4).prop_map(id)
+}
+
+fn any_intent() -> impl Strategy<Value = Intent> {
+    prop_oneof![
+        Just(Intent::ChooseFace),
+        Just(Intent::ChoosePin),
+        Just(Intent::CallStaff),
+        Just(Intent::Back),
+        Just(Intent::Acknowledge),
+        Just(Intent::Cancel),
+        Just(Intent::Pin(PinKeys::new(&[0, 1, 2, 3]).unwrap())),
+        (any::<bool>(), any::<bool>()).prop_map(|(first, agreed)| Intent::Consent {
+            kind: if first { ConsentKind::TreatmentAndMedication } else { ConsentKind::Checkups },
+            agreed
+        }),
+    ]
+}
+
+fn any_facts() -> impl Strategy<Value = CardFacts> {
+    let certificate = prop_oneof![
+        6 => Just(CertificateAge::Valid),
+        1 => Just(CertificateAge::ExpiresSoon),
+        1 => Just(CertificateAge::Grace),
+        1 => Just(CertificateAge::Expired),
+        1 => Just(CertificateAge::NotYetValid),
+    ];
+    let face = prop_oneof![4 => Just(FaceMethod::Ready), 1 => Just(FaceMethod::Off)];
+    let before = prop_oneof![9 => Just(None), 1 => Just(Some((id(9), Shown::Provisional)))];
+    (certificate, face, proptest::option::of(0u8..4), before).prop_map(
+        |(certificate, face, pin_tries, recorded_before)| CardFacts { certificate, face, pin_tries, recorded_before },
+    )
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let validity = prop_oneof![
+        Just(Validity::Valid),
+        Just(Validity::Invalid),
+        Just(Validity::Several),
+        Just(Validity::Unknown("X".into()))
+    ];
+    let judged = prop_oneof![
+        Just(FaceOutcome::Match { score: 0.6 }),
+        Just(FaceOutcome::Uncertain { score: 0.4 }),
+        Just(FaceOutcome::NoMatch { score: 0.1 }),
+        Just(FaceOutcome::NoFace),
+        Just(FaceOutcome::Fault),
+    ];
+    let checked = prop_oneof![
+        Just(PinOutcome::Verified),
+        (0u8..3).prop_map(|tries_left| PinOutcome::Wrong { tries_left }),
+        Just(PinOutcome::Locked),
+        Just(PinOutcome::Fault),
+    ];
+    let written = prop_oneof![4 => Just(Ok(())), 1 => Just(Err(NotWritten))];
+    prop_oneof![
+        any_reception().prop_map(Event::CardPlaced),
+        Just(Event::CardRemoved),
+        Just(Event::ReaderFault),
+        (any_reception(), any_facts()).prop_map(|(r, f)| Event::CardRead(r, Ok(f))),
+        any_reception().prop_map(|r| Event::CardRead(r, Err(ReadFailure::Unreadable))),
+        any_reception().prop_map(|r| Event::PadDrawn(r, pad())),
+        (any_reception(), 0u64..40, any_intent()).prop_map(|(r, v, i)| Event::Intent(r, v, i)),
+        (any_reception(), 0u32..4, judged).prop_map(|(r, a, j)| Event::FaceJudged(r, a, j)),
+        (any_reception(), checked).prop_map(|(r, c)| Event::PinChecked(r, c)),
+        (any_reception(), any::<bool>()).prop_map(|(r, same)| Event::StaffDecided(
+            r,
+            if same { StaffDecision::SamePerson } else { StaffDecision::NotSamePerson }
+        )),
+        (any_reception(), written.clone()).prop_map(|(r, w)| Event::Opened(r, w)),
+        (any_reception(), validity).prop_map(|(r, v)| Event::Answered(r, answer(v))),
+        any_reception().prop_map(|r| Event::Rejected(r, Rejection { code: "x".into() })),
+        (any_reception(), written).prop_map(|(r, w)| Event::Recorded(r, w)),
+        Just(Event::Tick),
+    ]
+}
+
+fn any_step() -> impl Strategy<Value = Step> {
+    prop_oneof![8 => any_event().prop_map(Step::Now), 6 => any_intent().prop_map(Step::Fresh), 1 => Just(Step::Wait)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    /// The watch inside the scene panics when an invariant breaks.
+    #[test]
+    fn no_sequence_of_events_breaks_an_invariant(steps in proptest::collection::vec(any_step(), 1..60)) {
+        let mut scene = Scene::new();
+        let mut fresh = 100;
+        for step in steps {
+            match step {
+                // Ids are made by the shell and never come twice.
+                Step::Now(Event::CardPlaced(_)) => { fresh += 1; scene.on(Event::CardPlaced(id(fresh))); }
+                Step::Now(event) => { scene.on(redirected(event, scene.core.current())); }
+                Step::Fresh(intent) if scene.core.current().is_some() => { scene.intent(intent); }
+                Step::Wait if scene.core.deadline().is_some() => { scene.wait(); }
+                Step::Fresh(_) | Step::Wait => {}
+            }
+        }
+    }
+
+    /// I6 as the next patient sees it: with nobody doing anything, every state comes to its end by itself.
+    #[test]
+    fn left_alone_a_reader_ends_at_idle_or_at_take_your_card(steps in proptest::collection::vec(any_step(), 1..40), removed: bool) {
+        let mut scene = Scene::new();
+        let mut fresh = 100;
+        let mut card_in = false;
+        for step in steps {
+            match step {
+                Step::Now(Event::CardPlaced(_)) => { fresh += 1; card_in = true; scene.on(Event::CardPlaced(id(fresh))); }
+                Step::Now(event) => {
+                    card_in &= !matches!(event, Event::CardRemoved | Event::ReaderFault);
+                    scene.on(redirected(event, scene.core.current()));
+                }
+                Step::Fresh(intent) if scene.core.current().is_some() => { scene.intent(intent); }
+                Step::Fresh(_) | Step::Wait => {}
+            }
+        }
+        if removed { scene.on(Event::CardRemoved); card_in = false; }
+        for _ in 0..12 {
+            if scene.core.deadline().is_some() { scene.wait(); }
+        }
+        match scene.core.screen() {
+            Screen::Idle => {}
+            Screen::TakeCard { reminder: true, .. } => prop_assert!(card_in),
+            other => prop_assert!(false, "stuck at {other:?}"),
+        }
+    }
+}
+
+/// Two of three result events are aimed at the reception of the moment, or random sequences would never get far.
+fn redirected(event: Event, current: Option<ReceptionId>) -> Event {
+    let Some(current) = current else { return event };
+    match event {
+        Event::CardRead(r, x) if r != id(3) => Event::CardRead(current, x),
+        Event::PadDrawn(r, x) if r != id(3) => Event::PadDrawn(current, x),
+        Event::FaceJudged(r, a, x) if r != id(3) => Event::FaceJudged(current, a, x),
+        Event::PinChecked(r, x) if r != id(3) => Event::PinChecked(current, x),
+        Event::StaffDecided(r, x) if r != id(3) => Event::StaffDecided(current, x),
+        Event::Opened(r, x) if r != id(3) => Event::Opened(current, x),
+        Event::Answered(r, x) if r != id(3) => Event::Answered(current, x),
+        Event::Rejected(r, x) if r != id(3) => Event::Rejected(current, x),
+        Event::Recorded(r, x) if r != id(3) => Event::Recorded(current, x),
+        other => other,
+    }
+}

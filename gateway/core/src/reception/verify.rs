@@ -1,0 +1,250 @@
+//! 本人確認: face ⇄ PIN ⇄ staff, in any order, until one of them says who stands here.
+
+use super::event::{
+    CardFacts, CertificateAge, Effect, Event, FaceMethod, FaceOutcome, Intent, PinOutcome, StaffDecision,
+};
+use super::screen::{Choose, ChooseNotice, Ending, PinScreen, Renewal, Screen, StaffReason};
+use super::timing::Timing;
+use crate::clock::{Mono, Now};
+use crate::ids::ReceptionId;
+use crate::pin::Pad;
+use crate::record::Method;
+
+/// One verification. Failing one way keeps the others open; the flow never starts over.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verify {
+    reception: ReceptionId,
+    face: FaceMethod,
+    pin_tries: Option<u8>,
+    certificate: CertificateAge,
+    face_attempt: u32,
+    face_failures: u32,
+    stage: Stage,
+    deadline: Mono,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Stage {
+    Choose(Option<ChooseNotice>),
+    Face,
+    Pin { pad: Option<Pad>, checking: bool, wrong: bool },
+    Staff(StaffReason),
+}
+
+/// What verification led to.
+pub enum Outcome {
+    /// The person is the holder of the card.
+    Verified(Method, Option<f32>),
+    /// The reception ends here.
+    End(Ending),
+}
+
+impl Verify {
+    pub(super) fn start(reception: ReceptionId, facts: &CardFacts, now: Now, timing: &Timing) -> Self {
+        let mut verify = Self {
+            reception,
+            face: facts.face,
+            pin_tries: facts.pin_tries,
+            certificate: facts.certificate,
+            face_attempt: 0,
+            face_failures: 0,
+            stage: Stage::Choose(None),
+            deadline: now.mono.after(timing.choose),
+        };
+        if !verify.face_offered() && !verify.pin_offered() {
+            verify.ask_staff(StaffReason::NoOtherWay, now, timing);
+        }
+        verify
+    }
+
+    pub(super) fn deadline(&self) -> Mono {
+        self.deadline
+    }
+
+    fn face_offered(&self) -> bool {
+        self.face == FaceMethod::Ready
+    }
+
+    fn pin_offered(&self) -> bool {
+        self.pin_tries.is_some_and(|tries| tries > 0)
+    }
+
+    /// Whether staff are wanted, and why.
+    pub(super) fn staff_wanted(&self) -> Option<StaffReason> {
+        match self.stage {
+            Stage::Staff(reason) => Some(reason),
+            _ => None,
+        }
+    }
+
+    pub(super) fn screen(&self) -> Screen {
+        match &self.stage {
+            Stage::Choose(notice) => Screen::Choose(Choose {
+                face: self.face_offered(),
+                pin: self.pin_offered(),
+                notice: *notice,
+                renew: match self.certificate {
+                    CertificateAge::ExpiresSoon => Some(Renewal::Soon),
+                    CertificateAge::Grace => Some(Renewal::Grace),
+                    CertificateAge::Valid | CertificateAge::Expired | CertificateAge::NotYetValid => None,
+                },
+            }),
+            Stage::Face => Screen::Face,
+            Stage::Pin { pad, checking, wrong } => Screen::Pin(PinScreen {
+                pad: if *checking { None } else { pad.clone() },
+                tries_left: self.pin_tries.unwrap_or(0),
+                wrong: *wrong,
+            }),
+            Stage::Staff(reason) => Screen::Staff(*reason),
+        }
+    }
+
+    pub(super) fn on(
+        &mut self,
+        now: Now,
+        event: &Event,
+        timing: &Timing,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Outcome> {
+        let was_face = self.stage == Stage::Face;
+        let outcome = self.decide(now, event, timing, effects);
+        if was_face && self.stage != Stage::Face {
+            effects.push(Effect::StopFace(self.reception));
+        }
+        outcome
+    }
+
+    /// Verification is over, one way or another: no more frames.
+    pub(super) fn leave(&self, effects: &mut Vec<Effect>) {
+        if self.stage == Stage::Face {
+            effects.push(Effect::StopFace(self.reception));
+        }
+    }
+
+    fn decide(&mut self, now: Now, event: &Event, timing: &Timing, effects: &mut Vec<Effect>) -> Option<Outcome> {
+        match event {
+            Event::Intent(_, _, intent) => self.intent(now, intent, timing, effects),
+            // 目視確認 may be started by staff at any time.
+            Event::StaffDecided(_, StaffDecision::SamePerson) => Some(Outcome::Verified(Method::Staff, None)),
+            Event::StaffDecided(_, StaffDecision::NotSamePerson) => Some(Outcome::End(Ending::NotSamePerson)),
+            Event::FaceJudged(_, attempt, judged) if self.stage == Stage::Face && *attempt == self.face_attempt => {
+                self.face_judged(now, *judged, timing)
+            }
+            Event::PadDrawn(_, drawn) => {
+                if let Stage::Pin { pad: pad @ None, checking: false, .. } = &mut self.stage {
+                    *pad = Some(drawn.clone());
+                }
+                None
+            }
+            Event::PinChecked(_, checked) if matches!(self.stage, Stage::Pin { checking: true, .. }) => {
+                self.pin_checked(now, checked, timing, effects)
+            }
+            Event::Tick if now.mono >= self.deadline => self.timed_out(now, timing),
+            _ => None,
+        }
+    }
+
+    fn intent(&mut self, now: Now, intent: &Intent, timing: &Timing, effects: &mut Vec<Effect>) -> Option<Outcome> {
+        // A PIN that is with the card right now must be heard out: its outcome changes the tries that are left.
+        if matches!(self.stage, Stage::Pin { checking: true, .. }) {
+            return None;
+        }
+        match intent {
+            Intent::ChooseFace if self.face_offered() && self.stage != Stage::Face => {
+                self.face_attempt += 1;
+                self.enter(Stage::Face, now, timing.face);
+                effects.push(Effect::StartFace(self.reception, self.face_attempt));
+            }
+            Intent::ChoosePin if self.pin_offered() && !matches!(self.stage, Stage::Pin { .. }) => {
+                self.enter_pin(false, now, timing, effects);
+            }
+            Intent::CallStaff => self.ask_staff(StaffReason::Asked, now, timing),
+            Intent::Back if self.face_offered() || self.pin_offered() => {
+                self.enter(Stage::Choose(None), now, timing.choose);
+            }
+            Intent::Pin(keys) => {
+                if let Stage::Pin { pad: pad @ Some(_), checking, .. } = &mut self.stage
+                    && let Some(pad) = pad.take()
+                {
+                    *checking = true;
+                    effects.push(Effect::VerifyPin(self.reception, pad.read(keys)));
+                    self.deadline = now.mono.after(timing.pin_check);
+                }
+            }
+            _ => {}
+        }
+        None
+    }
+
+    fn face_judged(&mut self, now: Now, judged: FaceOutcome, timing: &Timing) -> Option<Outcome> {
+        match judged {
+            FaceOutcome::Match { score } => return Some(Outcome::Verified(Method::Face, Some(score))),
+            FaceOutcome::Uncertain { .. } => self.ask_staff(StaffReason::FaceUncertain, now, timing),
+            FaceOutcome::NoMatch { .. } => {
+                self.face_failures += 1;
+                if self.face_failures >= timing.face_attempts_max {
+                    self.ask_staff(StaffReason::FaceNotMatched, now, timing);
+                } else {
+                    self.enter(Stage::Choose(Some(ChooseNotice::FaceNotMatched)), now, timing.choose);
+                }
+            }
+            FaceOutcome::NoFace => self.enter(Stage::Choose(Some(ChooseNotice::NoFaceSeen)), now, timing.choose),
+            FaceOutcome::Fault => self.enter(Stage::Choose(Some(ChooseNotice::FaceFault)), now, timing.choose),
+        }
+        None
+    }
+
+    fn pin_checked(
+        &mut self,
+        now: Now,
+        checked: &PinOutcome,
+        timing: &Timing,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Outcome> {
+        match checked {
+            PinOutcome::Verified => return Some(Outcome::Verified(Method::Pin, None)),
+            PinOutcome::Wrong { tries_left } if *tries_left > 0 => {
+                self.pin_tries = Some(*tries_left);
+                self.enter_pin(true, now, timing, effects);
+            }
+            PinOutcome::Wrong { .. } | PinOutcome::Locked => {
+                self.pin_tries = Some(0);
+                if self.face_offered() {
+                    self.enter(Stage::Choose(Some(ChooseNotice::PinLocked)), now, timing.choose);
+                } else {
+                    self.ask_staff(StaffReason::NoOtherWay, now, timing);
+                }
+            }
+            PinOutcome::Fault => self.enter(Stage::Choose(Some(ChooseNotice::PinFault)), now, timing.choose),
+        }
+        None
+    }
+
+    fn timed_out(&mut self, now: Now, timing: &Timing) -> Option<Outcome> {
+        match &self.stage {
+            Stage::Face => {
+                self.enter(Stage::Choose(Some(ChooseNotice::NoFaceSeen)), now, timing.choose);
+                None
+            }
+            Stage::Pin { checking: true, .. } => {
+                self.enter(Stage::Choose(Some(ChooseNotice::PinFault)), now, timing.choose);
+                None
+            }
+            Stage::Choose(_) | Stage::Pin { .. } | Stage::Staff(_) => Some(Outcome::End(Ending::TimedOut)),
+        }
+    }
+
+    fn enter_pin(&mut self, wrong: bool, now: Now, timing: &Timing, effects: &mut Vec<Effect>) {
+        self.enter(Stage::Pin { pad: None, checking: false, wrong }, now, timing.pin);
+        effects.push(Effect::DrawPad(self.reception));
+    }
+
+    fn ask_staff(&mut self, reason: StaffReason, now: Now, timing: &Timing) {
+        self.enter(Stage::Staff(reason), now, timing.staff);
+    }
+
+    fn enter(&mut self, stage: Stage, now: Now, lasts: std::time::Duration) {
+        self.stage = stage;
+        self.deadline = now.mono.after(lasts);
+    }
+}
