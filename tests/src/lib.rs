@@ -1,1 +1,10 @@
-//! Placeholder.
+//! Everything outside the gateway that its tests and its demonstration need: a development PKI, the simulator of
+//! the central system, and the means to start, steer and end such programs.
+//!
+//! Nothing here knows the inside of the gateway; the gateway does not know that any of this exists.
+
+pub mod central;
+pub mod clock;
+pub mod control;
+pub mod pki;
+pub mod process;

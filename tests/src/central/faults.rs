@@ -1,0 +1,177 @@
+//! The fault switches: how the central system misbehaves, and for how long.
+//!
+//! A mode with a count lasts for that many requests (CheckEligibility and RecordConsent) and then returns to `up`.
+//! Pings feel the mode too, but never use up the count: a probe in the background must not eat the fault that a
+//! scenario aimed at a request.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use tonic::Code;
+
+/// What the central system does with requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Answers.
+    Up,
+    /// The listener is closed and every connection is reset.
+    Down,
+    /// The effect is applied at once, the answer comes this many milliseconds later.
+    Slow(u64),
+    /// Connections are accepted, requests are never answered and have no effect.
+    Hang,
+    /// Every request fails with this status and has no effect.
+    Error(Code),
+    /// The effect is applied, then the connection is reset instead of an answer.
+    DropAnswer,
+    /// RESOURCE_EXHAUSTED and no effect, with the wait in milliseconds in the metadata.
+    Busy(u64),
+}
+
+/// A mode as people and programs write it: `{"mode":"slow","ms":800,"count":3}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModeSpec {
+    /// `up`, `down`, `slow`, `hang`, `error`, `drop_answer` or `busy`.
+    pub mode: String,
+    /// Delay of `slow`; wait asked for by `busy` (1000 when absent).
+    #[serde(default)]
+    pub ms: Option<u64>,
+    /// Status of `error`, by name as in `UNAVAILABLE` (the default) or `INTERNAL`.
+    #[serde(default)]
+    pub code: Option<String>,
+    /// For how many requests; without it until changed.
+    #[serde(default)]
+    pub count: Option<u32>,
+}
+
+const CODES: [(&str, Code); 16] = [
+    ("CANCELLED", Code::Cancelled),
+    ("UNKNOWN", Code::Unknown),
+    ("INVALID_ARGUMENT", Code::InvalidArgument),
+    ("DEADLINE_EXCEEDED", Code::DeadlineExceeded),
+    ("NOT_FOUND", Code::NotFound),
+    ("ALREADY_EXISTS", Code::AlreadyExists),
+    ("PERMISSION_DENIED", Code::PermissionDenied),
+    ("RESOURCE_EXHAUSTED", Code::ResourceExhausted),
+    ("FAILED_PRECONDITION", Code::FailedPrecondition),
+    ("ABORTED", Code::Aborted),
+    ("OUT_OF_RANGE", Code::OutOfRange),
+    ("UNIMPLEMENTED", Code::Unimplemented),
+    ("INTERNAL", Code::Internal),
+    ("UNAVAILABLE", Code::Unavailable),
+    ("DATA_LOSS", Code::DataLoss),
+    ("UNAUTHENTICATED", Code::Unauthenticated),
+];
+
+impl ModeSpec {
+    /// A mode without parameters.
+    pub fn new(mode: &str) -> Self {
+        Self { mode: mode.to_owned(), ..Self::default() }
+    }
+
+    /// `slow` by `ms` milliseconds.
+    pub fn slow(ms: u64) -> Self {
+        Self { ms: Some(ms), ..Self::new("slow") }
+    }
+
+    /// `error` with a status by its name.
+    pub fn error(code: &str) -> Self {
+        Self { code: Some(code.to_owned()), ..Self::new("error") }
+    }
+
+    /// The same for the next `count` requests only.
+    pub fn times(self, count: u32) -> Self {
+        Self { count: Some(count), ..self }
+    }
+
+    /// The mode and its count, or a sentence about what is wrong.
+    pub fn parse(&self) -> Result<(Mode, Option<u32>), String> {
+        let mode = match self.mode.as_str() {
+            "up" => Mode::Up,
+            "down" => Mode::Down,
+            "slow" => Mode::Slow(self.ms.ok_or("slow needs ms")?),
+            "hang" => Mode::Hang,
+            "error" => Mode::Error(code(self.code.as_deref().unwrap_or("UNAVAILABLE"))?),
+            "drop_answer" => Mode::DropAnswer,
+            "busy" => Mode::Busy(self.ms.unwrap_or(1000)),
+            other => {
+                return Err(format!("unknown mode {other:?}; known: up down slow hang error drop_answer busy"));
+            }
+        };
+        if self.count.is_some() && matches!(mode, Mode::Up | Mode::Down) {
+            return Err(format!("{} takes no count: it is not about requests", self.mode));
+        }
+        if self.count == Some(0) {
+            return Err("count is at least 1".to_owned());
+        }
+        Ok((mode, self.count))
+    }
+}
+
+impl Mode {
+    /// The mode as people and programs write it.
+    pub fn spec(self, count: Option<u32>) -> ModeSpec {
+        let (ms, code) = match self {
+            Self::Slow(ms) | Self::Busy(ms) => (Some(ms), None),
+            Self::Error(code) => (None, CODES.iter().find(|(_, known)| *known == code).map(|(name, _)| (*name).into())),
+            _ => (None, None),
+        };
+        ModeSpec { mode: self.name().to_owned(), ms, code, count }
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::Down => "down",
+            Self::Slow(_) => "slow",
+            Self::Hang => "hang",
+            Self::Error(_) => "error",
+            Self::DropAnswer => "drop_answer",
+            Self::Busy(_) => "busy",
+        }
+    }
+}
+
+fn code(name: &str) -> Result<Code, String> {
+    CODES
+        .iter()
+        .find(|(known, _)| known.eq_ignore_ascii_case(name))
+        .map(|(_, code)| *code)
+        .ok_or_else(|| format!("unknown status {name:?}; use a gRPC name such as UNAVAILABLE"))
+}
+
+/// The switch itself, shared by the service and the control listener.
+#[derive(Debug)]
+pub(super) struct Faults(Mutex<(Mode, Option<u32>)>);
+
+impl Faults {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new((Mode::Up, None)))
+    }
+
+    pub(super) fn set(&self, mode: Mode, count: Option<u32>) {
+        *self.lock() = (mode, count);
+    }
+
+    pub(super) fn current(&self) -> (Mode, Option<u32>) {
+        *self.lock()
+    }
+
+    /// The mode for one request; uses up one of its count.
+    pub(super) fn take(&self) -> Mode {
+        let mut state = self.lock();
+        let mode = state.0;
+        match &mut state.1 {
+            Some(1) => *state = (Mode::Up, None),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        mode
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Mode, Option<u32>)> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,280 @@
+//! The line: a TLS listener that can go away and come back, and connections that can be reset while in use.
+//!
+//! Promises:
+//! * TLS 1.3 only; a client without a certificate of the link CA does not get past the handshake;
+//! * when [`Line::close`] returns, nothing listens on the address any more and every connection is reset (RST, not
+//!   FIN), handshakes under way included;
+//! * [`Line::open`] listens on the very same address again.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tonic::transport::server::Connected;
+
+use crate::pki::DevPki;
+
+/// A client that has not finished its handshake by then never will.
+const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+/// Finished handshakes that wait for the service to take them over.
+const WAITING_CONNECTIONS: usize = 64;
+
+/// What the line has seen.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) accepted: AtomicU64,
+    pub(super) refused: AtomicU64,
+    pub(super) open: AtomicU64,
+}
+
+enum Command {
+    Close(oneshot::Sender<()>),
+    Open(oneshot::Sender<io::Result<()>>),
+}
+
+/// Handle to the listener task; the listener ends with the last handle.
+pub(super) struct Line {
+    address: SocketAddr,
+    commands: mpsc::Sender<Command>,
+    counters: Arc<Counters>,
+}
+
+impl Line {
+    /// Listens on `address`; the connections arrive on the receiver.
+    pub(super) async fn listen(
+        address: SocketAddr,
+        pki: &DevPki,
+    ) -> Result<(Self, mpsc::Receiver<io::Result<Connection>>)> {
+        let acceptor = TlsAcceptor::from(Arc::new(tls(pki)?));
+        let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
+        let address = listener.local_addr().context("asking for the listener's address")?;
+        let (commands, orders) = mpsc::channel(1);
+        let (connections, incoming) = mpsc::channel(WAITING_CONNECTIONS);
+        let counters = Arc::new(Counters::default());
+        let port =
+            Port { address, acceptor, connections, counters: counters.clone(), reset_all: watch::Sender::new(0) };
+        tokio::spawn(port.serve(listener, orders));
+        Ok((Self { address, commands, counters }, incoming))
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Closes the listener and resets every connection.
+    pub(super) async fn close(&self) -> Result<()> {
+        let (done, closed) = oneshot::channel();
+        self.order(Command::Close(done)).await?;
+        closed.await.context("the listener task has ended")
+    }
+
+    /// Listens again; nothing happens when it does already.
+    pub(super) async fn open(&self) -> Result<()> {
+        let (done, opened) = oneshot::channel();
+        self.order(Command::Open(done)).await?;
+        opened
+            .await
+            .context("the listener task has ended")?
+            .with_context(|| format!("listening on {} again", self.address))
+    }
+
+    async fn order(&self, command: Command) -> Result<()> {
+        self.commands.send(command).await.map_err(|_| anyhow!("the listener task has ended"))
+    }
+}
+
+fn tls(pki: &DevPki) -> Result<ServerConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(pki.link_ca_pem()).context("reading the link CA")?)?;
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build()?;
+    let certificate = CertificateDer::from_pem_file(pki.server_pem()).context("reading the server certificate")?;
+    let key = PrivateKeyDer::from_pem_file(pki.server_key()).context("reading the server key")?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(clients)
+        .with_single_cert(vec![certificate], key)?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+/// What the listener task owns besides the listener itself.
+struct Port {
+    address: SocketAddr,
+    acceptor: TlsAcceptor,
+    connections: mpsc::Sender<io::Result<Connection>>,
+    counters: Arc<Counters>,
+    reset_all: watch::Sender<u64>,
+}
+
+impl Port {
+    async fn serve(self, listener: TcpListener, mut orders: mpsc::Receiver<Command>) {
+        let mut listener = Some(listener);
+        loop {
+            tokio::select! {
+                order = orders.recv() => match order {
+                    Some(Command::Close(done)) => {
+                        listener = None;
+                        self.reset_all.send_modify(|generation| *generation += 1);
+                        let _ = done.send(());
+                    }
+                    Some(Command::Open(done)) => {
+                        let opened = match listener {
+                            Some(_) => Ok(()),
+                            None => TcpListener::bind(self.address).await.map(|again| listener = Some(again)),
+                        };
+                        let _ = done.send(opened);
+                    }
+                    None => return,
+                },
+                accepted = accept(listener.as_ref()) => match accepted {
+                    Ok(stream) => self.greet(stream),
+                    // Out of descriptors, or the client is gone again: neither ends the listener.
+                    Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                },
+            }
+        }
+    }
+
+    /// Performs the handshake beside the accept loop and hands the connection to the service.
+    fn greet(&self, stream: TcpStream) {
+        self.counters.accepted.fetch_add(1, Ordering::Relaxed);
+        let (acceptor, connections, counters) =
+            (self.acceptor.clone(), self.connections.clone(), self.counters.clone());
+        let mut reset_all = self.reset_all.subscribe();
+        tokio::spawn(async move {
+            // Small answers must not wait for the acknowledgement of earlier ones.
+            let _ = stream.set_nodelay(true);
+            // Until the handshake is done the connection ends by a reset; afterwards see `Connection`.
+            let handshake = tokio::time::timeout(HANDSHAKE_DEADLINE, acceptor.accept(stream));
+            let finished = tokio::select! {
+                finished = handshake => finished,
+                _ = reset_all.changed() => return,
+            };
+            match finished {
+                Ok(Ok(tls)) => {
+                    let connection = Connection::new(tls, reset_all, counters);
+                    let _ = connections.send(Ok(connection)).await;
+                }
+                Ok(Err(_)) | Err(_) => {
+                    counters.refused.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+    }
+}
+
+/// Waits for ever without a listener, so that `select!` need not know whether there is one.
+async fn accept(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
+    match listener {
+        Some(listener) => listener.accept().await.map(|(stream, _)| stream),
+        None => std::future::pending().await,
+    }
+}
+
+/// Given to every request: breaks the connection it came on.
+#[derive(Clone)]
+pub(super) struct ConnectionHandle(Arc<watch::Sender<bool>>);
+
+impl ConnectionHandle {
+    /// Resets the connection; answers not yet written are lost.
+    pub(super) fn reset(&self) {
+        self.0.send_replace(true);
+    }
+}
+
+/// A TLS connection that ends with a reset when told to.
+pub(super) struct Connection {
+    tls: TlsStream<TcpStream>,
+    handle: ConnectionHandle,
+    /// Completes when this connection, or every connection, shall be reset.
+    told: Pin<Box<dyn Future<Output = ()> + Send>>,
+    broken: bool,
+    counters: Arc<Counters>,
+}
+
+impl Connection {
+    fn new(tls: TlsStream<TcpStream>, mut reset_all: watch::Receiver<u64>, counters: Arc<Counters>) -> Self {
+        counters.open.fetch_add(1, Ordering::Relaxed);
+        let handle = ConnectionHandle(Arc::new(watch::Sender::new(false)));
+        let mut own = handle.0.subscribe();
+        let told = Box::pin(async move {
+            tokio::select! {
+                _ = reset_all.changed() => {}
+                _ = own.wait_for(|told| *told) => {}
+            }
+        });
+        Self { tls, handle, told, broken: false, counters }
+    }
+
+    /// Whether the connection is broken; registers the task for the moment when it becomes so.
+    fn poll_broken(&mut self, context: &mut TaskContext<'_>) -> io::Result<()> {
+        if !self.broken && self.told.as_mut().poll(context).is_ready() {
+            self.broken = true;
+            // Dropping the socket now sends RST instead of FIN.
+            let _ = self.tls.get_ref().0.set_zero_linger();
+        }
+        if self.broken { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.counters.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Connected for Connection {
+    type ConnectInfo = ConnectionHandle;
+
+    fn connect_info(&self) -> ConnectionHandle {
+        self.handle.clone()
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut TaskContext<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.poll_broken(context)?;
+        Pin::new(&mut self.tls).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_broken(context)?;
+        Pin::new(&mut self.tls).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        self.poll_broken(context)?;
+        Pin::new(&mut self.tls).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        self.poll_broken(context)?;
+        Pin::new(&mut self.tls).poll_shutdown(context)
+    }
+}

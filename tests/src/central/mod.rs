@@ -1,0 +1,204 @@
+//! The central simulator: the オンライン資格確認等システム as the gateway sees it, with faults on demand.
+//!
+//! Promises:
+//! * it believes nothing that is not signed by a card of the card CA or a gateway of the link CA;
+//! * an effect is applied once per id and gets the same answer for ever, across restarts of the simulator too when
+//!   it has a ledger file;
+//! * the ledger is what scenarios judge by: it says in which order, how often, and for which reception;
+//! * it listens on loopback only.
+
+pub mod caller;
+mod class;
+mod faults;
+mod http;
+pub mod ledger;
+mod line;
+mod names;
+mod population;
+mod service;
+mod signed;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Server;
+use uketsuke_proto::central_v1::online_eligibility_server::OnlineEligibilityServer;
+
+pub use class::{Class, Rates};
+pub use faults::{Mode, ModeSpec};
+pub(crate) use http::Refusal;
+pub use population::{CardIdentity, Outcome, Person, Population};
+pub use service::Stats;
+
+use crate::pki::DevPki;
+use ledger::{Effect, Ledger};
+
+/// How long a stop waits for answers under way before it resets their connections.
+const STOP_GRACE: Duration = Duration::from_secs(1);
+
+/// How a simulator is started.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Address of the gRPC service; port 0 chooses one.
+    pub listen: SocketAddr,
+    /// Address of the control listener; port 0 chooses one.
+    pub control: SocketAddr,
+    /// Certificates and keys.
+    pub pki: DevPki,
+    /// Ledger file; goes on where it ends.
+    pub ledger: Option<PathBuf>,
+    /// Seed of the population.
+    pub seed: u64,
+    /// Rates of the outcomes.
+    pub rates: Rates,
+    /// Upper end of the service time, which is uniform from 0.
+    pub think_ms: u64,
+    /// The mode to start in.
+    pub mode: ModeSpec,
+    /// Explicit outcomes.
+    pub persons: Vec<Person>,
+}
+
+impl Options {
+    /// Loopback, free ports, no ledger file, seed 1, default rates, up to 20 ms of service time.
+    pub fn new(pki: DevPki) -> Self {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Self {
+            listen: any,
+            control: any,
+            pki,
+            ledger: None,
+            seed: 1,
+            rates: Rates::default(),
+            think_ms: 20,
+            mode: ModeSpec::new("up"),
+            persons: Vec::new(),
+        }
+    }
+}
+
+/// What the service, the control listener and the owner share.
+struct Shared {
+    central: Arc<service::Central>,
+    line: line::Line,
+}
+
+impl Shared {
+    fn mode(&self) -> ModeSpec {
+        let (mode, count) = self.central.faults.current();
+        mode.spec(count)
+    }
+
+    async fn set_mode(&self, mode: Mode, count: Option<u32>) -> Result<()> {
+        self.central.faults.set(mode, count);
+        if mode == Mode::Down { self.line.close().await } else { self.line.open().await }
+    }
+
+    fn stats(&self) -> Stats {
+        let counters = self.line.counters();
+        Stats {
+            connections_accepted: counters.accepted.load(Ordering::Relaxed),
+            handshakes_refused: counters.refused.load(Ordering::Relaxed),
+            connections_open: counters.open.load(Ordering::Relaxed),
+            ..self.central.state().stats.clone()
+        }
+    }
+}
+
+/// A running simulator. Dropping it without [`Simulator::stop`] leaves it to the runtime's end.
+pub struct Simulator {
+    shared: Arc<Shared>,
+    http: http::Http,
+    stop: oneshot::Sender<()>,
+    served: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+impl Simulator {
+    /// Starts on the current tokio runtime; both listeners accept when this returns.
+    pub async fn start(options: Options) -> Result<Self> {
+        for address in [options.listen, options.control] {
+            ensure!(address.ip().is_loopback(), "the central simulator listens on loopback only, not on {address}");
+        }
+        let (mode, count) = options.mode.parse().map_err(|error| anyhow!(error))?;
+        let mut population = Population::new(options.seed, options.rates);
+        for person in &options.persons {
+            population.wish(person).map_err(|error| anyhow!("person {person:?}: {error}"))?;
+        }
+        let central = Arc::new(service::Central {
+            trust: signed::Trust::load(&options.pki)?,
+            faults: faults::Faults::new(),
+            think_ms: options.think_ms,
+            state: Mutex::new(service::State {
+                ledger: Ledger::open(options.ledger.as_deref())?,
+                population,
+                stats: Stats::default(),
+            }),
+        });
+        let (line, incoming) = line::Line::listen(options.listen, &options.pki).await?;
+        let (stop, stopped) = oneshot::channel();
+        let served = tokio::spawn(
+            Server::builder()
+                .add_service(OnlineEligibilityServer::new(service::Service(central.clone())))
+                .serve_with_incoming_shutdown(ReceiverStream::new(incoming), async {
+                    let _ = stopped.await;
+                }),
+        );
+        let shared = Arc::new(Shared { central, line });
+        shared.set_mode(mode, count).await?;
+        let http = http::Http::start(options.control, shared.clone())?;
+        Ok(Self { shared, http, stop, served })
+    }
+
+    /// Address of the gRPC service.
+    pub fn address(&self) -> SocketAddr {
+        self.shared.line.address()
+    }
+
+    /// Address of the control listener.
+    pub fn control_address(&self) -> SocketAddr {
+        self.http.address
+    }
+
+    /// Changes the mode; when this returns it holds.
+    pub async fn set_mode(&self, spec: &ModeSpec) -> Result<()> {
+        let (mode, count) = spec.parse().map_err(|error| anyhow!(error))?;
+        self.shared.set_mode(mode, count).await
+    }
+
+    /// Chooses the outcome of a card.
+    pub fn wish(&self, person: &Person) -> Result<()> {
+        self.shared.central.state().population.wish(person).map_err(|error| anyhow!(error))
+    }
+
+    /// The ledger in memory.
+    pub fn effects(&self) -> Vec<Effect> {
+        self.shared.central.state().ledger.effects().to_vec()
+    }
+
+    /// Counts since the start.
+    pub fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+
+    /// Stops taking connections, gives answers under way a second, and ends.
+    pub async fn stop(self) -> Result<()> {
+        let _ = self.stop.send(());
+        let mut served = self.served;
+        let ended = match tokio::time::timeout(STOP_GRACE, &mut served).await {
+            Ok(ended) => ended.context("the central service panicked")?.context("serving the central service"),
+            Err(_) => {
+                served.abort();
+                self.shared.line.close().await
+            }
+        };
+        self.http.stop().await;
+        ended
+    }
+}

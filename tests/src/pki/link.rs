@@ -1,0 +1,116 @@
+//! The certificates of the line between a site and the central system: ECDSA P-256 throughout, one CA, one server,
+//! one gateway, and a foreign CA with a client of its own.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    PKCS_ECDSA_P256_SHA256, date_time_ymd,
+};
+use time::OffsetDateTime;
+
+use super::{DevPki, files};
+
+/// Validity of a further client certificate.
+#[derive(Debug, Clone)]
+pub struct ClientOptions {
+    /// Start of validity.
+    pub not_before: OffsetDateTime,
+    /// End of validity.
+    pub not_after: OffsetDateTime,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        let (not_before, not_after) = validity();
+        Self { not_before, not_after }
+    }
+}
+
+/// Wide and fixed: a development installation should neither expire nor depend on a stepped clock.
+fn validity() -> (OffsetDateTime, OffsetDateTime) {
+    (date_time_ymd(2025, 1, 1), date_time_ymd(2045, 1, 1))
+}
+
+/// Makes both CAs and their certificates where they are missing.
+pub(super) fn create_missing(pki: &DevPki) -> Result<()> {
+    let link = authority(&pki.link_ca_pem(), "Uketsuke development link CA")?;
+    leaf_if_missing(&link, &pki.server_pem(), &pki.server_key(), server_params)?;
+    leaf_if_missing(&link, &pki.gateway_pem(), &pki.gateway_key(), || {
+        client_params("Uketsuke development gateway", &ClientOptions::default())
+    })?;
+    let other = authority(&pki.other_ca_pem(), "Uketsuke development foreign CA")?;
+    leaf_if_missing(&other, &pki.other_client_pem(), &pki.other_client_key(), || {
+        client_params("Uketsuke development stranger", &ClientOptions::default())
+    })
+}
+
+/// Issues a client certificate of the link CA under a name of its own.
+pub(super) fn issue_client(pki: &DevPki, name: &str, options: &ClientOptions) -> Result<(PathBuf, PathBuf)> {
+    let link = authority(&pki.link_ca_pem(), "Uketsuke development link CA")?;
+    let paths = (pki.dir().join(format!("{name}.pem")), pki.dir().join(format!("{name}.key")));
+    leaf(&link, &paths.0, &paths.1, client_params(name, options)?)?;
+    Ok(paths)
+}
+
+/// The CA whose certificate lies at `pem`, its key beside it with the ending `.key`.
+fn authority(pem: &Path, name: &str) -> Result<Issuer<'static, KeyPair>> {
+    let key_path = pem.with_extension("key");
+    let mut params = named(name)?;
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    let key = if key_path.is_file() && pem.is_file() {
+        KeyPair::from_pem(&files::read_text(&key_path)?).with_context(|| format!("reading {}", key_path.display()))?
+    } else {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        files::write_secret(&key_path, key.serialize_pem().as_bytes())?;
+        files::write_public(pem, params.self_signed(&key)?.pem().as_bytes())?;
+        key
+    };
+    Ok(Issuer::new(params, key))
+}
+
+fn leaf_if_missing(
+    issuer: &Issuer<'static, KeyPair>,
+    pem: &Path,
+    key: &Path,
+    params: impl FnOnce() -> Result<CertificateParams>,
+) -> Result<()> {
+    if pem.is_file() && key.is_file() { Ok(()) } else { leaf(issuer, pem, key, params()?) }
+}
+
+fn leaf(issuer: &Issuer<'static, KeyPair>, pem: &Path, key: &Path, params: CertificateParams) -> Result<()> {
+    let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    files::write_secret(key, pair.serialize_pem().as_bytes())?;
+    files::write_public(pem, params.signed_by(&pair, issuer)?.pem().as_bytes())
+}
+
+fn named(common_name: &str) -> Result<CertificateParams> {
+    let mut params = CertificateParams::new(Vec::<String>::new())?;
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CountryName, "JP");
+    params.distinguished_name.push(DnType::OrganizationName, "Uketsuke development");
+    params.distinguished_name.push(DnType::CommonName, common_name);
+    (params.not_before, params.not_after) = validity();
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
+fn server_params() -> Result<CertificateParams> {
+    let mut params = named("Uketsuke development central system")?;
+    let names = CertificateParams::new(["localhost", "127.0.0.1", "::1"].map(String::from))?;
+    params.subject_alt_names = names.subject_alt_names;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    Ok(params)
+}
+
+fn client_params(name: &str, options: &ClientOptions) -> Result<CertificateParams> {
+    let mut params = named(name)?;
+    params.not_before = options.not_before;
+    params.not_after = options.not_after;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    Ok(params)
+}

@@ -1,0 +1,489 @@
+//! The central simulator keeps its promises: who is believed, what is applied once, and how it fails on demand.
+
+#![allow(clippy::unwrap_used, reason = "a scene that cannot be set fails its test")]
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tonic::{Code, Request};
+use uketsuke_proto::central_v1::{EligibilityAnswer, PingRequest, Signed};
+use uketsuke_tests::central::caller::{
+    Client, client, consent_record, eligibility_request, gateway_client, sign_by_card, sign_by_gateway,
+};
+use uketsuke_tests::central::ledger::{self, Kind};
+use uketsuke_tests::central::{CardIdentity, Class, ModeSpec, Options, Outcome, Person, Population, Rates, Simulator};
+use uketsuke_tests::control::Central;
+use uketsuke_tests::pki::{Card, CardOptions, ClientOptions, DevPki};
+use uketsuke_tests::process::Child;
+
+/// One directory for all tests, kept between runs: RSA keys are slow to make.
+fn pki() -> DevPki {
+    DevPki::create_or_open(Path::new(env!("CARGO_TARGET_TMPDIR")).join("central-pki")).unwrap()
+}
+
+fn card(pki: &DevPki, name: &str) -> Card {
+    pki.card(name, &CardOptions::shared()).unwrap()
+}
+
+/// A simulator in this process that answers at once.
+async fn simulator(pki: &DevPki) -> Simulator {
+    Simulator::start(Options { think_ms: 0, ..Options::new(pki.clone()) }).await.unwrap()
+}
+
+/// A request by the card, with any deadline in milliseconds.
+fn with_deadline(signed: &Signed, deadline_ms: u64) -> Request<Signed> {
+    let mut request = Request::new(signed.clone());
+    request.set_timeout(Duration::from_millis(deadline_ms));
+    request
+}
+
+async fn ask(client: &mut Client, signed: &Signed) -> Result<EligibilityAnswer, tonic::Status> {
+    client.check_eligibility(signed.clone()).await.map(tonic::Response::into_inner)
+}
+
+/// The simulator as a process, with its ledger in `dir`.
+fn process(pki: &DevPki, dir: &TempDir, extra: &[&str]) -> (Child, SocketAddr, Central) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_central-sim"));
+    command.arg("--pki").arg(pki.dir()).arg("--ledger").arg(dir.path().join("ledger.jsonl")).args(extra);
+    let child = Child::spawn(command, dir.path().join("output.txt")).unwrap();
+    let ready = child.wait_ready(Duration::from_secs(20)).unwrap();
+    let address = |key: &str| ready[key].as_str().unwrap().parse().unwrap();
+    let control = Central::at(address("control"));
+    (child, address("listen"), control)
+}
+
+#[tokio::test]
+async fn a_card_and_a_gateway_are_believed_and_answered() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    let card = card(&pki, "TEST-VALID-0001");
+
+    let by_card = ask(&mut client, &sign_by_card(&card, &eligibility_request(&card)).unwrap()).await.unwrap();
+    let by_gateway = ask(&mut client, &sign_by_gateway(&pki, &eligibility_request(&card)).unwrap()).await.unwrap();
+
+    assert_eq!(by_card.qualification_validity, "1");
+    assert_eq!(by_card.results, by_gateway.results, "the person does not depend on who signs");
+    assert_eq!(by_card.results[0].insurer_number.chars().count(), 8);
+    assert!(client.ping(PingRequest {}).await.unwrap().into_inner().central_time_ms > 0);
+}
+
+#[tokio::test]
+async fn a_client_without_certificate_does_not_get_past_the_handshake() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut nobody = client(simulator.address(), &pki, None).unwrap();
+
+    nobody.ping(PingRequest {}).await.unwrap_err();
+
+    assert_eq!(simulator.stats().pings_received, 0);
+    assert!(simulator.stats().handshakes_refused > 0);
+}
+
+#[tokio::test]
+async fn a_client_certificate_of_another_ca_does_not_get_past_the_handshake() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let identity = (pki.other_client_pem(), pki.other_client_key());
+    let mut stranger = client(simulator.address(), &pki, Some((&identity.0, &identity.1))).unwrap();
+
+    stranger.ping(PingRequest {}).await.unwrap_err();
+
+    assert_eq!(simulator.stats().pings_received, 0);
+    assert!(simulator.stats().handshakes_refused > 0);
+}
+
+#[tokio::test]
+async fn an_expired_client_certificate_does_not_get_past_the_handshake() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let expired = ClientOptions {
+        not_before: time::OffsetDateTime::UNIX_EPOCH,
+        not_after: time::OffsetDateTime::UNIX_EPOCH + time::Duration::days(1),
+    };
+    let (pem, key) = pki.client("expired", &expired).unwrap();
+    let mut late = client(simulator.address(), &pki, Some((&pem, &key))).unwrap();
+
+    late.ping(PingRequest {}).await.unwrap_err();
+
+    assert_eq!(simulator.stats().pings_received, 0);
+}
+
+#[tokio::test]
+async fn the_same_request_is_applied_once_and_answered_alike() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    let card = card(&pki, "TEST-IDEMPOTENT");
+    let signed = sign_by_card(&card, &eligibility_request(&card)).unwrap();
+
+    let first = ask(&mut client, &signed).await.unwrap();
+    let wish = Person { serial: Some(card.serial_hex.clone()), cn: None, class: Class::Revoked, dots: Some(true) };
+    simulator.wish(&wish).unwrap();
+    let second = ask(&mut client, &signed).await.unwrap();
+
+    assert_eq!(first, second, "the answer once given does not follow the scenario's change of mind");
+    let [effect] = simulator.effects().try_into().unwrap();
+    assert_eq!((effect.seq, effect.times_applied, effect.times_received), (1, 1, 2));
+}
+
+#[tokio::test]
+async fn the_same_id_with_another_payload_is_refused() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    let card = card(&pki, "TEST-VALID-0001");
+    let mut request = eligibility_request(&card);
+    ask(&mut client, &sign_by_card(&card, &request).unwrap()).await.unwrap();
+    request.asked_at_ms += 1;
+
+    let refused = ask(&mut client, &sign_by_card(&card, &request).unwrap()).await.unwrap_err();
+
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    assert_eq!(simulator.effects()[0].times_received, 1);
+}
+
+#[tokio::test]
+async fn a_consent_is_applied_once_and_only_for_a_known_request() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    let card = card(&pki, "TEST-VALID-0001");
+    let request = eligibility_request(&card);
+    let consent = sign_by_gateway(&pki, &consent_record(&request)).unwrap();
+
+    let too_early = client.record_consent(consent.clone()).await.unwrap_err();
+    ask(&mut client, &sign_by_card(&card, &request).unwrap()).await.unwrap();
+    let first = client.record_consent(consent.clone()).await.unwrap().into_inner();
+    let second = client.record_consent(consent).await.unwrap().into_inner();
+
+    assert_eq!(too_early.code(), Code::FailedPrecondition);
+    assert_eq!(first, second);
+    let effects = simulator.effects();
+    assert_eq!(effects.iter().map(|effect| effect.kind).collect::<Vec<_>>(), [Kind::Eligibility, Kind::Consent]);
+    assert_eq!((effects[1].times_applied, effects[1].times_received), (1, 2));
+    assert_eq!(effects[0].order, effects[1].order, "both belong to one patient");
+}
+
+#[tokio::test]
+async fn signatures_and_chains_that_do_not_hold_are_refused() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    let (card, other) = (card(&pki, "TEST-VALID-0001"), card(&pki, "TEST-VALID-0002"));
+    let request = eligibility_request(&card);
+    let good = sign_by_card(&card, &request).unwrap();
+    let by_gateway = sign_by_gateway(&pki, &request).unwrap();
+    let short_id = eligibility_request(&card);
+
+    let mut tampered = good.clone();
+    tampered.payload[3] ^= 1;
+    let mut flipped = good.clone();
+    flipped.signature[10] ^= 1;
+    let mut gateway_as_card = by_gateway.clone();
+    gateway_as_card.signer = good.signer;
+    let mut unspecified = good.clone();
+    unspecified.signer = 0;
+    let mut no_certificate = good.clone();
+    no_certificate.certificate.clear();
+    let foreign_card = {
+        let dir = TempDir::new().unwrap();
+        let foreign = DevPki::create_or_open(dir.path()).unwrap();
+        let card = foreign.card("TEST-VALID-0001", &CardOptions::default()).unwrap();
+        sign_by_card(&card, &eligibility_request(&card)).unwrap()
+    };
+    let other_card = sign_by_card(&other, &request).unwrap();
+    let bad_id =
+        sign_by_card(&card, &uketsuke_proto::central_v1::EligibilityRequest { request_id: vec![1; 15], ..short_id });
+
+    for (name, signed, expected) in [
+        ("tampered payload", tampered, Code::PermissionDenied),
+        ("tampered signature", flipped, Code::PermissionDenied),
+        ("a gateway that calls itself a card", gateway_as_card, Code::PermissionDenied),
+        ("no kind of signer", unspecified, Code::InvalidArgument),
+        ("no certificate", no_certificate, Code::InvalidArgument),
+        ("a card of another authority", foreign_card, Code::PermissionDenied),
+        ("another card than asked for", other_card, Code::InvalidArgument),
+        ("an id of 15 bytes", bad_id.unwrap(), Code::InvalidArgument),
+    ] {
+        assert_eq!(ask(&mut client, &signed).await.unwrap_err().code(), expected, "{name}");
+    }
+    assert_eq!(simulator.effects(), []);
+    ask(&mut client, &good).await.unwrap();
+}
+
+#[test]
+fn about_four_percent_of_the_names_contain_a_dot_and_most_people_are_valid() {
+    let population = Population::new(7, Rates::default());
+    let mut classes = HashMap::new();
+    let mut dots = 0;
+    for number in 0..5_000_u32 {
+        let serial = number.to_be_bytes();
+        let card = CardIdentity { serial: &serial, common_name: "" };
+        let outcome = population.outcome(card);
+        *classes.entry(outcome.class).or_insert(0) += 1;
+        let person = &population.qualifications(card, as_if_valid(outcome))[0];
+        assert_eq!(person.name.contains('●'), outcome.dots);
+        assert!(person.name_kana.chars().all(|c| c == ' ' || ('｡'..='ﾟ').contains(&c)), "{}", person.name_kana);
+        assert_eq!(person.birthdate.len(), 8);
+        dots += u32::from(outcome.dots);
+    }
+
+    assert!((150..=250).contains(&dots), "{dots} of 5,000 names contain ●");
+    assert!((4_550..=4_750).contains(&classes[&Class::Valid]), "{classes:?}");
+    for class in [Class::Invalid, Class::InvalidNew, Class::None, Class::Several, Class::Unregistered, Class::Revoked] {
+        assert!(classes[&class] > 0, "{class:?} never occurs");
+    }
+}
+
+/// The same person as if valid: who has no qualification has no name in the answer either.
+fn as_if_valid(outcome: Outcome) -> Outcome {
+    Outcome { class: Class::Valid, ..outcome }
+}
+
+#[tokio::test]
+async fn a_cards_name_or_an_explicit_wish_chooses_the_outcome() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let control = Central::at(simulator.control_address());
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+
+    // Name of the card, validity, results, registered, revoked.
+    for (name, validity, results, registered, revoked) in [
+        ("TEST-VALID-0001", "1", 1, true, false),
+        ("TEST-INVALID-0001", "2", 1, true, false),
+        ("TEST-INVALID-NEW-0001", "3", 2, true, false),
+        ("TEST-NONE-0001", "4", 0, true, false),
+        ("TEST-SEVERAL-0001", "5", 2, true, false),
+        ("TEST-VALID-UNREGISTERED-0001", "6", 1, true, false),
+        ("TEST-UNKNOWN-CODE-0001", "8", 1, true, false),
+        ("TEST-UNREGISTERED-0001", "", 0, false, false),
+        ("TEST-REVOKED-0001", "", 0, true, true),
+    ] {
+        let card = card(&pki, name);
+        let answer = ask(&mut client, &sign_by_card(&card, &eligibility_request(&card)).unwrap()).await.unwrap();
+        assert_eq!(
+            (
+                answer.qualification_validity.as_str(),
+                answer.results.len(),
+                answer.card_registered,
+                answer.certificate_revoked
+            ),
+            (validity, results, registered, revoked),
+            "{name}"
+        );
+        let lost = matches!(validity, "2" | "3");
+        assert_eq!(answer.results.first().is_some_and(|first| !first.reason_of_loss.is_empty()), lost, "{name}");
+    }
+
+    let card = card(&pki, "TEST-VALID-0001");
+    let by_cn = Person { serial: None, cn: Some(card.name.clone()), class: Class::Valid, dots: Some(true) };
+    let by_serial = Person { serial: Some(card.serial_hex.clone()), cn: None, class: Class::Revoked, dots: None };
+    tokio::task::spawn_blocking({
+        let control = control.clone();
+        move || control.set_person(&by_cn).unwrap()
+    })
+    .await
+    .unwrap();
+    let dotted = ask(&mut client, &sign_by_card(&card, &eligibility_request(&card)).unwrap()).await.unwrap();
+    tokio::task::spawn_blocking(move || control.set_person(&by_serial).unwrap()).await.unwrap();
+    let revoked = ask(&mut client, &sign_by_card(&card, &eligibility_request(&card)).unwrap()).await.unwrap();
+
+    assert!(dotted.results[0].name.contains('●'));
+    assert!(revoked.certificate_revoked, "the serial is stronger than the CN");
+}
+
+#[tokio::test]
+async fn down_refuses_and_resets_connections_and_up_brings_the_same_address_back() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    let card = card(&pki, "TEST-VALID-0001");
+    simulator.set_mode(&ModeSpec::new("hang")).await.unwrap();
+    let under_way = tokio::spawn({
+        let mut client = client.clone();
+        let signed = sign_by_card(&card, &eligibility_request(&card)).unwrap();
+        async move { ask(&mut client, &signed).await }
+    });
+    while simulator.stats().eligibility_received == 0 {
+        tokio::task::yield_now().await;
+    }
+
+    simulator.set_mode(&ModeSpec::new("down")).await.unwrap();
+    let broken = tokio::time::timeout(Duration::from_secs(10), under_way).await.unwrap().unwrap();
+    let connect = tokio::net::TcpStream::connect(simulator.address()).await;
+    let while_down = client.ping(PingRequest {}).await;
+    simulator.set_mode(&ModeSpec::new("up")).await.unwrap();
+    let again = client.ping(PingRequest {}).await;
+
+    broken.unwrap_err();
+    assert_eq!(connect.unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+    while_down.unwrap_err();
+    again.unwrap();
+}
+
+#[tokio::test]
+async fn a_hanging_central_leaves_the_client_to_its_deadline_and_has_no_effect() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    let card = card(&pki, "TEST-VALID-0001");
+    let signed = sign_by_card(&card, &eligibility_request(&card)).unwrap();
+    simulator.set_mode(&ModeSpec::new("hang").times(1)).await.unwrap();
+
+    let given_up = client.check_eligibility(with_deadline(&signed, 200)).await.unwrap_err();
+    let effects = simulator.effects();
+    let answered = ask(&mut client, &signed).await;
+
+    assert!(matches!(given_up.code(), Code::Cancelled | Code::DeadlineExceeded), "{given_up:?}");
+    assert_eq!(effects, []);
+    answered.unwrap();
+}
+
+#[tokio::test]
+async fn a_dropped_answer_is_an_effect_applied_once_after_a_retry() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    let card = card(&pki, "TEST-VALID-0001");
+    let signed = sign_by_card(&card, &eligibility_request(&card)).unwrap();
+    simulator.set_mode(&ModeSpec::new("drop_answer").times(1)).await.unwrap();
+
+    let dropped = ask(&mut client, &signed).await;
+    let applied = simulator.effects().len();
+    let retried = ask(&mut client, &signed).await;
+
+    dropped.unwrap_err();
+    assert_eq!(applied, 1, "the effect was there before the answer was lost");
+    retried.unwrap();
+    let [effect] = simulator.effects().try_into().unwrap();
+    assert_eq!((effect.times_applied, effect.times_received), (1, 2));
+}
+
+#[tokio::test]
+async fn a_slow_central_applies_at_once_and_answers_late() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    let card = card(&pki, "TEST-VALID-0001");
+    let signed = sign_by_card(&card, &eligibility_request(&card)).unwrap();
+    simulator.set_mode(&ModeSpec::slow(60_000)).await.unwrap();
+
+    client.check_eligibility(with_deadline(&signed, 500)).await.unwrap_err();
+
+    assert_eq!(simulator.effects().len(), 1);
+}
+
+#[tokio::test]
+async fn errors_and_busy_come_as_told_and_as_often_as_told() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    let card = card(&pki, "TEST-VALID-0001");
+    let signed = sign_by_card(&card, &eligibility_request(&card)).unwrap();
+
+    simulator.set_mode(&ModeSpec::error("INTERNAL").times(2)).await.unwrap();
+    let pinged = client.ping(PingRequest {}).await.unwrap_err().code();
+    let failed = [ask(&mut client, &signed).await.unwrap_err(), ask(&mut client, &signed).await.unwrap_err()];
+    simulator.set_mode(&ModeSpec { ms: Some(1_500), ..ModeSpec::new("busy").times(1) }).await.unwrap();
+    let busy = ask(&mut client, &signed).await.unwrap_err();
+    let effects = simulator.effects();
+    let answered = ask(&mut client, &signed).await;
+
+    assert_eq!(pinged, Code::Internal, "a ping meets the mode without using up its count");
+    assert_eq!(failed.map(|status| status.code()), [Code::Internal; 2]);
+    assert_eq!(busy.code(), Code::ResourceExhausted);
+    assert_eq!(busy.metadata().get("retry-after").unwrap(), "2");
+    assert_eq!(busy.metadata().get("grpc-retry-pushback-ms").unwrap(), "1500");
+    assert_eq!(effects, []);
+    answered.unwrap();
+}
+
+#[tokio::test]
+async fn the_ledger_file_equals_the_memory_and_a_killed_simulator_goes_on_where_it_was() {
+    let (pki, dir) = (pki(), TempDir::new().unwrap());
+    let path = dir.path().join("ledger.jsonl");
+    let (mut child, address, control) = process(&pki, &dir, &["--think-ms", "0"]);
+    let mut client = gateway_client(address, &pki).unwrap();
+    let card = card(&pki, "TEST-VALID-0001");
+    let mut sent = Vec::new();
+    for _ in 0..20 {
+        let signed = sign_by_card(&card, &eligibility_request(&card)).unwrap();
+        let answer = ask(&mut client, &signed).await.unwrap();
+        sent.push((signed, answer));
+    }
+    let first = sent[0].0.clone();
+    ask(&mut client, &first).await.unwrap();
+
+    let memory = control.ledger().unwrap();
+    assert_eq!(ledger::read(&path).unwrap(), memory);
+    assert_eq!(memory.len(), 20);
+    assert_eq!(memory[0].times_received, 2);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(!text.contains(&sent[0].1.results[0].name), "no names in the ledger");
+
+    child.kill9().unwrap();
+    // As if the last line had been under way when the power failed.
+    std::fs::write(&path, format!("{text}{{\"event\":\"app")).unwrap();
+    let (_child, address, control) = process(&pki, &dir, &["--think-ms", "0"]);
+    let mut client = gateway_client(address, &pki).unwrap();
+    let (signed, answer) = &sent[7];
+    let repeated = ask(&mut client, signed).await.unwrap();
+
+    assert_eq!(&repeated, answer, "the same answer after a restart");
+    let memory = control.ledger().unwrap();
+    assert_eq!(ledger::read(&path).unwrap(), memory);
+    assert_eq!(memory.len(), 20);
+    assert_eq!((memory[7].times_applied, memory[7].times_received), (1, 2));
+}
+
+#[test]
+fn the_program_is_steered_over_http_and_ends_gracefully_on_sigterm() {
+    let (pki, dir) = (pki(), TempDir::new().unwrap());
+    let (mut child, _, control) = process(&pki, &dir, &["--mode", "busy", "--mode-count", "3"]);
+
+    assert!(control.healthy());
+    assert_eq!(control.mode().unwrap(), ModeSpec { ms: Some(1000), ..ModeSpec::new("busy").times(3) });
+    control.set_mode(&ModeSpec::slow(800)).unwrap();
+    assert_eq!(control.mode().unwrap(), ModeSpec::slow(800));
+    let error = control.set_mode(&ModeSpec::new("sideways")).unwrap_err();
+    assert!(format!("{error:#}").contains("unknown mode"), "{error:#}");
+    control.set_mode(&ModeSpec::new("down")).unwrap();
+    assert_eq!(control.stats().unwrap().applied, 0);
+
+    child.terminate().unwrap();
+    assert!(child.wait(Duration::from_secs(5)).unwrap().success());
+}
+
+#[test]
+fn the_program_refuses_to_listen_beyond_loopback() {
+    let (pki, dir) = (pki(), TempDir::new().unwrap());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_central-sim"));
+    command.arg("--pki").arg(pki.dir()).args(["--listen", "0.0.0.0:0"]);
+    let mut child = Child::spawn(command, dir.path().join("output.txt")).unwrap();
+
+    child.wait_ready(Duration::from_secs(20)).unwrap_err();
+
+    assert!(!child.wait(Duration::from_secs(5)).unwrap().success());
+    assert!(std::fs::read_to_string(child.output()).unwrap().contains("loopback"));
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_calls_that_hang() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    simulator.set_mode(&ModeSpec::new("hang")).await.unwrap();
+    let hanging = tokio::spawn(async move { client.ping(PingRequest {}).await });
+    while simulator.stats().pings_received == 0 {
+        tokio::task::yield_now().await;
+    }
+
+    simulator.stop().await.unwrap();
+
+    hanging.await.unwrap().unwrap_err();
+}
