@@ -1,1 +1,25 @@
-//! Placeholder.
+//! Uketsuke, the edge gateway of a clinic network: the shell around [`uketsuke_core`].
+//!
+//! `app` tells the story from start to stop and is the only place that knows every part.
+
+pub mod app;
+pub mod central;
+pub mod check;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod courier;
+pub mod driver;
+pub mod exit;
+pub mod face_pool;
+pub mod handle;
+pub mod health;
+pub mod messages;
+pub mod reader;
+pub mod shutdown;
+pub mod site;
+pub mod store;
+pub mod supervise;
+pub mod telemetry;
+pub mod terminal;
+pub mod web;

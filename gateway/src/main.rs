@@ -1,2 +1,5 @@
 //! The `uketsuke` command.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    uketsuke::cli::main()
+}

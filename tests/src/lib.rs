@@ -6,5 +6,8 @@
 pub mod central;
 pub mod clock;
 pub mod control;
+pub mod patient;
 pub mod pki;
 pub mod process;
+pub mod site;
+pub mod staff;

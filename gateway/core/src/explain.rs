@@ -323,7 +323,7 @@ pub fn attention(attention: &Attention, lang: Lang) -> Advice {
 }
 
 /// A reception, told to a receptionist.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Explanation {
     /// The present outcome and what to do.
     #[serde(flatten)]
@@ -332,12 +332,20 @@ pub struct Explanation {
     pub story: Vec<String>,
     /// A character of the name or address could not be expressed by the central system (●).
     pub unmapped_characters: bool,
+    /// Cosine similarity with the chip photo, where the face was compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub face_score: Option<f32>,
 }
 
 /// Tells what happened in a reception and what to do next.
 pub fn reception(record: &ReceptionRecord, lang: Lang) -> Explanation {
     let unmapped_characters = matches!(&record.replied, Some((_, Reply::Answered { unmapped_characters: true, .. })));
-    Explanation { advice: outcome(record, lang), story: story(record, lang), unmapped_characters }
+    Explanation {
+        advice: outcome(record, lang),
+        story: story(record, lang),
+        unmapped_characters,
+        face_score: record.face_score,
+    }
 }
 
 fn outcome(record: &ReceptionRecord, lang: Lang) -> Advice {
@@ -431,10 +439,11 @@ fn abandoned(record: &ReceptionRecord, replied: Option<&Reply>, lang: Lang) -> A
 
 fn story(record: &ReceptionRecord, lang: Lang) -> Vec<String> {
     let mut story = Vec::new();
-    let method = match record.method {
-        Method::Face => lang.pick("顔認証", "face"),
-        Method::Pin => lang.pick("暗証番号", "PIN"),
-        Method::Staff => lang.pick("職員の目視確認", "staff look"),
+    let method = match (record.method, record.face_score) {
+        (Method::Face, Some(score)) => format!("{} {score:.2}", lang.pick("顔認証、類似度", "face, similarity")),
+        (Method::Face, None) => lang.pick("顔認証", "face").to_owned(),
+        (Method::Pin, _) => lang.pick("暗証番号", "PIN").to_owned(),
+        (Method::Staff, _) => lang.pick("職員の目視確認", "staff look").to_owned(),
     };
     story.push(match lang {
         Lang::Ja => format!("{}: 本人確認({method})が済み、資格を照会しました。", clock(record.opened.wall_ms)),

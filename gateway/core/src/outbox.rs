@@ -184,6 +184,11 @@ impl Plan {
         self.in_flight.len()
     }
 
+    /// Whether this row was sent and is not settled yet.
+    pub fn is_in_flight(&self, seq: i64) -> bool {
+        self.in_flight.contains_key(&seq)
+    }
+
     /// Requests that may be in flight now.
     pub fn window(&self) -> u32 {
         self.window

@@ -3,9 +3,10 @@
 use super::event::{Event, Intent};
 use super::screen::Screen;
 use super::timing::Timing;
+use crate::answer::Verdict;
 use crate::clock::{Mono, Now};
 use crate::consent::{Consent, ConsentKind};
-use crate::record::Shown;
+use crate::record::{Reply, Shown};
 
 /// The consent questions of one reception.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,10 +67,10 @@ impl Consenting {
                 }
             }
             // The verdict came while the patient was answering: say the better thing at the end.
-            Event::Answered(_, answer) if self.shown == Shown::Provisional => {
-                if let crate::answer::Verdict::Eligible = answer.verdict() {
-                    self.shown = Shown::Confirmed;
-                }
+            Event::Replied(_, Reply::Answered { verdict: Verdict::Eligible, .. })
+                if self.shown == Shown::Provisional =>
+            {
+                self.shown = Shown::Confirmed;
             }
             _ => {}
         }

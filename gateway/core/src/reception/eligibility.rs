@@ -6,7 +6,7 @@ use super::timing::Timing;
 use crate::answer::{Reason, Verdict};
 use crate::clock::{Mono, Now};
 use crate::ids::ReceptionId;
-use crate::record::{Method, Shown};
+use crate::record::{Method, Reply, Shown};
 
 /// One question to the central system. It always goes through the outbox; here is only the waiting.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,16 +73,16 @@ impl Eligibility {
                 None
             }
             Event::Opened(_, Err(_)) if self.stage == Stage::Opening => Some(Outcome::End(Ending::NotWritten)),
-            Event::Answered(_, answer) if waiting => match answer.verdict() {
-                Verdict::Eligible => Some(Outcome::Told(Shown::Confirmed)),
-                Verdict::Ineligible(reason) => {
-                    self.stage = Stage::Informing(reason);
+            Event::Replied(_, reply) if waiting => match reply {
+                Reply::Answered { verdict: Verdict::Eligible, .. } => Some(Outcome::Told(Shown::Confirmed)),
+                Reply::Answered { verdict: Verdict::Ineligible(reason), .. } => {
+                    self.stage = Stage::Informing(reason.clone());
                     self.deadline = now.mono.after(timing.inform);
                     None
                 }
+                // The request itself was refused: staff will see to it; the patient is received all the same.
+                Reply::Rejected(_) => Some(Outcome::Told(Shown::Provisional)),
             },
-            // The request itself was refused: staff will see to it; the patient is received all the same.
-            Event::Rejected(..) if waiting => Some(Outcome::Told(Shown::Provisional)),
             Event::Intent(_, _, Intent::Acknowledge) => self.told(),
             Event::Tick if now.mono >= self.deadline => match &self.stage {
                 Stage::Opening => Some(Outcome::End(Ending::NotWritten)),

@@ -1,10 +1,9 @@
 //! What happens to a reception, and what it asks the shell to do.
 
-use crate::answer::Answer;
 use crate::consent::{Consent, ConsentKind};
 use crate::ids::ReceptionId;
 use crate::pin::{Pad, Pin, PinKeys};
-use crate::record::{Abandonment, Method, Rejection, Shown};
+use crate::record::{Abandonment, Method, Reply, Shown};
 
 /// Counts screens of one reader; an intent made for an older screen is dropped.
 pub type ScreenVersion = u64;
@@ -161,10 +160,8 @@ pub enum Event {
     StaffDecided(ReceptionId, StaffDecision),
     /// T1 is on disk, or could not be written.
     Opened(ReceptionId, Result<(), NotWritten>),
-    /// The central system answered.
-    Answered(ReceptionId, Answer),
-    /// The central system refused the request itself.
-    Rejected(ReceptionId, Rejection),
+    /// The central system answered, or refused the request itself; it is on disk.
+    Replied(ReceptionId, Reply),
     /// T2 is on disk, or could not be written.
     Recorded(ReceptionId, Result<(), NotWritten>),
     /// Time passed.
@@ -182,8 +179,7 @@ impl Event {
             | Self::PinChecked(reception, _)
             | Self::StaffDecided(reception, _)
             | Self::Opened(reception, _)
-            | Self::Answered(reception, _)
-            | Self::Rejected(reception, _)
+            | Self::Replied(reception, _)
             | Self::Recorded(reception, _) => Some(*reception),
             Self::CardPlaced(_) | Self::CardRemoved | Self::ReaderFault | Self::Tick => None,
         }

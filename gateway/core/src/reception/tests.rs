@@ -5,7 +5,7 @@ use crate::answer::{Answer, Validity};
 use crate::clock::Stamp;
 use crate::invariants::ReceptionWatch;
 use crate::pin::{Pad, PinKeys};
-use crate::record::{Method, Rejection};
+use crate::record::{Method, Rejection, Reply};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -25,8 +25,8 @@ fn pad() -> Pad {
     Pad::new([1, 4, 9, 5, 7, 0, 8, 6, 3, 2]).unwrap()
 }
 
-fn answer(validity: Validity) -> Answer {
-    Answer {
+fn replied(validity: Validity) -> Reply {
+    let answer = Answer {
         processed: true,
         processing_code: String::new(),
         validity,
@@ -34,7 +34,8 @@ fn answer(validity: Validity) -> Answer {
         certificate_revoked: false,
         reason_of_loss: None,
         unmapped_characters: false,
-    }
+    };
+    Reply::Answered { verdict: answer.verdict(), unmapped_characters: false }
 }
 
 /// A reader with a clock and a watch that panics when an invariant breaks.
@@ -114,7 +115,7 @@ fn a_patient_checks_in_by_face() {
         scene.effects,
         [Effect::StopFace(id(1)), Effect::Open { reception: id(1), method: Method::Face, face_score: Some(0.68) }]
     );
-    scene.on(Event::Opened(id(1), Ok(()))).on(Event::Answered(id(1), answer(Validity::Valid)));
+    scene.on(Event::Opened(id(1), Ok(()))).on(Event::Replied(id(1), replied(Validity::Valid)));
     scene.consent_to_all();
     assert!(
         matches!(&scene.effects[..], [Effect::Record { shown: Shown::Confirmed, consents, .. }] if consents.len() == 2)
@@ -211,7 +212,7 @@ fn a_judgement_of_an_earlier_attempt_is_not_taken_for_the_present_one() {
 #[test]
 fn an_ineligible_patient_reads_why_and_the_reception_is_recorded_with_the_reason() {
     let mut scene = Scene::asking_by_face();
-    scene.on(Event::Answered(id(1), answer(Validity::InvalidNewInsurance)));
+    scene.on(Event::Replied(id(1), replied(Validity::InvalidNewInsurance)));
     assert_eq!(scene.core.screen(), Screen::Ineligible(Reason::NewInsurance));
     scene.intent(Intent::Acknowledge);
     assert!(
@@ -231,14 +232,14 @@ fn without_an_answer_in_time_the_reception_goes_on_as_provisional() {
 #[test]
 fn a_request_that_central_refuses_still_lets_the_patient_in() {
     let mut scene = Scene::asking_by_face();
-    scene.on(Event::Rejected(id(1), Rejection { code: "invalid_argument".into() }));
+    scene.on(Event::Replied(id(1), Reply::Rejected(Rejection { code: "invalid_argument".into() })));
     assert!(matches!(scene.core.screen(), Screen::Consent { provisional: true, .. }));
 }
 
 #[test]
 fn an_answer_that_comes_during_the_consents_is_what_the_patient_hears_in_the_end() {
     let mut scene = Scene::asking_by_face();
-    scene.wait().on(Event::Answered(id(1), answer(Validity::Valid)));
+    scene.wait().on(Event::Replied(id(1), replied(Validity::Valid)));
     scene.consent_to_all().on(Event::Recorded(id(1), Ok(())));
     assert_eq!(scene.ending(), Ending::Done(Shown::Confirmed));
 }
@@ -247,14 +248,14 @@ fn an_answer_that_comes_during_the_consents_is_what_the_patient_hears_in_the_end
 fn an_answer_may_overtake_the_news_of_its_own_commit() {
     let mut scene = Scene::with_card(facts());
     scene.intent(Intent::CallStaff).on(Event::StaffDecided(id(1), StaffDecision::SamePerson));
-    scene.on(Event::Answered(id(1), answer(Validity::Valid)));
+    scene.on(Event::Replied(id(1), replied(Validity::Valid)));
     assert!(matches!(scene.core.screen(), Screen::Consent { provisional: false, .. }));
 }
 
 #[test]
 fn questions_nobody_answers_count_as_not_agreed() {
     let mut scene = Scene::asking_by_face();
-    scene.on(Event::Answered(id(1), answer(Validity::Valid)));
+    scene.on(Event::Replied(id(1), replied(Validity::Valid)));
     scene.intent(Intent::Consent { kind: ConsentKind::TreatmentAndMedication, agreed: true }).wait();
     let [Effect::Record { consents, .. }] = &scene.effects[..] else { panic!("{:?}", scene.effects) };
     assert_eq!(consents.iter().map(|c| c.agreed).collect::<Vec<_>>(), [true, false]);
@@ -265,7 +266,7 @@ fn a_certificate_within_its_grace_gives_eligibility_without_consent_questions() 
     let mut scene = Scene::with_card(CardFacts { certificate: CertificateAge::Grace, ..facts() });
     assert!(matches!(scene.core.screen(), Screen::Choose(c) if c.renew == Some(Renewal::Grace)));
     scene.intent(Intent::CallStaff).on(Event::StaffDecided(id(1), StaffDecision::SamePerson));
-    scene.on(Event::Opened(id(1), Ok(()))).on(Event::Answered(id(1), answer(Validity::Valid)));
+    scene.on(Event::Opened(id(1), Ok(()))).on(Event::Replied(id(1), replied(Validity::Valid)));
     assert_eq!(scene.core.screen(), Screen::Recording);
 }
 
@@ -293,14 +294,14 @@ fn cancel_ends_the_reception_but_not_once_it_is_being_recorded() {
     assert_eq!(scene.ending(), Ending::Cancelled);
 
     let mut scene = Scene::asking_by_face();
-    scene.on(Event::Answered(id(1), answer(Validity::Valid))).consent_to_all().intent(Intent::Cancel);
+    scene.on(Event::Replied(id(1), replied(Validity::Valid))).consent_to_all().intent(Intent::Cancel);
     assert_eq!(scene.core.screen(), Screen::Recording);
 }
 
 #[test]
 fn a_card_pulled_while_t2_is_written_does_not_undo_it_and_the_next_patient_may_start() {
     let mut scene = Scene::asking_by_face();
-    scene.on(Event::Answered(id(1), answer(Validity::Valid))).consent_to_all().on(Event::CardRemoved);
+    scene.on(Event::Replied(id(1), replied(Validity::Valid))).consent_to_all().on(Event::CardRemoved);
     assert_eq!(scene.effects, [Effect::ForgetCard(id(1)), Effect::Close(id(1))]);
     scene.on(Event::CardPlaced(id(2)));
     assert_eq!(scene.core.screen(), Screen::Reading);
@@ -329,7 +330,7 @@ fn a_card_recorded_just_before_a_restart_is_only_told_to_be_taken() {
 #[test]
 fn a_reader_that_fails_after_the_end_does_not_claim_that_the_card_was_taken() {
     let mut scene = Scene::asking_by_face();
-    scene.on(Event::Answered(id(1), answer(Validity::Valid))).consent_to_all().on(Event::Recorded(id(1), Ok(())));
+    scene.on(Event::Replied(id(1), replied(Validity::Valid))).consent_to_all().on(Event::Recorded(id(1), Ok(())));
     scene.on(Event::ReaderFault);
     assert_eq!(scene.effects, []);
 }
@@ -448,8 +449,8 @@ fn any_event() -> impl Strategy<Value = Event> {
             if same { StaffDecision::SamePerson } else { StaffDecision::NotSamePerson }
         )),
         (any_reception(), written.clone()).prop_map(|(r, w)| Event::Opened(r, w)),
-        (any_reception(), validity).prop_map(|(r, v)| Event::Answered(r, answer(v))),
-        any_reception().prop_map(|r| Event::Rejected(r, Rejection { code: "x".into() })),
+        (any_reception(), validity).prop_map(|(r, v)| Event::Replied(r, replied(v))),
+        any_reception().prop_map(|r| Event::Replied(r, Reply::Rejected(Rejection { code: "x".into() }))),
         (any_reception(), written).prop_map(|(r, w)| Event::Recorded(r, w)),
         Just(Event::Tick),
     ]
@@ -518,8 +519,7 @@ fn redirected(event: Event, current: Option<ReceptionId>) -> Event {
         Event::PinChecked(r, x) if r != id(3) => Event::PinChecked(current, x),
         Event::StaffDecided(r, x) if r != id(3) => Event::StaffDecided(current, x),
         Event::Opened(r, x) if r != id(3) => Event::Opened(current, x),
-        Event::Answered(r, x) if r != id(3) => Event::Answered(current, x),
-        Event::Rejected(r, x) if r != id(3) => Event::Rejected(current, x),
+        Event::Replied(r, x) if r != id(3) => Event::Replied(current, x),
         Event::Recorded(r, x) if r != id(3) => Event::Recorded(current, x),
         other => other,
     }

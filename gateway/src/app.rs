@@ -1,0 +1,269 @@
+//! The story from start to stop; the only place that knows every part.
+
+use crate::central::{CentralClient, GatewaySigner};
+use crate::clock::Clock;
+use crate::config::{self, Config};
+use crate::courier::{Courier, CourierParts};
+use crate::exit;
+use crate::face_pool::FacePool;
+use crate::handle::{self, CourierStatus, ReaderName, SiteHandle};
+use crate::health::Health;
+use crate::reader::{Desk, ReaderParts, Scribe};
+use crate::shutdown::{self, Ending};
+use crate::site::{Site, SiteParts};
+use crate::store::{Keys, Store, StoreConfig};
+use crate::supervise;
+use crate::telemetry::{self, Metrics};
+use crate::terminal::TerminalParts;
+use crate::web::{self, WebState};
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::watch;
+use uketsuke_card::TrustAnchors;
+use uketsuke_core::backoff::Backoff;
+use uketsuke_core::outbox::Circuit;
+use uketsuke_core::restart::Policy;
+
+/// Site and courier carry everything else: giving one of them up ends the process (exit code 70).
+const ROOT_POLICY: Policy = Policy {
+    backoff: Backoff { first: Duration::from_millis(250), most: Duration::from_secs(10) },
+    restarts_max: 5,
+    healthy_after: Duration::from_secs(60),
+};
+
+/// Why the gateway did not start. Each text says what to do.
+#[derive(Debug, Error)]
+pub enum StartError {
+    /// A file named in the configuration cannot be used.
+    #[error("{0}")]
+    Setup(String),
+    /// The store cannot be opened.
+    #[error("{0}")]
+    Store(#[from] crate::store::OpenError),
+    /// The web address cannot be used.
+    #[error("cannot listen on {address} (web.listen): {source}; stop what uses it or choose another port")]
+    Web {
+        /// As configured.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+impl StartError {
+    /// The exit code that tells a service manager whether another start may help.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Setup(_) => exit::CONFIG,
+            Self::Store(_) => exit::STORE,
+            // Whoever holds the port may let go of it.
+            Self::Web { .. } => exit::GAVE_UP,
+        }
+    }
+}
+
+/// Told once, when patients can be received.
+pub struct Ready {
+    /// Where pages and sockets are.
+    pub web: SocketAddr,
+}
+
+/// Runs the gateway until it is told to stop or cannot go on. Call within an actix system on a multi-threaded tokio runtime.
+///
+/// # Errors
+/// [`StartError`], before `ready` is called; nothing was left half started.
+pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, StartError> {
+    let clock = Clock::new(config.clock.synchronised_marker.clone());
+    let started = clock.stamp();
+    let keys = store_keys(&config.store)?;
+    let signer = GatewaySigner::load(&config.central).map_err(setup)?;
+    let central = CentralClient::new(&config.central).map_err(setup)?;
+    let anchors = Arc::new(trust_anchors(&config.card)?);
+    let store = Store::open(&StoreConfig::new(&config.store.path), keys.clone()).await?;
+    // Whatever an earlier process left between T1 and T2 is not done; its late answers will still be attached.
+    match store.abandon_open(None, started).await {
+        Ok(abandoned) if !abandoned.is_empty() => {
+            tracing::warn!(count = abandoned.len(), "open receptions were abandoned by the restart");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::error!(%error, "open receptions of the last run cannot be abandoned"),
+    }
+
+    let metrics = Metrics::default();
+    let face = Arc::new(OnceLock::new());
+    let health = Health::new(store.clone());
+    start_face(&config.face, face.clone(), health.clone());
+    let desk = Desk {
+        store: store.clone(),
+        keys: Arc::new(keys),
+        anchors,
+        face,
+        signer,
+        medical_institution_code: config.site.medical_institution_code.as_str().into(),
+    };
+
+    let (handles, terminals) = readers(&config, &desk, &clock, &metrics);
+    let (restarts, restarts_asked) = async_channel::bounded(16);
+    let (central_in, central_status) =
+        watch::channel(CourierStatus { circuit: Circuit::Up, in_flight: 0, pending: 0, rejected: 0, since: started });
+    let site = SiteHandle {
+        site: config.site.name.as_str().into(),
+        readers: handles.into(),
+        central: central_status,
+        restarts,
+    };
+
+    let (accepting_in, accepting) = watch::channel(true);
+    let state = WebState {
+        site: site.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        metrics: {
+            let (metrics, site) = (metrics.clone(), site.clone());
+            Arc::new(move || metrics.render(&site))
+        },
+        health: {
+            let (health, site) = (health.clone(), site.clone());
+            Arc::new(move || health.report(&site))
+        },
+        accepting,
+    };
+    let address = config.web.listen;
+    let (server, web_address) = web::bind(address, state).map_err(|source| StartError::Web { address, source })?;
+    let web = server.handle();
+    let serving = tokio::spawn(server);
+
+    let stop = shutdown::Stops::default();
+    let courier_parts = CourierParts {
+        rules: config.central.courier_rules(),
+        store: store.clone(),
+        central,
+        clock: clock.clone(),
+        metrics,
+        status: Arc::new(central_in),
+    };
+    let courier = supervise::spawn("courier central".into(), ROOT_POLICY, clock.clone(), stop.courier.subscribe(), {
+        move || Courier::new(courier_parts.clone())
+    });
+    let site_parts = SiteParts { terminals, restarts: restarts_asked, clock: clock.clone() };
+    let desks = supervise::spawn("site".into(), ROOT_POLICY, clock.clone(), stop.desks.subscribe(), {
+        move || Site::new(site_parts.clone())
+    });
+    let mqtt = (config.mqtt.enabled)
+        .then(|| telemetry::spawn_mqtt(&config.mqtt, site.clone(), started, stop.telemetry.subscribe()));
+
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), web = %web_address, readers = site.readers.len(), "ready");
+    ready(&Ready { web: web_address });
+
+    let ending = shutdown::wait(&store, &[&courier, &desks]).await;
+    tracing::info!(?ending, "stopping");
+    accepting_in.send_replace(false);
+    if ending == Ending::Asked {
+        shutdown::let_receptions_finish(&site).await;
+    }
+    stop.desks.send_replace(true);
+    desks.stopped().await;
+    if ending != Ending::StoreFailed
+        && let Err(error) = store.abandon_open(None, clock.stamp()).await
+    {
+        tracing::error!(%error, "open receptions cannot be abandoned; the next start will do it");
+    }
+    stop.courier.send_replace(true);
+    courier.stopped().await;
+    stop.telemetry.send_replace(true);
+    if let Some(mqtt) = mqtt {
+        mqtt.stopped().await;
+    }
+    web.stop(true).await;
+    let _ = serving.await;
+    if let Err(error) = store.close().await {
+        tracing::error!(%error, "the store did not close in order; nothing acknowledged is lost");
+    }
+    tracing::info!("stopped");
+    Ok(ending.exit_code())
+}
+
+fn setup(error: impl std::fmt::Display) -> StartError {
+    StartError::Setup(error.to_string())
+}
+
+/// Reads the store's keys; makes them together with a new database, never for an existing one.
+fn store_keys(store: &config::Store) -> Result<Keys, StartError> {
+    if store.key_file.exists() || store.path.exists() {
+        return Keys::load(&store.key_file).map_err(setup);
+    }
+    for file in [&store.key_file, &store.path] {
+        if let Some(folder) = file.parent() {
+            std::fs::create_dir_all(folder)
+                .map_err(|error| setup(format!("cannot make the folder {}: {error}", folder.display())))?;
+        }
+    }
+    tracing::info!(path = %store.key_file.display(), "making new store keys; back them up");
+    Keys::create(&store.key_file).map_err(setup)
+}
+
+/// Reads the authorities of the cards' certificates.
+///
+/// # Errors
+/// Names the file and what is wrong with it.
+pub fn trust_anchors(card: &config::Card) -> Result<TrustAnchors, StartError> {
+    let mut ders = Vec::new();
+    for path in &card.trust_anchors {
+        let der = std::fs::read(path)
+            .map_err(|error| setup(format!("cannot read {} (card.trust_anchors): {error}", path.display())))?;
+        ders.push(der);
+    }
+    TrustAnchors::from_ders(ders).map_err(|error| setup(format!("card.trust_anchors: {error}")))
+}
+
+/// Loads the models beside the start: patients with a PIN need not wait for them.
+fn start_face(face: &config::Face, pool: Arc<OnceLock<FacePool>>, health: Health) {
+    let face = face.clone();
+    let loading = std::thread::Builder::new().name("face-load".into()).spawn(move || match FacePool::start(&face) {
+        Ok(started) => {
+            tracing::info!(threads = face.threads, "the face method is ready");
+            health.face("ready".into(), true);
+            let _ = pool.set(started);
+        }
+        Err(off) => {
+            tracing::warn!("{off}");
+            // Switched off by decision is as healthy as on.
+            health.face(off.to_string(), !face.enabled);
+        }
+    });
+    if let Err(error) = loading {
+        tracing::warn!(%error, "the face method is off: no thread to load the models");
+    }
+}
+
+fn readers(
+    config: &Config,
+    desk: &Desk,
+    clock: &Clock,
+    metrics: &Metrics,
+) -> (Vec<handle::ReaderHandle>, Vec<TerminalParts>) {
+    let mut handles = Vec::new();
+    let mut terminals = Vec::new();
+    for terminal in &config.terminals {
+        let name: Arc<str> = terminal.name.as_str().into();
+        let mut readers = Vec::new();
+        for reader in &terminal.readers {
+            let reader_name = ReaderName { terminal: name.clone(), reader: reader.name.as_str().into() };
+            let (handle, port) = handle::reader(reader_name.clone(), clock.stamp());
+            handles.push(handle);
+            readers.push(ReaderParts {
+                config: reader.clone(),
+                rules: config.reception.rules(),
+                port,
+                desk: desk.clone(),
+                scribe: Scribe::start(desk.store.clone(), reader_name.to_string()),
+                clock: clock.clone(),
+                metrics: metrics.clone(),
+            });
+        }
+        terminals.push(TerminalParts { name, readers, clock: clock.clone() });
+    }
+    (handles, terminals)
+}

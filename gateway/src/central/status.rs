@@ -1,0 +1,126 @@
+//! What an answer other than "yes" says: about the destination, or about this request.
+
+use std::time::Duration;
+use thiserror::Error;
+use tonic::{Code, Status};
+
+/// Why a request took no effect, named after what the courier does next.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CentralError {
+    /// Nobody is there, or the connection broke: wait for the line.
+    #[error("the central system cannot be reached ({0})")]
+    Unreachable(String),
+    /// It was reached, but did not answer in time.
+    #[error("the central system did not answer in time")]
+    TimedOut,
+    /// It asks for a pause.
+    #[error("the central system is busy")]
+    Busy(Option<Duration>),
+    /// It does not accept this gateway: nothing goes through until somebody mends it.
+    #[error("the central system refuses this gateway ({0}); check certificate and registration of the site")]
+    Refused(String),
+    /// It refuses this request for good.
+    #[error("the central system refuses this request ({0})")]
+    Rejected(String),
+    /// It answered something that makes no sense, or failed at this request: another try may mend it.
+    #[error("the central system failed at this request ({0})")]
+    Protocol(String),
+}
+
+/// Metadata key with the pause that a busy peer asks for, in milliseconds (gRFC A6, server pushback).
+const PUSHBACK_MS: &str = "grpc-retry-pushback-ms";
+
+/// The longest pause that is honoured: a confused peer must not silence us for a day.
+const PUSHBACK_MAX: Duration = Duration::from_secs(300);
+
+/// The one place where gRPC codes get their meaning. Messages of the peer are not passed on: they may quote the request.
+pub(super) fn from_status(status: &Status) -> CentralError {
+    let code = format!("{:?}", status.code());
+    match status.code() {
+        Code::Ok => CentralError::Protocol(code),
+        // tonic reports broken transports as Unknown, Cancelled or Internal, depending on the moment; only a peer sends them without a source.
+        Code::Unavailable => CentralError::Unreachable(code),
+        Code::Unknown | Code::Cancelled | Code::Internal if std::error::Error::source(status).is_some() => {
+            CentralError::Unreachable(code)
+        }
+        Code::Cancelled | Code::DeadlineExceeded => CentralError::TimedOut,
+        Code::ResourceExhausted => CentralError::Busy(pushback(status)),
+        Code::Unauthenticated => CentralError::Refused(code),
+        Code::InvalidArgument
+        | Code::PermissionDenied
+        | Code::OutOfRange
+        | Code::Unimplemented
+        | Code::AlreadyExists => CentralError::Rejected(snake(status.code()).into()),
+        Code::Unknown | Code::Internal | Code::NotFound | Code::FailedPrecondition | Code::Aborted | Code::DataLoss => {
+            CentralError::Protocol(snake(status.code()).into())
+        }
+    }
+}
+
+fn pushback(status: &Status) -> Option<Duration> {
+    let value = status.metadata().get(PUSHBACK_MS)?.to_str().ok()?;
+    Some(Duration::from_millis(value.parse().ok()?).min(PUSHBACK_MAX))
+}
+
+fn snake(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "ok",
+        Code::Cancelled => "cancelled",
+        Code::Unknown => "unknown",
+        Code::InvalidArgument => "invalid_argument",
+        Code::DeadlineExceeded => "deadline_exceeded",
+        Code::NotFound => "not_found",
+        Code::AlreadyExists => "already_exists",
+        Code::PermissionDenied => "permission_denied",
+        Code::ResourceExhausted => "resource_exhausted",
+        Code::FailedPrecondition => "failed_precondition",
+        Code::Aborted => "aborted",
+        Code::OutOfRange => "out_of_range",
+        Code::Unimplemented => "unimplemented",
+        Code::Internal => "internal",
+        Code::Unavailable => "unavailable",
+        Code::DataLoss => "data_loss",
+        Code::Unauthenticated => "unauthenticated",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_says_something_about_the_line_the_gateway_or_the_request() {
+        let unreachable = |c: &CentralError| matches!(c, CentralError::Unreachable(_));
+        let rejected = |c: &CentralError| matches!(c, CentralError::Rejected(_));
+        let protocol = |c: &CentralError| matches!(c, CentralError::Protocol(_));
+        for number in 0..=16 {
+            let code = Code::from_i32(number);
+            let found = from_status(&Status::new(code, "secret words of the peer"));
+            let right = match code {
+                Code::Unavailable => unreachable(&found),
+                Code::Cancelled | Code::DeadlineExceeded => found == CentralError::TimedOut,
+                Code::ResourceExhausted => found == CentralError::Busy(None),
+                Code::Unauthenticated => matches!(found, CentralError::Refused(_)),
+                Code::InvalidArgument
+                | Code::PermissionDenied
+                | Code::OutOfRange
+                | Code::Unimplemented
+                | Code::AlreadyExists => rejected(&found),
+                _ => protocol(&found),
+            };
+            assert!(right, "{code:?} became {found:?}");
+            assert!(!found.to_string().contains("secret"), "{found}");
+        }
+    }
+
+    #[test]
+    fn a_busy_peer_names_its_pause_within_reason() {
+        let mut status = Status::resource_exhausted("");
+        status.metadata_mut().insert(PUSHBACK_MS, "300".parse().unwrap());
+        assert_eq!(from_status(&status), CentralError::Busy(Some(Duration::from_millis(300))));
+        status.metadata_mut().insert(PUSHBACK_MS, "999999999".parse().unwrap());
+        assert_eq!(from_status(&status), CentralError::Busy(Some(PUSHBACK_MAX)));
+        status.metadata_mut().insert(PUSHBACK_MS, "soon".parse().unwrap());
+        assert_eq!(from_status(&status), CentralError::Busy(None));
+    }
+}

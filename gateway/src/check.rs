@@ -1,0 +1,124 @@
+//! What `uketsuke check` looks at: everything a start needs, and everything a reception uses, without changing anything.
+
+use crate::app;
+use crate::central::{CentralClient, GatewaySigner};
+use crate::config::Config;
+use crate::store::{Keys, Store, StoreConfig};
+use serde::Serialize;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use uketsuke_face::{ModelDir, models};
+
+/// How bad it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Grade {
+    /// As it should be.
+    Ok,
+    /// Patients are received, but something is missing.
+    Warning,
+    /// The gateway does not start.
+    Fatal,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// Which check.
+    pub check: &'static str,
+    /// How bad it is.
+    pub grade: Grade,
+    /// In words, with what to do.
+    pub text: String,
+}
+
+/// A broker that takes longer to accept is not there.
+const BROKER_DEADLINE: Duration = Duration::from_secs(2);
+
+/// Runs every check.
+pub async fn all(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![Finding {
+        check: "configuration",
+        grade: Grade::Ok,
+        text: format!("{} terminals, {} readers", config.terminals.len(), config.readers().count()),
+    }];
+    findings.push(graded(
+        "card anchors",
+        Grade::Fatal,
+        app::trust_anchors(&config.card)
+            .map(|_| format!("{} authorities are trusted", config.card.trust_anchors.len())),
+    ));
+    findings.push(graded(
+        "signing key",
+        Grade::Fatal,
+        GatewaySigner::load(&config.central).map(|_| "the gateway can sign requests".to_owned()),
+    ));
+    findings.push(store(config).await);
+    findings.push(face(config));
+    findings.push(central(config).await);
+    if config.mqtt.enabled {
+        findings.push(broker(config).await);
+    }
+    findings
+}
+
+fn graded<E: std::fmt::Display>(check: &'static str, if_wrong: Grade, found: Result<String, E>) -> Finding {
+    match found {
+        Ok(text) => Finding { check, grade: Grade::Ok, text },
+        Err(error) => Finding { check, grade: if_wrong, text: error.to_string() },
+    }
+}
+
+async fn store(config: &Config) -> Finding {
+    let check = "store";
+    let (path, key_file) = (&config.store.path, &config.store.key_file);
+    if !path.exists() && !key_file.exists() {
+        let text = format!("{} and its keys will be made at the first start", path.display());
+        return Finding { check, grade: Grade::Ok, text };
+    }
+    let keys = match Keys::load(key_file) {
+        Ok(keys) => keys,
+        Err(error) => return Finding { check, grade: Grade::Fatal, text: error.to_string() },
+    };
+    let opened = Store::open_read_only(&StoreConfig::new(path), keys).await;
+    graded(check, Grade::Fatal, opened.map(|_| format!("{} opens with its keys", path.display())))
+}
+
+fn face(config: &Config) -> Finding {
+    let check = "face";
+    if !config.face.enabled {
+        return Finding { check, grade: Grade::Ok, text: "switched off; PIN and staff look remain".into() };
+    }
+    let verified = models::verify(&ModelDir::new(&config.face.models_dir));
+    graded(check, Grade::Warning, verified.map(|report| format!("{} files as installed", report.files.len())))
+}
+
+async fn central(config: &Config) -> Finding {
+    let check = "central";
+    match CentralClient::new(&config.central) {
+        Err(error) => Finding { check, grade: Grade::Fatal, text: error.to_string() },
+        Ok(client) => {
+            let answered = client.ping().await.map(|()| format!("{} answers", config.central.address));
+            graded(
+                check,
+                Grade::Warning,
+                answered.map_err(|error| {
+                    format!("{error} ({}); receptions will be provisional until it answers", config.central.address)
+                }),
+            )
+        }
+    }
+}
+
+async fn broker(config: &Config) -> Finding {
+    let address = (config.mqtt.host.as_str(), config.mqtt.port);
+    let connected = match tokio::time::timeout(BROKER_DEADLINE, TcpStream::connect(address)).await {
+        Ok(connected) => connected.map_err(|error| error.to_string()),
+        Err(_) => Err("no answer".to_owned()),
+    };
+    let (host, port) = address;
+    let words = connected
+        .map(|_| format!("{host}:{port} accepts connections"))
+        .map_err(|why| format!("{host}:{port} cannot be reached ({why}); telemetry will wait for it"));
+    graded("mqtt", Grade::Warning, words)
+}

@@ -1,0 +1,104 @@
+//! `uketsuke explain`
+
+use super::{Common, Lang, block_on, fail};
+use crate::cli::queue::open_store;
+use crate::exit;
+use crate::store::StoreError;
+use clap::Args;
+use uketsuke_core::explain;
+use uketsuke_core::ids::ReceptionId;
+use uketsuke_core::record::ReceptionRecord;
+
+#[derive(Args)]
+pub(super) struct Explain {
+    /// The reception's id, as on the staff page and in the log; without it the latest receptions are listed
+    reception: Option<ReceptionId>,
+    /// Language of the explanation
+    #[arg(long, value_enum, default_value = "ja")]
+    lang: Lang,
+    /// Receptions to list
+    #[arg(long, default_value_t = 20)]
+    limit: usize,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Explain {
+    pub(super) fn execute(self) -> u8 {
+        let json = self.common.json;
+        let found = block_on(async {
+            let store = open_store(&self.common.config).await?;
+            match self.reception {
+                Some(id) => store.reception(id).await.map(|found| found.into_iter().collect()).map_err(Error::Store),
+                None => store.receptions(self.limit).await.map_err(Error::Store),
+            }
+        });
+        let records: Vec<ReceptionRecord> = match found {
+            Ok(Ok(records)) => records,
+            Ok(Err(error)) => return fail(json, error.exit_code(), &error),
+            Err(error) => return fail(json, exit::GAVE_UP, &error),
+        };
+        if let (Some(id), []) = (self.reception, &records[..]) {
+            let unknown = format!("no reception {id} is known here; `uketsuke explain` lists the latest ones");
+            return fail(json, exit::FAILED, &unknown);
+        }
+        for record in &records {
+            if json {
+                print_json(record, self.lang);
+            } else if self.reception.is_some() {
+                print_one(record, self.lang);
+            } else {
+                let told = explain::reception(record, self.lang.into());
+                println!("{}  {}  {}", record.reception, record.reader, told.advice.what);
+            }
+        }
+        exit::OK
+    }
+}
+
+fn print_json(record: &ReceptionRecord, lang: Lang) {
+    let explanation = explain::reception(record, lang.into());
+    let reception = record.reception.to_string();
+    println!("{}", serde_json::json!({ "reception": reception, "reader": record.reader, "explanation": explanation }));
+}
+
+fn print_one(record: &ReceptionRecord, lang: Lang) {
+    let told = explain::reception(record, lang.into());
+    let (next, dots) = match lang {
+        Lang::Ja => ("次にすること", "氏名か住所に表せない文字(●)があります。院内の表記はそのまま使ってください。"),
+        Lang::En => {
+            ("Next", "A name or address has a character that could not be expressed (●): keep your own spelling.")
+        }
+    };
+    println!("{}  {}", record.reception, record.reader);
+    println!("{}", told.advice.what);
+    println!("{next}: {}", told.advice.next);
+    if told.unmapped_characters {
+        println!("{dots}");
+    }
+    for line in told.story {
+        println!("  {line}");
+    }
+}
+
+/// Why the store could not be asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("{0}")]
+    Config(#[from] crate::config::ConfigError),
+    #[error("{0}")]
+    Keys(#[from] crate::store::KeyError),
+    #[error("{0}")]
+    Open(#[from] crate::store::OpenError),
+    #[error("{0}")]
+    Store(#[from] StoreError),
+}
+
+impl Error {
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Keys(_) => exit::CONFIG,
+            Self::Open(_) | Self::Store(_) => exit::STORE,
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The command line.
+
+mod check;
+mod explain;
+mod models;
+mod queue;
+mod run;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use uketsuke_core::explain::Lang as CoreLang;
+
+/// Uketsuke (受付): the edge gateway of a clinic network.
+///
+/// Receives patients with the My Number Card at this site: drives the readers, verifies the person, asks the central eligibility
+/// system, and goes on when a line or a machine fails.
+#[derive(Parser)]
+#[command(name = "uketsuke", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the gateway until SIGTERM or SIGINT
+    Run(run::Run),
+    /// Check configuration, files, store, models and the line, and say what to mend
+    Check(check::Check),
+    /// Install, verify and list the face models
+    Models(models::Models),
+    /// Show what waits for the central system
+    Queue(queue::Queue),
+    /// Tell what happened in a reception and what to do next
+    Explain(explain::Explain),
+}
+
+/// Options of every command that reads the configuration.
+#[derive(Args)]
+struct Common {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value = "/etc/uketsuke/uketsuke.toml")]
+    config: PathBuf,
+    /// Print JSON for programs instead of text for people
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Lang {
+    Ja,
+    En,
+}
+
+impl From<Lang> for CoreLang {
+    fn from(lang: Lang) -> Self {
+        match lang {
+            Lang::Ja => Self::Ja,
+            Lang::En => Self::En,
+        }
+    }
+}
+
+/// Parses the arguments, runs the command, and returns its exit code.
+pub fn main() -> ExitCode {
+    // One provider for everything that speaks TLS; a second install can only mean that somebody was faster with the same one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let code = match Cli::parse_or_exit() {
+        Command::Run(run) => run.execute(),
+        Command::Check(check) => check.execute(),
+        Command::Models(models) => models.execute(),
+        Command::Queue(queue) => queue.execute(),
+        Command::Explain(explain) => explain.execute(),
+    };
+    ExitCode::from(code)
+}
+
+impl Cli {
+    /// As clap does it, but wrong usage is exit code 64, not clap's 2.
+    fn parse_or_exit() -> Command {
+        match Self::try_parse() {
+            Ok(cli) => cli.command,
+            Err(error) => {
+                let _ = error.print();
+                let code = if error.use_stderr() { crate::exit::CONFIG } else { crate::exit::OK };
+                std::process::exit(i32::from(code));
+            }
+        }
+    }
+}
+
+/// A current-thread runtime for commands that ask one thing and end.
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, std::io::Error> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
+}
+
+/// Prints an error for people on standard error, and for programs on standard output.
+fn fail(json: bool, code: u8, error: &dyn std::fmt::Display) -> u8 {
+    if json {
+        println!("{}", serde_json::json!({ "error": error.to_string(), "exit": code }));
+    } else {
+        eprintln!("uketsuke: {error}");
+    }
+    code
+}

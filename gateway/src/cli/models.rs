@@ -1,0 +1,112 @@
+//! `uketsuke models`
+
+use super::{Common, fail};
+use crate::config::Config;
+use crate::exit;
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+use uketsuke_face::{ModelDir, ModelError, models};
+
+#[derive(Args)]
+pub(super) struct Models {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Verify fetched models, rewrite them for this runtime, check that outputs agree, and install them
+    Install {
+        /// Folder with the fetched models and runtime (deploy/models fetches them)
+        #[arg(long, value_name = "DIR")]
+        from: PathBuf,
+        /// Install here instead of the configured face.models_dir
+        #[arg(long, value_name = "DIR")]
+        to: Option<PathBuf>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Check the installed models against their record
+    Verify {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// List models, where they come from, and their state
+    Ls {
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+impl Models {
+    pub(super) fn execute(self) -> u8 {
+        match self.command {
+            Command::Install { from, to, common } => with_dir(&common, to, |dir| {
+                let report = models::install(&from, dir.path())?;
+                for file in &report.files {
+                    if !common.json {
+                        println!("installed {} ({} bytes)", file.file, file.bytes);
+                    }
+                }
+                print_json(&common, &report);
+                Ok(exit::OK)
+            }),
+            Command::Verify { common } => with_dir(&common, None, |dir| {
+                let report = models::verify(dir)?;
+                if !common.json {
+                    println!("{} files as installed in {}", report.files.len(), dir.path().display());
+                }
+                print_json(&common, &report);
+                Ok(exit::OK)
+            }),
+            Command::Ls { common } => with_dir(&common, None, |dir| list(&common, dir)),
+        }
+    }
+}
+
+fn list(common: &Common, dir: &ModelDir) -> Result<u8, ModelError> {
+    let listed = models::list(dir)?;
+    let all_good = listed.iter().all(|model| model.state.is_ok());
+    for model in listed {
+        let state = model.state.as_ref().map_or_else(|error| format!("not usable: {error}"), |_| "ok".to_owned());
+        if common.json {
+            println!(
+                "{}",
+                serde_json::json!({
+                    "role": model.role, "name": model.name, "licence": model.licence, "origin": model.origin,
+                    "path": model.path, "state": state,
+                })
+            );
+        } else {
+            println!(
+                "{:<9}  {}  [{}; {}]\n           {}: {state}",
+                model.role.to_string(),
+                model.name,
+                model.licence,
+                model.origin,
+                model.path.display()
+            );
+        }
+    }
+    Ok(if all_good { exit::OK } else { exit::FAILED })
+}
+
+fn print_json(common: &Common, report: &models::Report) {
+    if common.json {
+        println!("{}", serde_json::json!(report));
+    }
+}
+
+fn with_dir(common: &Common, to: Option<PathBuf>, work: impl FnOnce(&ModelDir) -> Result<u8, ModelError>) -> u8 {
+    let dir = match to {
+        Some(dir) => dir,
+        None => match Config::load(&common.config) {
+            Ok(config) => config.face.models_dir,
+            Err(error) => return fail(common.json, exit::CONFIG, &error),
+        },
+    };
+    match work(&ModelDir::new(dir)) {
+        Ok(code) => code,
+        Err(error) => fail(common.json, exit::FAILED, &error),
+    }
+}

@@ -1,0 +1,58 @@
+//! `uketsuke run`
+
+use super::{Common, fail};
+use crate::app::{self, Ready};
+use crate::config::Config;
+use crate::exit;
+use clap::Args;
+use tracing_subscriber::EnvFilter;
+
+#[derive(Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Run {
+    pub(super) fn execute(self) -> u8 {
+        let json = self.common.json;
+        log_to_stderr(json);
+        let config = match Config::load(&self.common.config) {
+            Ok(config) => config,
+            Err(error) => return fail(json, exit::CONFIG, &error),
+        };
+        let runtime = || {
+            // Cannot fail with this configuration unless the system is out of threads or descriptors.
+            #[allow(clippy::expect_used, reason = "a process without a runtime can only end")]
+            tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .thread_name("worker")
+                .enable_all()
+                .build()
+                .expect("the system has threads for two workers")
+        };
+        let system = actix::System::with_tokio_rt(runtime);
+        let ready = |ready: &Ready| {
+            if json {
+                println!("{}", serde_json::json!({ "ready": "uketsuke", "web": ready.web.to_string() }));
+            } else {
+                println!("ready: http://{}/", ready.web);
+            }
+        };
+        match system.block_on(app::run(config, ready)) {
+            Ok(code) => code,
+            Err(error) => fail(json, error.exit_code(), &error),
+        }
+    }
+}
+
+/// Logs go to standard error; `RUST_LOG` chooses what.
+fn log_to_stderr(json: bool) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        log.json().init();
+    } else {
+        log.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init();
+    }
+}

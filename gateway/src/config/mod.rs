@@ -1,0 +1,419 @@
+//! The configuration: one TOML file, plus one file per terminal in `terminals.d/` beside it.
+//!
+//! Nothing is guessed: unknown keys are errors, units stand in names, secrets are paths. `config/uketsuke.toml` shows every key with
+//! its default. Relative paths count from the folder of the file they stand in.
+
+mod error;
+mod validate;
+
+pub use error::{ConfigError, Problem};
+
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use uketsuke_core::consent::ConsentKind;
+use uketsuke_core::outbox;
+use uketsuke_core::reception::{Rules, Timing};
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Who we are.
+    pub site: Site,
+    /// What is kept.
+    pub store: Store,
+    /// The central system.
+    pub central: Central,
+    /// The card.
+    pub card: Card,
+    /// The face method.
+    #[serde(default)]
+    pub face: Face,
+    /// Deadlines and questions.
+    #[serde(default)]
+    pub reception: Reception,
+    /// Pages and sockets.
+    #[serde(default)]
+    pub web: Web,
+    /// Telemetry.
+    #[serde(default)]
+    pub mqtt: Mqtt,
+    /// Wall clock.
+    #[serde(default)]
+    pub clock: ClockSource,
+    /// Terminals written in the main file; those of `terminals.d/` follow.
+    #[serde(default, rename = "terminal")]
+    pub terminals: Vec<Terminal>,
+}
+
+/// `[site]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    /// Short name; part of MQTT topics.
+    pub name: String,
+    /// MedicalInstitutionCode, 10 digits.
+    pub medical_institution_code: String,
+}
+
+/// `[store]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Store {
+    /// The database file.
+    pub path: PathBuf,
+    /// The key file, mode 0600; made at the first start together with the database.
+    pub key_file: PathBuf,
+}
+
+/// `[central]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Central {
+    /// `host:port`.
+    pub address: String,
+    /// The name that the server's certificate must carry.
+    pub server_name: String,
+    /// PEM: the certificate authority of the site network.
+    pub ca_file: PathBuf,
+    /// PEM: this gateway's certificate.
+    pub certificate_file: PathBuf,
+    /// PEM: its private key (PKCS#8, EC P-256), mode 0600.
+    pub key_file: PathBuf,
+    /// TCP and TLS together.
+    #[serde(default = "defaults::connect_timeout_ms")]
+    pub connect_timeout_ms: u64,
+    /// One request.
+    #[serde(default = "defaults::call_deadline_ms")]
+    pub call_deadline_ms: u64,
+    /// Requests in flight at the most.
+    #[serde(default = "defaults::window_max")]
+    pub window_max: u32,
+    /// Mean time between probes while the line is down.
+    #[serde(default = "defaults::probe_every_ms")]
+    pub probe_every_ms: u64,
+}
+
+/// `[card]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// DER: the certificate authorities of the authentication certificates, all generations.
+    pub trust_anchors: Vec<PathBuf>,
+}
+
+/// `[face]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Face {
+    /// Whether the face method is offered at all.
+    pub enabled: bool,
+    /// Where `uketsuke models install` put the models and the runtime.
+    pub models_dir: PathBuf,
+    /// Inference threads.
+    pub threads: usize,
+    /// Cosine similarity from which a frame counts as the same person.
+    pub accept: f32,
+    /// Cosine similarity from which staff are asked to look.
+    pub staff_look: f32,
+    /// Frames that must be seen before a face is accepted.
+    pub frames_min: u32,
+    /// Frames after which a decision is made in any case.
+    pub frames_max: u32,
+}
+
+/// `[reception]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Reception {
+    /// Consent questions, in the order they are asked.
+    pub consents: Vec<ConsentKind>,
+    /// Reading the card.
+    pub read_deadline_ms: u64,
+    /// Choosing a method.
+    pub choose_deadline_ms: u64,
+    /// One face attempt.
+    pub face_deadline_ms: u64,
+    /// Typing a PIN.
+    pub pin_deadline_ms: u64,
+    /// Waiting for staff.
+    pub staff_deadline_ms: u64,
+    /// Waiting for the central system before going on as provisional.
+    pub answer_deadline_ms: u64,
+    /// Reading why the insurance is not valid.
+    pub inform_deadline_ms: u64,
+    /// One consent question.
+    pub consent_deadline_ms: u64,
+    /// Between reminders to take the card.
+    pub left_behind_ms: u64,
+    /// Face attempts that may fail before staff are asked.
+    pub face_attempts_max: u32,
+}
+
+/// `[web]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Web {
+    /// Loopback only.
+    pub listen: SocketAddr,
+}
+
+/// `[mqtt]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mqtt {
+    /// Whether telemetry is published.
+    pub enabled: bool,
+    /// The broker's host.
+    pub host: String,
+    /// The broker's port.
+    pub port: u16,
+    /// First part of every topic.
+    pub topic_prefix: String,
+    /// MQTT keep-alive; the broker publishes our Last Will after 1.5 times this.
+    pub keep_alive_s: u64,
+    /// State is published again at least this often.
+    pub refresh_s: u64,
+}
+
+/// `[clock]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClockSource {
+    /// A file that exists while the wall clock is synchronised.
+    pub synchronised_marker: PathBuf,
+}
+
+/// `[[terminal]]`, or a file of `terminals.d/`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Terminal {
+    /// Short name; part of topics, records and addresses.
+    pub name: String,
+    /// Its readers.
+    #[serde(rename = "reader")]
+    pub readers: Vec<Reader>,
+}
+
+/// `[[terminal.reader]]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reader {
+    /// Short name, unique within the terminal.
+    pub name: String,
+    /// What it is made of.
+    pub driver: Driver,
+    /// Where its card slot listens. Loopback only.
+    pub slot: SocketAddr,
+}
+
+/// What a reader is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Driver {
+    /// A card slot on a loopback port; a connecting peer is a card.
+    Virtual,
+}
+
+mod defaults {
+    pub fn connect_timeout_ms() -> u64 {
+        2_000
+    }
+    pub fn call_deadline_ms() -> u64 {
+        5_000
+    }
+    pub fn window_max() -> u32 {
+        16
+    }
+    pub fn probe_every_ms() -> u64 {
+        1_000
+    }
+}
+
+impl Default for Face {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            models_dir: "models".into(),
+            threads: 1,
+            accept: 0.42,
+            staff_look: 0.36,
+            frames_min: 2,
+            frames_max: 8,
+        }
+    }
+}
+
+impl Default for Reception {
+    fn default() -> Self {
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        let timing = Timing::default();
+        Self {
+            consents: vec![ConsentKind::TreatmentAndMedication, ConsentKind::Checkups],
+            read_deadline_ms: ms(timing.read),
+            choose_deadline_ms: ms(timing.choose),
+            face_deadline_ms: ms(timing.face),
+            pin_deadline_ms: ms(timing.pin),
+            staff_deadline_ms: ms(timing.staff),
+            answer_deadline_ms: ms(timing.answer),
+            inform_deadline_ms: ms(timing.inform),
+            consent_deadline_ms: ms(timing.consent),
+            left_behind_ms: ms(timing.left_behind),
+            face_attempts_max: timing.face_attempts_max,
+        }
+    }
+}
+
+impl Default for Web {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8090)) }
+    }
+}
+
+impl Default for Mqtt {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            host: "localhost".into(),
+            port: 1883,
+            topic_prefix: "uketsuke".into(),
+            keep_alive_s: 10,
+            refresh_s: 60,
+        }
+    }
+}
+
+impl Default for ClockSource {
+    fn default() -> Self {
+        Self { synchronised_marker: "/run/systemd/timesync/synchronized".into() }
+    }
+}
+
+impl Reception {
+    /// What the core needs of this section.
+    pub fn rules(&self) -> Rules {
+        let ms = Duration::from_millis;
+        let timing = Timing {
+            read: ms(self.read_deadline_ms),
+            choose: ms(self.choose_deadline_ms),
+            face: ms(self.face_deadline_ms),
+            pin: ms(self.pin_deadline_ms),
+            staff: ms(self.staff_deadline_ms),
+            answer: ms(self.answer_deadline_ms),
+            inform: ms(self.inform_deadline_ms),
+            consent: ms(self.consent_deadline_ms),
+            left_behind: ms(self.left_behind_ms),
+            face_attempts_max: self.face_attempts_max,
+            ..Timing::default()
+        };
+        Rules { timing, questions: self.consents.clone() }
+    }
+}
+
+impl Central {
+    /// What the courier's plan needs of this section.
+    pub fn courier_rules(&self) -> outbox::Rules {
+        outbox::Rules {
+            window_max: self.window_max,
+            probe_every: Duration::from_millis(self.probe_every_ms),
+            ..outbox::Rules::default()
+        }
+    }
+}
+
+/// Folder beside the main file with one file per terminal.
+const TERMINALS_DIR: &str = "terminals.d";
+
+impl Config {
+    /// Reads and checks the main file and `terminals.d/`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names file, line, key, value and the fix of the first thing that is wrong.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let main = Source::read(path)?;
+        let mut config: Self = main.parse()?;
+        validate::main(&config).map_err(|problem| main.locate(problem))?;
+        for file in terminal_files(path)? {
+            let source = Source::read(&file)?;
+            let terminal: Terminal = source.parse()?;
+            validate::terminal(&terminal, &config.terminals, "").map_err(|problem| source.locate(problem))?;
+            config.terminals.push(terminal);
+        }
+        if config.terminals.is_empty() {
+            return Err(main.locate(Problem {
+                key: "terminal".into(),
+                what: "no terminal is configured".into(),
+                fix: format!("add a [[terminal]] table here, or a file to {TERMINALS_DIR}/"),
+            }));
+        }
+        let base = path.parent().unwrap_or(Path::new("")).to_owned();
+        config.resolve_paths(&base);
+        Ok(config)
+    }
+
+    /// Readers in the order of the configuration, with the terminal each belongs to.
+    pub fn readers(&self) -> impl Iterator<Item = (&Terminal, &Reader)> {
+        self.terminals.iter().flat_map(|terminal| terminal.readers.iter().map(move |reader| (terminal, reader)))
+    }
+
+    fn resolve_paths(&mut self, base: &Path) {
+        let paths = [
+            &mut self.store.path,
+            &mut self.store.key_file,
+            &mut self.central.ca_file,
+            &mut self.central.certificate_file,
+            &mut self.central.key_file,
+            &mut self.face.models_dir,
+            &mut self.clock.synchronised_marker,
+        ];
+        for path in paths.into_iter().chain(&mut self.card.trust_anchors) {
+            *path = base.join(&*path);
+        }
+    }
+}
+
+/// One file's text and name, so that an error can point into it.
+struct Source {
+    path: PathBuf,
+    text: String,
+}
+
+impl Source {
+    fn read(path: &Path) -> Result<Self, ConfigError> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Self { path: path.to_owned(), text }),
+            Err(source) => Err(ConfigError::Unreadable { path: path.to_owned(), source }),
+        }
+    }
+
+    fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, ConfigError> {
+        toml::from_str(&self.text).map_err(|error| ConfigError::from_toml(&self.path, &self.text, &error))
+    }
+
+    fn locate(&self, problem: Problem) -> ConfigError {
+        ConfigError::from_problem(&self.path, &self.text, problem)
+    }
+}
+
+fn terminal_files(main: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    let folder = main.parent().unwrap_or(Path::new("")).join(TERMINALS_DIR);
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(ConfigError::Unreadable { path: folder, source }),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|source| ConfigError::Unreadable { path: folder.clone(), source })?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests;

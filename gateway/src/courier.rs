@@ -1,0 +1,286 @@
+//! The courier's actor: feeds the plan of one destination with events and performs its effects. It holds no decisions.
+
+use crate::central::{CentralClient, CentralError, Delivery};
+use crate::clock::Clock;
+use crate::handle::CourierStatus;
+use crate::messages::{Ping, Stop};
+use crate::store::{Destination, OutboxRow, Settlement, Store};
+use crate::telemetry::Metrics;
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, StreamHandler, WrapFuture,
+};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio_stream::wrappers::WatchStream;
+use uketsuke_core::outbox::{Circuit, Effect, Event, Head, Plan, Rules, Settle, Tried};
+
+/// Everything a courier needs to live again.
+#[derive(Clone)]
+pub struct CourierParts {
+    /// Limits.
+    pub rules: Rules,
+    /// Where the rows are.
+    pub store: Store,
+    /// Where they go.
+    pub central: CentralClient,
+    /// Clocks.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// What staff and telemetry see.
+    pub status: Arc<watch::Sender<CourierStatus>>,
+}
+
+/// One life of the courier to the central system.
+pub struct Courier {
+    parts: CourierParts,
+    plan: Plan,
+    rows: BTreeMap<i64, OutboxRow>,
+    /// Answers that came and are not written down yet, with the moment they came.
+    answers: BTreeMap<i64, (Delivery, Instant)>,
+    timer: Option<SpawnHandle>,
+    /// A count is under way; the next one will see what this one misses.
+    counting: bool,
+    /// No new rows go out; the life ends when the rest is settled.
+    stopping: bool,
+}
+
+impl Courier {
+    /// A courier that looks into the outbox when it starts.
+    pub fn new(parts: CourierParts) -> Self {
+        let plan = Plan::new(parts.rules, parts.clock.now());
+        Self {
+            parts,
+            plan,
+            rows: BTreeMap::new(),
+            answers: BTreeMap::new(),
+            timer: None,
+            counting: false,
+            stopping: false,
+        }
+    }
+
+    fn on(&mut self, event: Event, context: &mut Context<Self>) {
+        let mut effects = Vec::new();
+        self.plan.step(self.parts.clock.now(), event, rand::random(), &mut effects);
+        for effect in effects {
+            self.perform(effect, context);
+        }
+        self.arm_timer(context);
+        self.publish();
+        if self.stopping && self.plan.in_flight() == 0 {
+            context.stop();
+        }
+    }
+
+    fn perform(&mut self, effect: Effect, context: &mut Context<Self>) {
+        match effect {
+            Effect::Select { .. } | Effect::Probe if self.stopping => {}
+            Effect::Select { limit, busy } => {
+                let store = self.parts.store.clone();
+                let now_ms = self.parts.clock.stamp().wall_ms;
+                let select = async move { store.select(Destination::Central, limit as usize, &busy, now_ms).await };
+                context.spawn(select.into_actor(self).map(|selected, actor, context| match selected {
+                    Ok(rows) => actor.selected(rows, context),
+                    Err(error) => {
+                        tracing::error!(%error, "the outbox cannot be read");
+                        actor.on(Event::SelectFailed, context);
+                    }
+                }));
+            }
+            Effect::Send(seq) => self.send(seq, context),
+            Effect::Settle(seq, settle) => self.settle(seq, settle, context),
+            Effect::Probe => {
+                let central = self.parts.central.clone();
+                let probing = tokio::spawn(async move { central.ping().await });
+                context.spawn(probing.into_actor(self).map(|probed, actor, context| {
+                    let answered = match probed {
+                        Ok(Ok(())) => true,
+                        Ok(Err(error)) => {
+                            tracing::debug!(%error, "probe failed");
+                            // A destination that says "busy" or "no" to a ping is there.
+                            !matches!(
+                                error,
+                                CentralError::Unreachable(_) | CentralError::TimedOut | CentralError::Refused(_)
+                            )
+                        }
+                        Err(_) => false,
+                    };
+                    actor.on(Event::Probed(answered), context);
+                }));
+            }
+        }
+    }
+
+    fn selected(&mut self, rows: Vec<OutboxRow>, context: &mut Context<Self>) {
+        let heads =
+            rows.iter().map(|row| Head { seq: row.seq, order_key: row.order_key, attempts: row.attempts }).collect();
+        for row in rows {
+            self.rows.entry(row.seq).or_insert(row);
+        }
+        self.on(Event::Selected(heads), context);
+        // What the plan did not take up is not kept: bodies are personal.
+        let Self { rows, plan, .. } = self;
+        rows.retain(|seq, _| plan.is_in_flight(*seq));
+    }
+
+    fn send(&mut self, seq: i64, context: &mut Context<Self>) {
+        let Some(row) = self.rows.get(&seq).cloned() else {
+            return self.on(Event::Tried(seq, Tried::Failed { code: "row_lost".into() }), context);
+        };
+        let central = self.parts.central.clone();
+        let sending = tokio::spawn(async move { central.deliver(&row).await });
+        context.spawn(sending.into_actor(self).map(move |sent, actor, context| {
+            let tried = match sent {
+                Ok(Ok(delivery)) => {
+                    actor.answers.insert(seq, (delivery, Instant::now()));
+                    Tried::Delivered
+                }
+                Ok(Err(error)) => {
+                    tracing::warn!(seq, %error, "a request was not delivered");
+                    tried(error)
+                }
+                Err(_) => Tried::Failed { code: "panicked".into() },
+            };
+            actor.parts.metrics.tried(tried_name(&tried));
+            actor.on(Event::Tried(seq, tried), context);
+        }));
+    }
+
+    fn settle(&mut self, seq: i64, settle: Settle, context: &mut Context<Self>) {
+        let came = self.answers.remove(&seq);
+        let since = came.as_ref().map(|(_, at)| *at);
+        let settlement = match (settle, came) {
+            (Settle::Delivered, Some((Delivery::Answered { reply, answer }, _))) => {
+                Settlement::Answered { reply, answer }
+            }
+            (Settle::Delivered, _) => Settlement::Delivered,
+            (Settle::Retry { code, after }, _) => Settlement::Retry { code, after },
+            (Settle::Rejected { code }, _) => Settlement::Rejected { code },
+        };
+        let store = self.parts.store.clone();
+        let at = self.parts.clock.stamp();
+        let settling = async move { store.settle(seq, settlement, at).await };
+        context.spawn(settling.into_actor(self).map(move |settled, actor, context| {
+            actor.rows.remove(&seq);
+            let event = match settled {
+                Ok(()) => {
+                    if let Some(since) = since {
+                        actor.parts.metrics.settled(since.elapsed());
+                    }
+                    Event::Settled(seq)
+                }
+                Err(error) => {
+                    tracing::error!(seq, %error, "a verdict could not be written down");
+                    Event::SettleFailed(seq)
+                }
+            };
+            actor.on(event, context);
+            actor.count(context);
+        }));
+    }
+
+    /// Reads how much waits; the numbers are state, so a late one is no harm.
+    fn count(&mut self, context: &mut Context<Self>) {
+        if std::mem::replace(&mut self.counting, true) {
+            return;
+        }
+        let store = self.parts.store.clone();
+        let counting = async move { store.outbox_counts(Destination::Central).await };
+        context.spawn(counting.into_actor(self).map(|counted, actor, _| {
+            actor.counting = false;
+            match counted {
+                Ok(counts) => {
+                    actor.parts.status.send_if_modified(|status| {
+                        let changed = (status.pending, status.rejected) != (counts.pending, counts.rejected);
+                        (status.pending, status.rejected) = (counts.pending, counts.rejected);
+                        changed
+                    });
+                }
+                Err(error) => tracing::warn!(%error, "the outbox cannot be counted"),
+            }
+        }));
+    }
+
+    fn arm_timer(&mut self, context: &mut Context<Self>) {
+        if let Some(timer) = self.timer.take() {
+            context.cancel_future(timer);
+        }
+        if let Some(deadline) = self.plan.deadline() {
+            let wait = Duration::from_millis(deadline.0.saturating_sub(self.parts.clock.mono().0));
+            self.timer = Some(context.run_later(wait, |actor, context| {
+                actor.timer = None;
+                actor.on(Event::Tick, context);
+            }));
+        }
+    }
+
+    fn publish(&self) {
+        let (circuit, in_flight) = (self.plan.circuit(), self.plan.in_flight());
+        let now = self.parts.clock.stamp();
+        self.parts.status.send_if_modified(|status| {
+            let up = |circuit: Circuit| matches!(circuit, Circuit::Up);
+            let turned = up(status.circuit) != up(circuit);
+            if turned {
+                status.since = now;
+                tracing::info!(up = up(circuit), "the central system");
+            }
+            (status.circuit, status.in_flight) = (circuit, in_flight);
+            turned
+        });
+    }
+}
+
+fn tried(error: CentralError) -> Tried {
+    match error {
+        CentralError::Unreachable(_) | CentralError::Refused(_) => Tried::Unreachable,
+        CentralError::TimedOut => Tried::TimedOut,
+        CentralError::Busy(pause) => Tried::Busy(pause),
+        CentralError::Rejected(code) => Tried::Rejected { code },
+        CentralError::Protocol(code) => Tried::Failed { code },
+    }
+}
+
+fn tried_name(tried: &Tried) -> &'static str {
+    match tried {
+        Tried::Delivered => "delivered",
+        Tried::Unreachable => "unreachable",
+        Tried::TimedOut => "timed_out",
+        Tried::Busy(_) => "busy",
+        Tried::Failed { .. } => "failed",
+        Tried::Rejected { .. } => "rejected",
+    }
+}
+
+impl Actor for Courier {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        // Yields the present value at once: the first wake.
+        context.add_stream(WatchStream::new(self.parts.store.appended()));
+    }
+}
+
+impl StreamHandler<u64> for Courier {
+    fn handle(&mut self, _: u64, context: &mut Self::Context) {
+        self.on(Event::Wake, context);
+        self.count(context);
+    }
+}
+
+impl Handler<Ping> for Courier {
+    type Result = ();
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
+}
+
+impl Handler<Stop> for Courier {
+    type Result = ();
+    fn handle(&mut self, _: Stop, context: &mut Self::Context) {
+        self.stopping = true;
+        if self.plan.in_flight() == 0 {
+            context.stop();
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! A card slot on a loopback port: whoever connects is a card, whoever disconnects has been removed.
+//!
+//! The wire format is [`uketsuke_card::slot`]. One card at a time; a second peer waits in the listen queue, as a second card waits
+//! in a hand.
+
+use super::{Command, DriverEvent, DriverHandle, PinReply, verify_and_sign};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use uketsuke_card::slot::{self, SlotRequest};
+use uketsuke_card::{Limits, Transport, TransportError, VerificationNumberB, read_card};
+use zeroize::Zeroizing;
+
+/// A card that takes longer than this for one answer does not answer any more.
+const APDU_DEADLINE: Duration = Duration::from_secs(3);
+/// How long a slot in use is waited for.
+const REBIND_TRIES: u32 = 20;
+const REBIND_EVERY: Duration = Duration::from_millis(50);
+/// Commands and events that wait: a reader has one card and one actor.
+const WAITING_MAX: usize = 8;
+
+pub(super) async fn open(address: SocketAddr) -> Result<(DriverHandle, mpsc::Receiver<DriverEvent>), String> {
+    let listener = listen(address).await.map_err(|error| {
+        format!("cannot open the card slot {address}: {error}; give the reader a free loopback port")
+    })?;
+    let (commands, command_queue) = mpsc::channel(WAITING_MAX);
+    let (event_queue, events) = mpsc::channel(WAITING_MAX);
+    tokio::spawn(serve(listener, command_queue, event_queue));
+    Ok((DriverHandle { commands }, events))
+}
+
+/// A reader that is started again meets its own earlier listener for a moment.
+async fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
+    for _ in 0..REBIND_TRIES {
+        match TcpListener::bind(address).await {
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => tokio::time::sleep(REBIND_EVERY).await,
+            bound => return bound,
+        }
+    }
+    TcpListener::bind(address).await
+}
+
+async fn serve(listener: TcpListener, mut commands: mpsc::Receiver<Command>, events: mpsc::Sender<DriverEvent>) {
+    loop {
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    let _ = events.send(DriverEvent::Fault(format!("the card slot stopped accepting cards: {error}"))).await;
+                    return;
+                }
+            },
+            command = commands.recv() => match command {
+                // No card: dropping the oneshot tells the caller that it is gone.
+                Some(command) => { drop(command); continue }
+                None => return,
+            },
+        };
+        let _ = stream.set_nodelay(true);
+        if events.send(DriverEvent::Inserted).await.is_err() {
+            return;
+        }
+        let ended = with_card(stream, &mut commands).await;
+        if events.send(DriverEvent::Removed).await.is_err() || ended == Ended::Driver {
+            return;
+        }
+    }
+}
+
+#[derive(PartialEq)]
+enum Ended {
+    Card,
+    Driver,
+}
+
+/// Serves commands until the card or the driver goes.
+async fn with_card(stream: TcpStream, commands: &mut mpsc::Receiver<Command>) -> Ended {
+    let mut card = SlotTransport { stream, broken: false };
+    let mut nothing = [0; 1];
+    loop {
+        let command = tokio::select! {
+            // A card never speaks first: readable means that it went, or that it is no card.
+            _ = card.stream.peek(&mut nothing) => return Ended::Card,
+            command = commands.recv() => match command {
+                Some(command) => command,
+                None => return Ended::Driver,
+            },
+        };
+        // The card crate speaks synchronously: its turn is taken on a blocking thread, which is given the card meanwhile.
+        card = match tokio::task::spawn_blocking(move || card.execute(command)).await {
+            Ok(card) => card,
+            Err(panicked) => {
+                tracing::error!(%panicked, "a card command panicked");
+                return Ended::Card;
+            }
+        };
+        if card.broken {
+            return Ended::Card;
+        }
+    }
+}
+
+/// One card's connection as a [`Transport`]. Used on blocking threads alone.
+struct SlotTransport {
+    stream: TcpStream,
+    /// After an error the stream may hold half an answer: the card must be placed again.
+    broken: bool,
+}
+
+impl SlotTransport {
+    fn execute(mut self, command: Command) -> Self {
+        match command {
+            Command::Read(reply) => {
+                let read = self.front().and_then(|front| {
+                    self.reset()?;
+                    Ok(front)
+                });
+                let reading = match read {
+                    Ok(front) => read_card(&mut self, front.as_ref(), &Limits::default()),
+                    Err(_) => Err(uketsuke_card::ReadError::CardGone { what: "looking at the card" }),
+                };
+                let _ = reply.send(reading);
+            }
+            Command::VerifyAndSign { pin, certificate, payload, reply } => {
+                let signed = verify_and_sign(&mut self, &pin, &certificate, &payload);
+                let _: Result<(), PinReply> = reply.send(signed);
+            }
+            Command::Reset => {
+                let _ = self.reset();
+            }
+        }
+        self
+    }
+
+    /// 照合番号B as the reader's camera sees it on the card.
+    fn front(&mut self) -> Result<Option<VerificationNumberB>, TransportError> {
+        let body = self.exchange(&SlotRequest::Front)?;
+        slot::decode_front(&body).map_err(|error| TransportError::Fault(error.to_string()))
+    }
+
+    fn exchange(&mut self, request: &SlotRequest) -> Result<Zeroizing<Vec<u8>>, TransportError> {
+        if self.broken {
+            return Err(TransportError::CardGone);
+        }
+        let frame = request.encode().map_err(|error| TransportError::Fault(error.to_string()))?;
+        let stream = &mut self.stream;
+        let exchanged = Handle::current().block_on(tokio::time::timeout(APDU_DEADLINE, async {
+            stream.write_all(&frame).await?;
+            let mut body = Zeroizing::new(Vec::new());
+            if request.is_answered() {
+                let mut length = [0; slot::LENGTH_BYTES];
+                stream.read_exact(&mut length).await?;
+                let bytes = slot::body_bytes(length).map_err(std::io::Error::other)?;
+                body.resize(bytes, 0);
+                stream.read_exact(&mut body).await?;
+            }
+            std::io::Result::Ok(body)
+        }));
+        match exchanged {
+            Ok(Ok(body)) => Ok(body),
+            Ok(Err(_)) => {
+                self.broken = true;
+                Err(TransportError::CardGone)
+            }
+            Err(_) => {
+                self.broken = true;
+                Err(TransportError::TimedOut)
+            }
+        }
+    }
+}
+
+impl Transport for SlotTransport {
+    fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
+        let request = SlotRequest::Apdu(command.to_vec());
+        let body = self.exchange(&request)?;
+        if let SlotRequest::Apdu(mut apdu) = request {
+            // It may have been a VERIFY with the PIN.
+            zeroize::Zeroize::zeroize(&mut apdu);
+        }
+        Ok(body.to_vec())
+    }
+
+    fn reset(&mut self) -> Result<(), TransportError> {
+        self.exchange(&SlotRequest::Reset).map(drop)
+    }
+}

@@ -1,0 +1,81 @@
+//! Whether the gateway can do its work, part by part: for `/healthz`, the watchdog and `uketsuke check`.
+
+use crate::handle::SiteHandle;
+use crate::store::{Store, StoreHealth};
+use serde::Serialize;
+use std::sync::{Arc, Mutex, PoisonError};
+use uketsuke_core::outbox::Circuit;
+
+/// The state of the whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HealthReport {
+    /// Patients can be received. A line that is down does not make this false.
+    pub ok: bool,
+    /// What it is made of.
+    pub parts: Vec<HealthPart>,
+}
+
+/// The state of one part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HealthPart {
+    /// Which: `store`, `central`, `reader desk-1/a`.
+    pub name: String,
+    /// Whether it works.
+    pub ok: bool,
+    /// In words; nothing personal.
+    pub detail: String,
+}
+
+/// Keeps what the parts last said, and asks the others.
+#[derive(Clone)]
+pub struct Health {
+    store: Store,
+    face: Arc<Mutex<HealthPart>>,
+}
+
+impl Health {
+    /// The face method counts as loading until it says something.
+    pub fn new(store: Store) -> Self {
+        let face = HealthPart { name: "face".into(), ok: true, detail: "loading the models".into() };
+        Self { store, face: Arc::new(Mutex::new(face)) }
+    }
+
+    /// What became of the face method.
+    pub fn face(&self, detail: String, ok: bool) {
+        let mut face = self.face.lock().unwrap_or_else(PoisonError::into_inner);
+        (face.detail, face.ok) = (detail, ok);
+    }
+
+    /// The state of everything. Only a store that cannot write makes the whole unhealthy: without face, line or one of the readers
+    /// patients are still received.
+    pub fn report(&self, site: &SiteHandle) -> HealthReport {
+        let store = self.store.health().borrow().clone();
+        let (ok, detail) = match &store {
+            StoreHealth::Ok => (true, "every write is acknowledged when it is on disk".to_owned()),
+            StoreHealth::Tampered { rows } => {
+                (true, format!("{rows} altered rows are held back; compare with a backup"))
+            }
+            StoreHealth::Full { writing: true } => {
+                (true, "the disk is full; the reserve is in use, free some space".to_owned())
+            }
+            StoreHealth::Full { writing: false } => (false, "the disk is full; free some space".to_owned()),
+            StoreHealth::Failed { what } => (false, format!("{what}; the gateway is ending")),
+        };
+        let mut parts = vec![HealthPart { name: "store".into(), ok, detail }];
+        let central = *site.central.borrow();
+        let down = matches!(central.circuit, Circuit::Down { .. });
+        let line = if down { "cannot be reached, receptions are provisional" } else { "reachable" };
+        parts.push(HealthPart {
+            name: "central".into(),
+            ok: !down,
+            detail: format!("{line}; {} requests wait", central.pending),
+        });
+        parts.push(self.face.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        for reader in site.readers.iter() {
+            let state = reader.status().borrow().state;
+            let ok = !matches!(state, "given_up" | "stopped");
+            parts.push(HealthPart { name: format!("reader {}", reader.name()), ok, detail: state.to_owned() });
+        }
+        HealthReport { ok, parts }
+    }
+}

@@ -1,0 +1,503 @@
+//! The reader's actor: feeds one reception core with events and performs its effects. It holds no decisions.
+
+mod attempt;
+mod scribe;
+mod session;
+
+pub use scribe::Scribe;
+pub use session::Desk;
+
+use crate::central::{NewRequest, consent_request, eligibility_payload, sealed_request};
+use crate::clock::Clock;
+use crate::config;
+use crate::driver::{self, DriverEvent, DriverHandle, PinReply};
+use crate::handle::{ReaderInput, ReaderPort, View};
+use crate::messages::{Ping, Stop};
+use crate::store::{Opening, Recording, ReplyNotice, Request, RequestKind};
+use crate::telemetry::Metrics;
+use actix::{
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, StreamHandler, WrapFuture,
+};
+use rand::seq::SliceRandom;
+use scribe::{Write, Written};
+use session::{CardIn, Session};
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
+use tokio_stream::wrappers::{BroadcastStream, ReceiverStream};
+use uketsuke_card::Pin as CardPin;
+use uketsuke_core::consent::Consent;
+use uketsuke_core::ids::{ReceptionId, RequestId};
+use uketsuke_core::invariants::ReceptionWatch;
+use uketsuke_core::pin::{Pad, Pin};
+use uketsuke_core::reception::{Effect, Event, FaceOutcome, NotWritten, PinOutcome, Reception, Rules};
+use uketsuke_core::record::{Method, Shown};
+
+/// Everything a reader's actor needs to live again; its supervisor holds one and clones it per life.
+#[derive(Clone)]
+pub struct ReaderParts {
+    /// What it is made of.
+    pub config: config::Reader,
+    /// Deadlines and questions.
+    pub rules: Rules,
+    /// The other end of its handle.
+    pub port: ReaderPort,
+    /// Store, keys, trust, face, signer.
+    pub desk: Desk,
+    /// Its way to the store, which outlives it.
+    pub scribe: Scribe,
+    /// Clocks.
+    pub clock: Clock,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
+/// One life of one reader.
+pub struct Reader {
+    parts: ReaderParts,
+    core: Reception,
+    watch: ReceptionWatch,
+    driver: Option<DriverHandle>,
+    session: Option<Session>,
+    /// T2 under way: what is counted when it is on disk.
+    recording: Option<(ReceptionId, Method, Shown)>,
+    timer: Option<SpawnHandle>,
+    attempt: Option<SpawnHandle>,
+}
+
+impl Reader {
+    /// A reader that will open its driver when it starts.
+    pub fn new(parts: ReaderParts) -> Self {
+        let core = Reception::new(parts.rules.clone());
+        Self {
+            parts,
+            core,
+            watch: ReceptionWatch::default(),
+            driver: None,
+            session: None,
+            recording: None,
+            timer: None,
+            attempt: None,
+        }
+    }
+
+    /// Feeds one event, performs what follows from it, and publishes the screen.
+    fn on(&mut self, event: Event, context: &mut Context<Self>) {
+        let start = Instant::now();
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            let now = self.parts.clock.now();
+            let mut effects = Vec::new();
+            let before = cfg!(debug_assertions).then(|| self.core.clone());
+            self.core.step(now, event.clone(), &mut effects);
+            if let Some(before) = before
+                && let Err(broken) = self.watch.check(now, &before, &event, &effects, &self.core)
+            {
+                tracing::error!(%broken, "an invariant of the reception does not hold");
+                debug_assert!(false, "{broken}");
+            }
+            for effect in effects {
+                events.extend(self.perform(effect, context));
+            }
+        }
+        self.arm_timer(context);
+        self.publish();
+        self.own(start.elapsed());
+    }
+
+    /// Counts time that the patient waited for us and nobody else.
+    fn own(&mut self, took: Duration) {
+        if let Some(session) = &mut self.session {
+            session.own += took;
+        }
+    }
+
+    /// Performs an effect. What it leads to comes back as an event, at once or later.
+    fn perform(&mut self, effect: Effect, context: &mut Context<Self>) -> Option<Event> {
+        match effect {
+            Effect::ReadCard(reception) => self.read_card(reception, context),
+            Effect::DrawPad(reception) => return draw_pad().map(|pad| Event::PadDrawn(reception, pad)),
+            Effect::StartFace(reception, attempt) => return self.start_face(reception, attempt, context),
+            Effect::StopFace(_) => {
+                if let Some(attempt) = self.attempt.take() {
+                    context.cancel_future(attempt);
+                }
+            }
+            Effect::VerifyPin(reception, pin) => return self.verify_pin(reception, &pin, context),
+            Effect::Open { reception, method, face_score } => return self.open(reception, method, face_score, context),
+            Effect::Record { reception, shown, consents } => return self.record(reception, shown, consents, context),
+            Effect::Abandon(reception, why) => {
+                self.parts.metrics.abandoned(why);
+                let abandon = Write::Abandon(reception, why, self.parts.clock.stamp());
+                drop(self.parts.scribe.write(abandon));
+            }
+            Effect::Close(reception) => drop(self.parts.scribe.write(Write::Close(reception))),
+            Effect::ForgetCard(reception) => self.forget_card(reception),
+        }
+        None
+    }
+
+    fn read_card(&mut self, reception: ReceptionId, context: &mut Context<Self>) {
+        let Some(driver) = self.driver.clone() else { return };
+        let desk = self.parts.desk.clone();
+        let reader = self.parts.port.name.to_string();
+        let now = self.parts.clock.stamp();
+        let read = async move {
+            let reading = driver.read().await;
+            let start = Instant::now();
+            let card = match reading {
+                Ok(reading) => session::card_in(&desk, &reader, reception, reading, now).await,
+                Err(error) => {
+                    tracing::warn!(%reception, %error, "the card cannot be read");
+                    Err(session::read_failure(&error))
+                }
+            };
+            (card, start.elapsed())
+        };
+        let done = read.into_actor(self).map(move |(card, own), actor, context| {
+            let facts = card.map(|CardIn { facts, session }| {
+                // A card that went in the meantime must not leave its data behind.
+                if actor.core.current() == Some(reception) {
+                    actor.session = Some(session);
+                    actor.own(own);
+                }
+                facts
+            });
+            actor.on(Event::CardRead(reception, facts), context);
+        });
+        context.spawn(done);
+    }
+
+    fn start_face(&mut self, reception: ReceptionId, attempt: u32, context: &mut Context<Self>) -> Option<Event> {
+        let template = self.session.as_ref().and_then(|session| session.template.clone());
+        let (Some(pool), Some(template)) = (self.parts.desk.face.get().cloned(), template) else {
+            return Some(Event::FaceJudged(reception, attempt, FaceOutcome::Fault));
+        };
+        let judging = attempt::run(self.parts.port.clone(), pool, template);
+        let done = judging.into_actor(self).map(move |judged, actor, context| {
+            tracing::info!(%reception, attempt, outcome = outcome_name(judged.outcome), "face judged");
+            actor.attempt = None;
+            actor.own(judged.own);
+            actor.on(Event::FaceJudged(reception, attempt, judged.outcome), context);
+        });
+        self.attempt = Some(context.spawn(done));
+        None
+    }
+
+    fn verify_pin(&mut self, reception: ReceptionId, pin: &Pin, context: &mut Context<Self>) -> Option<Event> {
+        let fault = Some(Event::PinChecked(reception, PinOutcome::Fault));
+        let Some(session) = &self.session else { return fault };
+        let (Some(driver), Ok(pin)) = (self.driver.clone(), CardPin::from_ascii(pin.digits())) else { return fault };
+        let certificate = session.certificate.clone();
+        let (request, payload) = self.payload(session, Method::Pin);
+        let checking = async move {
+            let reply = driver.verify_and_sign(pin, certificate.clone(), payload.clone()).await;
+            match reply {
+                PinReply::Signed(signature) => {
+                    (PinOutcome::Verified, Some(sealed_request(request, &payload, signature, certificate.der())))
+                }
+                PinReply::Wrong(tries_left) => (PinOutcome::Wrong { tries_left }, None),
+                PinReply::Locked => (PinOutcome::Locked, None),
+                PinReply::Fault(error) => {
+                    tracing::warn!(%reception, error, "the card did not answer to the PIN");
+                    (PinOutcome::Fault, None)
+                }
+            }
+        };
+        let done = checking.into_actor(self).map(move |(outcome, signed), actor, context| {
+            if let Some(session) = actor.session.as_mut().filter(|session| session.reception == reception) {
+                session.signed = signed;
+            }
+            actor.on(Event::PinChecked(reception, outcome), context);
+        });
+        context.spawn(done);
+        None
+    }
+
+    fn payload(&self, session: &Session, method: Method) -> (RequestId, zeroize::Zeroizing<Vec<u8>>) {
+        let payload = eligibility_payload(&NewRequest {
+            request: session.request,
+            reception: session.reception,
+            medical_institution_code: &self.parts.desk.medical_institution_code,
+            card_certificate: session.certificate.der(),
+            method,
+            asked: self.parts.clock.stamp(),
+        });
+        (session.request, payload)
+    }
+
+    /// T1.
+    fn open(
+        &mut self,
+        reception: ReceptionId,
+        method: Method,
+        face_score: Option<f32>,
+        context: &mut Context<Self>,
+    ) -> Option<Event> {
+        let Some(request) = self.request(method) else { return Some(Event::Opened(reception, Err(NotWritten))) };
+        let session = self.session.as_mut()?;
+        session.method = method;
+        let opening = Opening {
+            reception,
+            reader: self.parts.port.name.to_string(),
+            order_key: session.order_key,
+            method,
+            face_score,
+            opened: self.parts.clock.stamp(),
+            request,
+        };
+        self.write(Write::Open(Box::new(opening)), context, move |_, result| Event::Opened(reception, result));
+        None
+    }
+
+    /// The signed eligibility request: by the card where it was asked for its PIN, by the gateway otherwise.
+    fn request(&mut self, method: Method) -> Option<Request> {
+        let session = self.session.as_mut()?;
+        if method == Method::Pin
+            && let Some(signed) = session.signed.take()
+        {
+            return Some(signed);
+        }
+        let (id, payload) = self.payload(self.session.as_ref()?, method);
+        match self.parts.desk.signer.sign(id, RequestKind::Eligibility, &payload) {
+            Ok(request) => Some(request),
+            Err(error) => {
+                tracing::error!(%error, "the request cannot be signed");
+                None
+            }
+        }
+    }
+
+    /// T2.
+    fn record(
+        &mut self,
+        reception: ReceptionId,
+        shown: Shown,
+        consents: Vec<Consent>,
+        context: &mut Context<Self>,
+    ) -> Option<Event> {
+        let (request, method) = match (self.consent_row(reception, &consents), &self.session) {
+            (Ok(request), Some(session)) => (request, session.method),
+            (Ok(_), None) => return Some(Event::Recorded(reception, Err(NotWritten))),
+            (Err(error), _) => {
+                tracing::error!(%reception, error, "the consent cannot be signed");
+                return Some(Event::Recorded(reception, Err(NotWritten)));
+            }
+        };
+        self.recording = Some((reception, method, shown.clone()));
+        let recording = Recording { reception, shown, consents, request, recorded: self.parts.clock.stamp() };
+        self.write(Write::Record(Box::new(recording)), context, move |actor, result| {
+            if result.is_ok() {
+                actor.count_recorded(reception);
+            }
+            Event::Recorded(reception, result)
+        });
+        None
+    }
+
+    fn count_recorded(&mut self, reception: ReceptionId) {
+        let Some((_, method, shown)) = self.recording.take_if(|(recorded, ..)| *recorded == reception) else { return };
+        let own = self.session.as_ref().filter(|session| session.reception == reception).map(|session| session.own);
+        self.parts.metrics.recorded(&self.parts.port.name, method, &shown, own);
+        self.parts.port.status.send_modify(|status| match shown {
+            Shown::Confirmed => status.recorded.0 += 1,
+            Shown::Ineligible(_) => status.recorded.1 += 1,
+            Shown::Provisional => status.recorded.2 += 1,
+        });
+    }
+
+    fn consent_row(&self, reception: ReceptionId, consents: &[Consent]) -> Result<Option<Request>, String> {
+        if consents.is_empty() {
+            return Ok(None);
+        }
+        let session = self.session.as_ref().ok_or("the card is gone")?;
+        let id = RequestId(uuid::Uuid::now_v7());
+        let desk = &self.parts.desk;
+        consent_request(&desk.signer, id, reception, session.request, &desk.medical_institution_code, consents)
+            .map(Some)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Queues a write now; its event comes when it is on disk, or is not.
+    fn write(
+        &mut self,
+        write: Write,
+        context: &mut Context<Self>,
+        event: impl FnOnce(&mut Self, Result<(), NotWritten>) -> Event + 'static,
+    ) {
+        let done = self.parts.scribe.write(write).into_actor(self).map(|written, actor, context| {
+            let Written { result, took } = written;
+            actor.own(took);
+            let event = event(actor, result.map_err(|_| NotWritten));
+            actor.on(event, context);
+        });
+        context.spawn(done);
+    }
+
+    fn forget_card(&mut self, reception: ReceptionId) {
+        if let Some(driver) = &self.driver {
+            driver.reset();
+        }
+        if self.session.as_ref().is_some_and(|session| session.reception == reception) {
+            self.session = None;
+        }
+        self.parts.port.frame.send_replace(None);
+    }
+
+    fn arm_timer(&mut self, context: &mut Context<Self>) {
+        if let Some(timer) = self.timer.take() {
+            context.cancel_future(timer);
+        }
+        if let Some(deadline) = self.core.deadline() {
+            let wait = Duration::from_millis(deadline.0.saturating_sub(self.parts.clock.mono().0));
+            self.timer = Some(context.run_later(wait, |actor, context| {
+                actor.timer = None;
+                actor.on(Event::Tick, context);
+            }));
+        }
+    }
+
+    fn publish(&self) {
+        let view =
+            View::Live { reception: self.core.current(), version: self.core.version(), screen: self.core.screen() };
+        self.parts.port.view.send_if_modified(|shown| {
+            let changed = *shown != view;
+            if changed {
+                *shown = view;
+            }
+            changed
+        });
+        let (state, reception, attention) = (self.core.state_name(), self.core.current(), self.core.attention());
+        let now = self.parts.clock.stamp();
+        self.parts.port.status.send_if_modified(|status| {
+            let changed = (status.state, status.reception, &status.attention) != (state, reception, &attention);
+            if status.state != state {
+                status.since = now;
+            }
+            (status.state, status.reception, status.attention) = (state, reception, attention);
+            changed
+        });
+    }
+
+    fn driver_opened(
+        &mut self,
+        opened: Result<(DriverHandle, mpsc::Receiver<DriverEvent>), String>,
+        context: &mut Context<Self>,
+    ) {
+        match opened {
+            Ok((driver, events)) => {
+                self.driver = Some(driver);
+                context.add_stream(ReceiverStream::new(events));
+                self.publish();
+            }
+            Err(error) => {
+                tracing::error!(reader = %self.parts.port.name, error, "the reader cannot be opened");
+                context.stop();
+            }
+        }
+    }
+
+    /// A notice was missed: the store knows what it said.
+    fn look_up_reply(&mut self, context: &mut Context<Self>) {
+        let Some(reception) = self.core.current() else { return };
+        let store = self.parts.desk.store.clone();
+        let looking = async move { store.reception(reception).await };
+        let done = looking.into_actor(self).map(move |found, actor, context| match found {
+            Ok(record) => {
+                if let Some((_, reply)) = record.and_then(|record| record.replied) {
+                    actor.on(Event::Replied(reception, reply), context);
+                }
+            }
+            Err(error) => tracing::warn!(%reception, %error, "the reply cannot be looked up"),
+        });
+        context.spawn(done);
+    }
+}
+
+impl Actor for Reader {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        context.add_stream(Box::pin(self.parts.port.inputs.clone()));
+        context.add_stream(BroadcastStream::new(self.parts.desk.store.replies()));
+        let abandoned = self.parts.scribe.write(Write::AbandonOpen(self.parts.clock.stamp()));
+        let config = self.parts.config.clone();
+        let opening = async move {
+            abandoned.await;
+            driver::open(&config).await
+        };
+        context.spawn(opening.into_actor(self).map(|opened, actor, context| actor.driver_opened(opened, context)));
+    }
+}
+
+impl StreamHandler<DriverEvent> for Reader {
+    fn handle(&mut self, event: DriverEvent, context: &mut Self::Context) {
+        match event {
+            DriverEvent::Inserted => self.on(Event::CardPlaced(ReceptionId(uuid::Uuid::now_v7())), context),
+            DriverEvent::Removed => self.on(Event::CardRemoved, context),
+            DriverEvent::Fault(error) => {
+                tracing::error!(reader = %self.parts.port.name, error, "the reader failed");
+                self.on(Event::ReaderFault, context);
+            }
+        }
+    }
+
+    /// The driver has ended: so does this life.
+    fn finished(&mut self, context: &mut Self::Context) {
+        context.stop();
+    }
+}
+
+impl StreamHandler<ReaderInput> for Reader {
+    fn handle(&mut self, input: ReaderInput, context: &mut Self::Context) {
+        match input {
+            ReaderInput::Intent(reception, version, intent) => {
+                self.on(Event::Intent(reception, version, intent), context);
+            }
+            ReaderInput::Staff(reception, decision) => self.on(Event::StaffDecided(reception, decision), context),
+        }
+    }
+}
+
+impl StreamHandler<Result<ReplyNotice, BroadcastStreamRecvError>> for Reader {
+    fn handle(&mut self, notice: Result<ReplyNotice, BroadcastStreamRecvError>, context: &mut Self::Context) {
+        match notice {
+            // Every reader hears every notice; the core drops those of other receptions.
+            Ok(notice) if self.core.current() == Some(notice.reception) => {
+                self.on(Event::Replied(notice.reception, notice.reply), context);
+            }
+            Ok(_) => {}
+            Err(BroadcastStreamRecvError::Lagged(_)) => self.look_up_reply(context),
+        }
+    }
+}
+
+impl Handler<Ping> for Reader {
+    type Result = ();
+    fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
+}
+
+impl Handler<Stop> for Reader {
+    type Result = ();
+    fn handle(&mut self, _: Stop, context: &mut Self::Context) {
+        context.stop();
+    }
+}
+
+/// A pad at random. `None` cannot happen: a shuffled 0..=9 is a pad.
+fn draw_pad() -> Option<Pad> {
+    let mut digits = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+    digits.shuffle(&mut rand::rng());
+    Pad::new(digits)
+}
+
+fn outcome_name(outcome: FaceOutcome) -> &'static str {
+    match outcome {
+        FaceOutcome::Match { .. } => "match",
+        FaceOutcome::Uncertain { .. } => "uncertain",
+        FaceOutcome::NoMatch { .. } => "no_match",
+        FaceOutcome::NoFace => "no_face",
+        FaceOutcome::Fault => "fault",
+    }
+}

@@ -1,0 +1,139 @@
+//! What the shell knows of the card that is in: personal data, wiped when the reception ends.
+
+use crate::central::GatewaySigner;
+use crate::face_pool::{FacePool, Template};
+use crate::store::{Keys, Request, Store};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use uketsuke_card::{AuthCertificate, CardReading, PhotoUnavailable, PinStatus, ReadError, TrustAnchors, Validity};
+use uketsuke_core::clock::Stamp;
+use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
+use uketsuke_core::reception::{CardFacts, CertificateAge, FaceMethod, ReadFailure};
+use uketsuke_core::record::{Method, Stage};
+
+/// The card that is in.
+pub(super) struct Session {
+    pub(super) reception: ReceptionId,
+    /// The eligibility request that this reception makes, if it gets that far.
+    pub(super) request: RequestId,
+    pub(super) certificate: AuthCertificate,
+    pub(super) order_key: OrderKey,
+    /// How the person was verified; meaningful once T1 is under way.
+    pub(super) method: Method,
+    pub(super) template: Option<Arc<Template>>,
+    /// The request with the card's signature, once the PIN was right.
+    pub(super) signed: Option<Request>,
+    /// The gateway's own share of this reception so far.
+    pub(super) own: Duration,
+}
+
+/// What reading a card takes besides the card.
+#[derive(Clone)]
+pub struct Desk {
+    /// For `recorded_before`, and for what the scribe writes.
+    pub store: Store,
+    /// For order keys.
+    pub keys: Arc<Keys>,
+    /// Which cards are believed.
+    pub anchors: Arc<TrustAnchors>,
+    /// Empty while the models are being loaded, and for good when the face method is off.
+    pub face: Arc<OnceLock<FacePool>>,
+    /// Signs what no card signs.
+    pub signer: GatewaySigner,
+    /// MedicalInstitutionCode.
+    pub medical_institution_code: Arc<str>,
+}
+
+/// A card that was read: the facts for the core, and what stays in the shell.
+pub(super) struct CardIn {
+    pub(super) facts: CardFacts,
+    pub(super) session: Session,
+}
+
+/// Turns a reading into facts: trusted or not, how old, which methods, and whether this card is only waiting to be taken.
+pub(super) async fn card_in(
+    desk: &Desk,
+    reader: &str,
+    reception: ReceptionId,
+    reading: CardReading,
+    now: Stamp,
+) -> Result<CardIn, ReadFailure> {
+    let CardReading { certificate, pin, photo } = reading;
+    if let Err(error) = desk.anchors.verify_chain(&certificate, now.wall_ms) {
+        tracing::warn!(%reception, %error, "the card's certificate is not trusted");
+        return Err(ReadFailure::Untrusted);
+    }
+    let order_key = desk.keys.order_key(certificate.serial().as_bytes());
+    let (face, template) = face_method(desk, reception, photo).await;
+    let recorded_before = match desk.store.last_recorded(reader, order_key).await {
+        Ok(record) => record.filter(|r| r.stage == Stage::Recorded).and_then(|r| Some((r.reception, r.recorded?.1))),
+        Err(error) => {
+            tracing::warn!(%reception, %error, "cannot tell whether this card was recorded before");
+            None
+        }
+    };
+    let facts = CardFacts {
+        certificate: match certificate.validity(now.wall_ms) {
+            Validity::Valid => CertificateAge::Valid,
+            Validity::ExpiresSoon { .. } => CertificateAge::ExpiresSoon,
+            Validity::ExpiredWithinGrace => CertificateAge::Grace,
+            Validity::Expired => CertificateAge::Expired,
+            Validity::NotYetValid => CertificateAge::NotYetValid,
+        },
+        pin_tries: match pin {
+            PinStatus::TriesLeft(tries) => Some(tries),
+            // Left verified by whoever read it last; the reset before each reading makes this a card out of the ordinary.
+            PinStatus::Verified => Some(uketsuke_card::jpki::PIN_TRIES),
+            PinStatus::Locked => Some(0),
+            PinStatus::NoPin => None,
+        },
+        face,
+        recorded_before,
+    };
+    let request = RequestId(uuid::Uuid::now_v7());
+    let session = Session {
+        reception,
+        request,
+        certificate,
+        order_key,
+        method: Method::Staff,
+        template,
+        signed: None,
+        own: Duration::ZERO,
+    };
+    Ok(CardIn { facts, session })
+}
+
+async fn face_method(
+    desk: &Desk,
+    reception: ReceptionId,
+    photo: Result<uketsuke_card::Photo, PhotoUnavailable>,
+) -> (FaceMethod, Option<Arc<Template>>) {
+    let Some(pool) = desk.face.get() else { return (FaceMethod::Off, None) };
+    match photo {
+        Ok(photo) => match pool.enrol(photo.into_jp2_bytes()).await {
+            Ok(template) => (FaceMethod::Ready, Some(Arc::new(template))),
+            Err(error) => {
+                tracing::warn!(%reception, %error, "the chip photo cannot be used");
+                (FaceMethod::PhotoUnusable, None)
+            }
+        },
+        Err(PhotoUnavailable::NoNumberB) => (FaceMethod::NoNumber, None),
+        Err(error) => {
+            tracing::warn!(%reception, %error, "the chip photo cannot be read");
+            (FaceMethod::PhotoUnusable, None)
+        }
+    }
+}
+
+/// What a reading that failed means at the desk.
+pub(super) fn read_failure(error: &ReadError) -> ReadFailure {
+    match error {
+        ReadError::NotMyNumberCard => ReadFailure::NotMyNumberCard,
+        ReadError::ReaderFailed { .. } => ReadFailure::ReaderFault,
+        ReadError::CardGone { .. }
+        | ReadError::Unreadable { .. }
+        | ReadError::NoCertificate
+        | ReadError::BadCertificate(_) => ReadFailure::Unreadable,
+    }
+}

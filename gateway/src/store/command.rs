@@ -1,0 +1,82 @@
+//! The durable writes, as values: what the handle sends and both backends perform.
+
+use super::{Opening, Recording, Settlement, StoreError};
+use uketsuke_core::clock::Stamp;
+use uketsuke_core::ids::ReceptionId;
+use uketsuke_core::record::Abandonment;
+
+/// One durable write.
+pub(super) enum Command {
+    /// T1.
+    Open(Opening),
+    /// T2.
+    Record(Recording),
+    /// Ends an open reception.
+    Abandon { reception: ReceptionId, why: Abandonment, at: Stamp },
+    /// The card was taken.
+    Close { reception: ReceptionId },
+    /// Ends every open reception of one reader, or of all.
+    AbandonOpen { reader: Option<String>, at: Stamp },
+    /// A verdict on a row, or a failed try.
+    Settle { seq: i64, settlement: Settlement, at: Stamp },
+    /// A row did not pass its check: hold it back.
+    Isolate { seq: i64, now_ms: i64 },
+    /// Nothing.
+    Ping,
+    /// A statement of a test's choosing.
+    #[cfg(test)]
+    Sql(&'static str),
+    /// From now on the side file cannot be written.
+    #[cfg(test)]
+    BreakSideFile,
+}
+
+/// What came of a command: the receptions it abandoned, for [`Command::AbandonOpen`].
+pub(super) type Outcome = Result<Vec<ReceptionId>, StoreError>;
+
+/// Success without more to say.
+pub(super) const DONE: Outcome = Ok(Vec::new());
+
+impl Command {
+    /// Roughly what it adds to a commit, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let body = match self {
+            Self::Open(opening) => opening.request.body.len(),
+            Self::Record(recording) => recording.request.as_ref().map_or(0, |request| request.body.len()),
+            Self::Settle { settlement: Settlement::Answered { answer, .. }, .. } => answer.len(),
+            _ => 0,
+        };
+        body + 512
+    }
+
+    /// What it is about, for errors.
+    pub(super) fn subject(&self) -> String {
+        match self {
+            Self::Open(Opening { reception, .. })
+            | Self::Record(Recording { reception, .. })
+            | Self::Abandon { reception, .. }
+            | Self::Close { reception } => format!("reception {reception}"),
+            Self::AbandonOpen { .. } => "the open receptions".into(),
+            Self::Settle { seq, .. } | Self::Isolate { seq, .. } => format!("outbox row {seq}"),
+            Self::Ping => "nothing".into(),
+            #[cfg(test)]
+            Self::Sql(_) | Self::BreakSideFile => "a test's fault".into(),
+        }
+    }
+
+    /// Limits that hold before anything is asked of the database.
+    pub(super) fn check_limits(&self) -> Result<(), StoreError> {
+        let request = match self {
+            Self::Open(opening) => Some(&opening.request),
+            Self::Record(recording) => recording.request.as_ref(),
+            _ => None,
+        };
+        match request {
+            Some(request) if request.body.len() > super::BODY_BYTES_MAX => Err(StoreError::Refused {
+                what: format!("request {}", request.id),
+                why: format!("its body has {} bytes, at most {} are kept", request.body.len(), super::BODY_BYTES_MAX),
+            }),
+            _ => Ok(()),
+        }
+    }
+}

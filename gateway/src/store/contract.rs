@@ -1,0 +1,411 @@
+//! What the store promises, whatever it is made of: every sentence here holds for SQLite and for the model.
+
+use super::scene::{Rig, answered, at, consent_request, eligibility, eligible, opening, patient, reception, recording};
+use super::{Class, Destination, Lane, READER_CHARS_MAX, RowState, Settlement, StoreError, StoreHealth};
+use std::time::Duration;
+use uketsuke_core::answer::Reason;
+use uketsuke_core::record::{Abandonment, Rejection, Reply, Shown, Stage};
+
+macro_rules! contract {
+    ($($sentence:ident)+) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $sentence() {
+                super::$sentence(super::Rig::sqlite().await).await;
+            })+
+        }
+        mod on_the_model {
+            $(#[tokio::test]
+            async fn $sentence() {
+                super::$sentence(super::Rig::model()).await;
+            })+
+        }
+    };
+}
+
+contract! {
+    a_reception_is_opened_recorded_answered_and_closed
+    an_opening_again_is_acknowledged_and_sent_once
+    an_opening_with_another_body_is_refused
+    a_settled_request_is_acknowledged_and_not_queued_again
+    a_recording_again_is_acknowledged_and_another_one_refused
+    an_abandoned_reception_cannot_be_recorded_and_a_recorded_one_not_abandoned
+    an_unknown_reception_is_said_to_be_unknown_except_when_abandoned
+    only_a_recorded_reception_is_closed
+    a_restart_abandons_what_was_open_at_its_reader_only
+    a_late_answer_is_attached_to_an_abandoned_reception
+    a_provisional_reception_awaits_its_reply_until_it_comes
+    an_answer_before_the_recording_stays
+    one_patients_requests_go_one_by_one_in_their_order
+    a_key_in_flight_is_not_selected
+    interactive_rows_go_first_and_backlog_is_not_starved
+    a_new_interactive_request_promotes_its_patients_older_ones
+    a_failed_try_waits_holds_its_patient_and_is_counted
+    a_wait_dated_by_a_clock_set_back_is_over
+    a_rejection_is_kept_shown_and_releases_its_successor
+    a_verdict_twice_changes_nothing
+    a_verdict_of_the_wrong_kind_is_refused
+    the_last_recorded_reception_is_that_of_this_reader_and_card
+    limits_are_refused_and_neighbours_unharmed
+    listeners_hear_of_rows_and_replies
+    a_crash_keeps_what_was_acknowledged
+    a_dropped_caller_cancels_nothing
+    a_closed_store_says_so
+}
+
+async fn a_reception_is_opened_recorded_answered_and_closed(rig: Rig) {
+    let store = &rig.store;
+    store.open_reception(opening(1, 1)).await.unwrap();
+    let open = store.reception(reception(1)).await.unwrap().unwrap();
+    assert_eq!((open.stage, open.request, open.face_score), (Stage::Open, eligibility(1).id, Some(0.682_251)));
+    assert_eq!(rig.line(9).await, [(eligibility(1).id, Lane::Interactive)]);
+
+    rig.settle(eligibility(1).id, answered()).await;
+    store.record_reception(recording(1, Shown::Confirmed)).await.unwrap();
+    let recorded = store.reception(reception(1)).await.unwrap().unwrap();
+    assert_eq!(recorded.stage, Stage::Recorded);
+    assert_eq!(recorded.recorded, Some((at(1001), Shown::Confirmed)));
+    assert_eq!(recorded.consents, recording(1, Shown::Confirmed).consents);
+    assert_eq!(recorded.replied, Some((at(5000), eligible())));
+    assert_eq!(rig.line(9).await, [(consent_request(1).id, Lane::Backlog)]);
+
+    rig.settle(consent_request(1).id, Settlement::Delivered).await;
+    store.close_reception(reception(1)).await.unwrap();
+    assert_eq!(store.reception(reception(1)).await.unwrap().unwrap().stage, Stage::Closed);
+    assert_eq!(rig.select(9).await.len(), 0);
+    assert_eq!(store.receptions(9).await.unwrap().len(), 1);
+}
+
+async fn an_opening_again_is_acknowledged_and_sent_once(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    assert_eq!(rig.store.outbox_counts(Destination::Central).await.unwrap().pending, 1);
+}
+
+async fn an_opening_with_another_body_is_refused(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    let mut other_body = opening(1, 1);
+    other_body.request.body.push(b'!');
+    let mut other_request = opening(1, 1);
+    other_request.request.id = eligibility(2).id;
+    let mut other_reception = opening(1, 1);
+    other_reception.reception = reception(2);
+    for other in [other_body, other_request, other_reception] {
+        let error = rig.store.open_reception(other).await.unwrap_err();
+        assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
+        assert_eq!(error.class(), Class::Permanent);
+    }
+    assert_eq!(rig.select(9).await[0].request.body, eligibility(1).body);
+}
+
+async fn a_settled_request_is_acknowledged_and_not_queued_again(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    rig.settle(eligibility(1).id, answered()).await;
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    rig.store.record_reception(recording(1, Shown::Confirmed)).await.unwrap();
+    rig.settle(consent_request(1).id, Settlement::Delivered).await;
+    rig.store.record_reception(recording(1, Shown::Confirmed)).await.unwrap();
+    assert_eq!(rig.select(9).await.len(), 0);
+
+    let mut other_body = opening(1, 1);
+    other_body.request.body.push(b'!');
+    assert!(matches!(rig.store.open_reception(other_body).await, Err(StoreError::Conflict { .. })));
+}
+
+async fn a_recording_again_is_acknowledged_and_another_one_refused(rig: Rig) {
+    let store = &rig.store;
+    store.open_reception(opening(1, 1)).await.unwrap();
+    store.record_reception(recording(1, Shown::Provisional)).await.unwrap();
+    let mut later = recording(1, Shown::Provisional);
+    later.recorded = at(9999);
+    store.record_reception(later).await.unwrap();
+    assert_eq!(store.reception(reception(1)).await.unwrap().unwrap().recorded.unwrap().0, at(1001));
+
+    let mut no_consents = recording(1, Shown::Provisional);
+    no_consents.consents.clear();
+    let mut no_request = recording(1, Shown::Provisional);
+    no_request.request = None;
+    let mut other_body = recording(1, Shown::Provisional);
+    other_body.request.as_mut().unwrap().body.push(b'!');
+    for other in [recording(1, Shown::Confirmed), no_consents, no_request, other_body] {
+        assert!(matches!(store.record_reception(other).await, Err(StoreError::Conflict { .. })));
+    }
+}
+
+async fn an_abandoned_reception_cannot_be_recorded_and_a_recorded_one_not_abandoned(rig: Rig) {
+    let store = &rig.store;
+    store.open_reception(opening(1, 1)).await.unwrap();
+    store.abandon_reception(reception(1), Abandonment::CardRemoved, at(7)).await.unwrap();
+    store.abandon_reception(reception(1), Abandonment::TimedOut, at(8)).await.unwrap();
+    let error = store.record_reception(recording(1, Shown::Provisional)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
+    let abandoned = store.reception(reception(1)).await.unwrap().unwrap();
+    assert_eq!(abandoned.abandoned, Some((at(7), Abandonment::CardRemoved)));
+    assert_eq!(rig.line(9).await, [(eligibility(1).id, Lane::Backlog)], "nobody waits, but it still goes");
+
+    store.open_reception(opening(2, 2)).await.unwrap();
+    store.record_reception(recording(2, Shown::Provisional)).await.unwrap();
+    store.abandon_reception(reception(2), Abandonment::CardRemoved, at(9)).await.unwrap();
+    assert_eq!(store.reception(reception(2)).await.unwrap().unwrap().stage, Stage::Recorded);
+    let list = store.abandoned_since(at(7).wall_ms, 9).await.unwrap();
+    assert_eq!(list.iter().map(|r| r.reception).collect::<Vec<_>>(), [reception(1)]);
+    assert_eq!(store.abandoned_since(at(8).wall_ms, 9).await.unwrap(), []);
+}
+
+async fn an_unknown_reception_is_said_to_be_unknown_except_when_abandoned(rig: Rig) {
+    let store = &rig.store;
+    store.abandon_reception(reception(1), Abandonment::Cancelled, at(0)).await.unwrap();
+    assert_eq!(store.reception(reception(1)).await.unwrap(), None);
+    let unknown = |result| matches!(result, Err(StoreError::Unknown { .. }));
+    assert!(unknown(store.record_reception(recording(1, Shown::Confirmed)).await));
+    assert!(unknown(store.close_reception(reception(1)).await));
+    assert!(unknown(store.settle(77, Settlement::Delivered, at(0)).await));
+}
+
+async fn only_a_recorded_reception_is_closed(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    assert!(matches!(rig.store.close_reception(reception(1)).await, Err(StoreError::Conflict { .. })));
+    rig.store.record_reception(recording(1, Shown::Provisional)).await.unwrap();
+    rig.store.close_reception(reception(1)).await.unwrap();
+    rig.store.close_reception(reception(1)).await.unwrap();
+}
+
+async fn a_restart_abandons_what_was_open_at_its_reader_only(rig: Rig) {
+    let store = &rig.store;
+    let mut elsewhere = opening(2, 2);
+    elsewhere.reader = "desk-1/b".into();
+    store.open_reception(opening(1, 1)).await.unwrap();
+    store.open_reception(elsewhere).await.unwrap();
+    store.open_reception(opening(3, 3)).await.unwrap();
+    store.record_reception(recording(3, Shown::Provisional)).await.unwrap();
+    assert_eq!(store.abandon_open(Some("desk-1/a"), at(9)).await.unwrap(), [reception(1)]);
+    assert_eq!(store.abandon_open(None, at(9)).await.unwrap(), [reception(2)]);
+    assert_eq!(store.abandon_open(None, at(9)).await.unwrap(), []);
+    let record = store.reception(reception(2)).await.unwrap().unwrap();
+    assert_eq!(record.abandoned, Some((at(9), Abandonment::Restarted)));
+}
+
+async fn a_late_answer_is_attached_to_an_abandoned_reception(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    rig.store.abandon_reception(reception(1), Abandonment::TimedOut, at(1)).await.unwrap();
+    rig.settle(eligibility(1).id, answered()).await;
+    let record = rig.store.reception(reception(1)).await.unwrap().unwrap();
+    assert_eq!((record.stage, record.replied), (Stage::Abandoned, Some((at(5000), eligible()))));
+}
+
+async fn a_provisional_reception_awaits_its_reply_until_it_comes(rig: Rig) {
+    let store = &rig.store;
+    for number in [1, 2] {
+        store.open_reception(opening(number, number as u8)).await.unwrap();
+        store.record_reception(recording(number, Shown::Provisional)).await.unwrap();
+    }
+    store.close_reception(reception(1)).await.unwrap();
+    let waiting = store.awaiting_reply(9).await.unwrap();
+    assert_eq!(waiting.iter().map(|r| r.reception).collect::<Vec<_>>(), [reception(1), reception(2)]);
+    rig.settle(eligibility(1).id, answered()).await;
+    rig.settle(eligibility(2).id, Settlement::Rejected { code: "no_such_card".into() }).await;
+    assert_eq!(store.awaiting_reply(9).await.unwrap(), []);
+    let shown = store.reception(reception(1)).await.unwrap().unwrap().recorded.unwrap().1;
+    assert_eq!(shown, Shown::Provisional, "what the patient was told is never changed");
+}
+
+async fn an_answer_before_the_recording_stays(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    rig.settle(eligibility(1).id, answered()).await;
+    let late = recording(1, Shown::Ineligible(Reason::InsuranceInvalid(Some("01".into()))));
+    rig.store.record_reception(late.clone()).await.unwrap();
+    let record = rig.store.reception(reception(1)).await.unwrap().unwrap();
+    assert_eq!(record.replied, Some((at(5000), eligible())));
+    assert_eq!(record.recorded.unwrap().1, late.shown);
+}
+
+async fn one_patients_requests_go_one_by_one_in_their_order(rig: Rig) {
+    for number in [1, 2, 3] {
+        rig.store.open_reception(opening(number, 1)).await.unwrap();
+    }
+    rig.store.open_reception(opening(4, 2)).await.unwrap();
+    assert_eq!(rig.line(9).await.iter().map(|r| r.0).collect::<Vec<_>>(), [eligibility(1).id, eligibility(4).id]);
+    rig.settle(eligibility(1).id, answered()).await;
+    assert_eq!(rig.line(1).await[0].0, eligibility(2).id);
+
+    for number in [2, 3, 4] {
+        rig.store.abandon_reception(reception(number), Abandonment::TimedOut, at(1)).await.unwrap();
+    }
+    let backlog: Vec<_> = rig.line(9).await.into_iter().map(|row| row.0).collect();
+    assert_eq!(backlog, [eligibility(2).id, eligibility(4).id], "the same in the backlog");
+}
+
+async fn a_key_in_flight_is_not_selected(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    rig.store.open_reception(opening(2, 2)).await.unwrap();
+    let rows = rig.store.select(Destination::Central, 9, &[patient(1)], at(0).wall_ms).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.order_key).collect::<Vec<_>>(), [patient(2)]);
+}
+
+async fn interactive_rows_go_first_and_backlog_is_not_starved(rig: Rig) {
+    for number in 1..=4 {
+        rig.store.open_reception(opening(number, number as u8)).await.unwrap();
+        rig.store.abandon_reception(reception(number), Abandonment::TimedOut, at(1)).await.unwrap();
+    }
+    for number in 11..=16 {
+        rig.store.open_reception(opening(number, number as u8)).await.unwrap();
+    }
+    let expected = [11, 12, 13, 1, 14, 15, 16, 2, 3, 4].map(|number| eligibility(number).id);
+    let line: Vec<_> = rig.line(99).await.into_iter().map(|row| row.0).collect();
+    assert_eq!(line, expected);
+
+    // Three interactive rows in flight: the one slot that is free belongs to the backlog.
+    let busy = [11, 12, 13].map(patient);
+    let next = rig.store.select(Destination::Central, 1, &busy, at(0).wall_ms).await.unwrap();
+    assert_eq!(next[0].request.id, eligibility(1).id);
+    let busy = [11, 12, 13, 1].map(patient);
+    let next = rig.store.select(Destination::Central, 1, &busy, at(0).wall_ms).await.unwrap();
+    assert_eq!(next[0].request.id, eligibility(14).id);
+}
+
+async fn a_new_interactive_request_promotes_its_patients_older_ones(rig: Rig) {
+    for number in [1, 2] {
+        rig.store.open_reception(opening(number, number as u8)).await.unwrap();
+        rig.store.abandon_reception(reception(number), Abandonment::TimedOut, at(1)).await.unwrap();
+    }
+    rig.store.open_reception(opening(3, 2)).await.unwrap();
+    assert_eq!(rig.line(1).await, [(eligibility(2).id, Lane::Backlog)]);
+    assert_eq!(rig.line(9).await.len(), 2, "and still only one row of each patient");
+}
+
+async fn a_failed_try_waits_holds_its_patient_and_is_counted(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    rig.store.open_reception(opening(2, 1)).await.unwrap();
+    let seq = rig.seq(eligibility(1).id).await;
+    let retry = Settlement::Retry { code: "busy_record".into(), after: Duration::from_secs(30) };
+    rig.store.settle(seq, retry, at(0)).await.unwrap();
+    assert_eq!(rig.select(9).await.len(), 0, "its successor does not overtake");
+    let later = rig.store.select(Destination::Central, 9, &[], at(30_000).wall_ms).await.unwrap();
+    assert_eq!((later[0].request.id, later[0].attempts), (eligibility(1).id, 1));
+    let head = rig.store.outbox(Destination::Central, 1).await.unwrap().remove(0);
+    assert_eq!(head.last_error.as_deref(), Some("busy_record"));
+    assert_eq!((head.state, head.not_before_ms), (RowState::Pending, at(30_000).wall_ms));
+}
+
+async fn a_wait_dated_by_a_clock_set_back_is_over(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    let seq = rig.seq(eligibility(1).id).await;
+    let retry = Settlement::Retry { code: "x".into(), after: Duration::from_secs(86_400) };
+    rig.store.settle(seq, retry, at(1_000_000_000)).await.unwrap();
+    assert_eq!(rig.select(9).await.len(), 1);
+}
+
+async fn a_rejection_is_kept_shown_and_releases_its_successor(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    rig.store.open_reception(opening(2, 1)).await.unwrap();
+    rig.settle(eligibility(1).id, Settlement::Rejected { code: "bad_signature".into() }).await;
+    assert_eq!(rig.line(9).await[0].0, eligibility(2).id);
+    let record = rig.store.reception(reception(1)).await.unwrap().unwrap();
+    assert_eq!(record.replied.unwrap().1, Reply::Rejected(Rejection { code: "bad_signature".into() }));
+    let head = rig.store.outbox(Destination::Central, 1).await.unwrap().remove(0);
+    assert_eq!((head.state, head.last_error.as_deref()), (RowState::Rejected, Some("bad_signature")));
+    let counts = rig.store.outbox_counts(Destination::Central).await.unwrap();
+    assert_eq!((counts.pending, counts.rejected, counts.isolated), (1, 1, 0));
+    assert_eq!(counts.oldest_created_ms, Some(at(2).wall_ms));
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    assert_eq!(rig.store.outbox_counts(Destination::Central).await.unwrap().pending, 1);
+}
+
+async fn a_verdict_twice_changes_nothing(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    let seq = rig.seq(eligibility(1).id).await;
+    rig.store.settle(seq, answered(), at(1)).await.unwrap();
+    rig.store.settle(seq, Settlement::Rejected { code: "late".into() }, at(2)).await.unwrap();
+    assert_eq!(rig.store.reception(reception(1)).await.unwrap().unwrap().replied, Some((at(1), eligible())));
+}
+
+async fn a_verdict_of_the_wrong_kind_is_refused(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    let seq = rig.seq(eligibility(1).id).await;
+    let error = rig.store.settle(seq, Settlement::Delivered, at(1)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
+    assert_eq!(rig.select(9).await.len(), 1);
+}
+
+async fn the_last_recorded_reception_is_that_of_this_reader_and_card(rig: Rig) {
+    let store = &rig.store;
+    store.open_reception(opening(1, 1)).await.unwrap();
+    assert_eq!(store.last_recorded("desk-1/a", patient(1)).await.unwrap(), None, "open, not recorded");
+    store.record_reception(recording(1, Shown::Provisional)).await.unwrap();
+    let last = store.last_recorded("desk-1/a", patient(1)).await.unwrap();
+    assert_eq!(last.map(|record| record.reception), Some(reception(1)));
+    assert_eq!(store.last_recorded("desk-1/a", patient(2)).await.unwrap(), None, "another card");
+    assert_eq!(store.last_recorded("desk-1/b", patient(1)).await.unwrap(), None, "another reader");
+    store.open_reception(opening(2, 2)).await.unwrap();
+    assert_eq!(store.last_recorded("desk-1/a", patient(1)).await.unwrap(), None, "not the latest");
+}
+
+async fn limits_are_refused_and_neighbours_unharmed(rig: Rig) {
+    let mut long_name = opening(2, 2);
+    long_name.reader = "x".repeat(READER_CHARS_MAX + 1);
+    let mut long_body = opening(3, 3);
+    long_body.request.body.resize(super::BODY_BYTES_MAX + 1, 0);
+    let (first, second, third, fourth) = tokio::join!(
+        rig.store.open_reception(opening(1, 1)),
+        rig.store.open_reception(long_name),
+        rig.store.open_reception(long_body),
+        rig.store.open_reception(opening(4, 4)),
+    );
+    assert_eq!((first, fourth), (Ok(()), Ok(())));
+    assert!(matches!(second, Err(StoreError::Refused { .. })), "{second:?}");
+    assert!(matches!(third, Err(StoreError::Refused { .. })), "{third:?}");
+    assert_eq!(rig.store.receptions(9).await.unwrap().len(), 2);
+}
+
+async fn listeners_hear_of_rows_and_replies(rig: Rig) {
+    let (mut appended, mut replies) = (rig.store.appended(), rig.store.replies());
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    assert!(appended.has_changed().unwrap());
+    appended.mark_unchanged();
+    rig.settle(eligibility(1).id, answered()).await;
+    assert!(!appended.has_changed().unwrap());
+    let notice = replies.recv().await.unwrap();
+    assert_eq!((notice.reception, notice.reply), (reception(1), eligible()));
+    assert_eq!(*rig.store.health().borrow(), StoreHealth::Ok);
+    let commits = rig.store.commits();
+    rig.store.ping().await.unwrap();
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    assert_eq!(rig.store.commits(), commits, "nothing new, nothing to commit");
+}
+
+async fn a_crash_keeps_what_was_acknowledged(rig: Rig) {
+    for number in 1..=5 {
+        rig.store.open_reception(opening(number, number as u8)).await.unwrap();
+    }
+    rig.store.record_reception(recording(1, Shown::Provisional)).await.unwrap();
+    rig.settle(eligibility(2).id, answered()).await;
+    let (before, commits) = (rig.store.receptions(9).await.unwrap(), rig.store.commits());
+    let old = rig.store.clone();
+    let rig = rig.crash().await;
+    assert_eq!(rig.store.receptions(9).await.unwrap(), before);
+    assert_eq!(rig.store.commits(), commits);
+    assert_eq!(rig.line(9).await.len(), 4);
+    rig.store.open_reception(opening(2, 2)).await.unwrap();
+    assert_eq!(rig.line(9).await.len(), 4, "settled requests stay settled");
+    rig.store.open_reception(opening(6, 6)).await.unwrap();
+    let error = old.open_reception(opening(7, 7)).await.unwrap_err();
+    assert_eq!(error.class(), Class::Fatal);
+}
+
+async fn a_dropped_caller_cancels_nothing(rig: Rig) {
+    {
+        let mut write = std::pin::pin!(rig.store.open_reception(opening(1, 1)));
+        // Polled once: queued, and given up.
+        let _ = futures_util::poll!(&mut write);
+    }
+    rig.store.ping().await.unwrap();
+    assert!(rig.store.reception(reception(1)).await.unwrap().is_some());
+}
+
+async fn a_closed_store_says_so(rig: Rig) {
+    let other = rig.store.clone();
+    other.open_reception(opening(1, 1)).await.unwrap();
+    rig.store.clone().close().await.unwrap();
+    assert_eq!(other.open_reception(opening(2, 2)).await, Err(StoreError::Closed));
+    assert_eq!(other.reception(reception(1)).await, Err(StoreError::Closed));
+}

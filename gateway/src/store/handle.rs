@@ -1,0 +1,228 @@
+//! The handle that everybody holds: the port's calls, the same for SQLite and the model.
+
+use super::command::{Command, Outcome};
+use super::model::Model;
+use super::sqlite::Sqlite;
+use super::{
+    Destination, Keys, OpenError, Opening, OutboxCounts, OutboxHead, OutboxRow, Recording, ReplyNotice, Settlement,
+    StoreError, StoreHealth,
+};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{broadcast, watch};
+use uketsuke_core::clock::Stamp;
+use uketsuke_core::ids::{OrderKey, ReceptionId};
+use uketsuke_core::record::{Abandonment, ReceptionRecord};
+
+/// Where the store lies and how much of it waits in memory.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// The database file; `-wal`, `-shm`, `.head`, `.lock` and `.ballast` files lie beside it.
+    pub path: PathBuf,
+    /// Writes that may wait; further callers wait for room.
+    pub queue_max: usize,
+    /// Most writes in one commit.
+    pub batch_rows_max: usize,
+    /// Most bytes of bodies in one commit; a commit takes at least one write.
+    pub batch_bytes_max: usize,
+    /// How long a lock of another program is waited for.
+    pub busy_timeout: Duration,
+    /// Size of the reserve for a full disk; 0 for none.
+    pub ballast_bytes: usize,
+}
+
+impl StoreConfig {
+    /// The defaults: 1024 waiting writes, commits of at most 256 writes and 4 MiB, 5 s, 8 MiB of reserve: each half is as much
+    /// as the write-ahead log holds before it is moved into the database.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            queue_max: 1024,
+            batch_rows_max: 256,
+            batch_bytes_max: 4 * 1024 * 1024,
+            busy_timeout: Duration::from_secs(5),
+            ballast_bytes: 8 * 1024 * 1024,
+        }
+    }
+}
+
+/// A handle on the store; cheap to clone.
+///
+/// A durable write resolves when it is on disk. Once it is queued, dropping the future cancels nothing; a future dropped while
+/// it waits for room in the queue has written nothing. When the last handle goes, queued writes are still committed.
+#[derive(Clone)]
+pub struct Store(Backend);
+
+#[derive(Clone)]
+enum Backend {
+    Sqlite(Arc<Sqlite>),
+    Model(Arc<Model>),
+}
+
+/// Calls the same method of whichever backend.
+macro_rules! backend {
+    ($store:expr, $backend:ident => $call:expr) => {
+        match &$store.0 {
+            Backend::Sqlite($backend) => $call,
+            Backend::Model($backend) => $call,
+        }
+    };
+}
+
+impl Store {
+    /// Opens the store for writing, creating it if there is none; recovers, checks and makes everything durable first.
+    pub async fn open(config: &StoreConfig, keys: Keys) -> Result<Self, OpenError> {
+        Ok(Self(Backend::Sqlite(Arc::new(Sqlite::open(config, keys).await?))))
+    }
+
+    /// Opens the store for reading, also while a gateway runs; every write is [`StoreError::ReadOnly`].
+    pub async fn open_read_only(config: &StoreConfig, keys: Keys) -> Result<Self, OpenError> {
+        Ok(Self(Backend::Sqlite(Arc::new(Sqlite::open_read_only(config, keys).await?))))
+    }
+
+    /// An empty store in memory, with the same behaviour; for tests under virtual time.
+    pub fn model() -> Self {
+        Self::on_model(Model::default())
+    }
+
+    pub(super) fn on_model(model: Model) -> Self {
+        Self(Backend::Model(Arc::new(model)))
+    }
+
+    /// The switches of the model, when this is one.
+    pub fn as_model(&self) -> Option<&Model> {
+        match &self.0 {
+            Backend::Model(model) => Some(model),
+            Backend::Sqlite(_) => None,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn as_sqlite(&self) -> Option<&Sqlite> {
+        match &self.0 {
+            Backend::Sqlite(sqlite) => Some(sqlite),
+            Backend::Model(_) => None,
+        }
+    }
+
+    pub(super) async fn write(&self, command: Command) -> Outcome {
+        command.check_limits()?;
+        backend!(self, backend => backend.write(command).await)
+    }
+
+    /// T1. The same reception with the same request is acknowledged again, sent once; with another it is a conflict.
+    pub async fn open_reception(&self, opening: Opening) -> Result<(), StoreError> {
+        self.write(Command::Open(opening)).await.map(drop)
+    }
+
+    /// T2: [`Stage::Open`](uketsuke_core::record::Stage::Open) to `Recorded`. Irrevocable; the same content is acknowledged
+    /// again (the first stamp stays), other content or an abandoned reception is a conflict.
+    pub async fn record_reception(&self, recording: Recording) -> Result<(), StoreError> {
+        self.write(Command::Record(recording)).await.map(drop)
+    }
+
+    /// Gives up an open reception. One that is recorded stays so, an abandoned one keeps its first reason, and an id that was
+    /// never opened is fine.
+    pub async fn abandon_reception(
+        &self,
+        reception: ReceptionId,
+        why: Abandonment,
+        at: Stamp,
+    ) -> Result<(), StoreError> {
+        self.write(Command::Abandon { reception, why, at }).await.map(drop)
+    }
+
+    /// The card of a recorded reception was taken.
+    pub async fn close_reception(&self, reception: ReceptionId) -> Result<(), StoreError> {
+        self.write(Command::Close { reception }).await.map(drop)
+    }
+
+    /// Gives up every open reception of one reader, or of all, as `Restarted`; returns which, oldest first. An altered row is
+    /// left alone and shows in [`Store::health`].
+    pub async fn abandon_open(&self, reader: Option<&str>, at: Stamp) -> Result<Vec<ReceptionId>, StoreError> {
+        self.write(Command::AbandonOpen { reader: reader.map(str::to_owned), at }).await
+    }
+
+    /// Writes down what became of a try. A row that has its verdict already keeps it, and the first reply of a reception stays.
+    pub async fn settle(&self, seq: i64, settlement: Settlement, at: Stamp) -> Result<(), StoreError> {
+        self.write(Command::Settle { seq, settlement, at }).await.map(drop)
+    }
+
+    /// A no-op through the writer: resolves when everything queued before it has been committed.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.write(Command::Ping).await.map(drop)
+    }
+
+    /// The next rows to send: pending and due, of each patient only the oldest, no key of `busy` (the keys in flight).
+    /// Interactive first, one in four backlog while both wait. A patient's older backlog rows go with his interactive one.
+    pub async fn select(
+        &self,
+        destination: Destination,
+        limit: usize,
+        busy: &[OrderKey],
+        now_ms: i64,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
+        backend!(self, backend => backend.select(destination, limit, busy, now_ms).await)
+    }
+
+    /// One reception.
+    pub async fn reception(&self, id: ReceptionId) -> Result<Option<ReceptionRecord>, StoreError> {
+        backend!(self, backend => backend.reception(id).await)
+    }
+
+    /// The latest receptions, newest first. Lists leave altered rows out; they show in [`Store::health`].
+    pub async fn receptions(&self, limit: usize) -> Result<Vec<ReceptionRecord>, StoreError> {
+        backend!(self, backend => backend.receptions(limit).await)
+    }
+
+    /// Recorded as provisional and without a reply, oldest first.
+    pub async fn awaiting_reply(&self, limit: usize) -> Result<Vec<ReceptionRecord>, StoreError> {
+        backend!(self, backend => backend.awaiting_reply(limit).await)
+    }
+
+    /// Abandoned at or after `wall_ms`, newest first.
+    pub async fn abandoned_since(&self, wall_ms: i64, limit: usize) -> Result<Vec<ReceptionRecord>, StoreError> {
+        backend!(self, backend => backend.abandoned_since(wall_ms, limit).await)
+    }
+
+    /// The latest reception of this reader, if it is recorded, not closed, and of this card.
+    pub async fn last_recorded(&self, reader: &str, key: OrderKey) -> Result<Option<ReceptionRecord>, StoreError> {
+        backend!(self, backend => backend.last_recorded(reader, key).await)
+    }
+
+    /// How many rows wait.
+    pub async fn outbox_counts(&self, destination: Destination) -> Result<OutboxCounts, StoreError> {
+        backend!(self, backend => backend.outbox_counts(destination).await)
+    }
+
+    /// The rows themselves, without bodies, oldest first, in every state.
+    pub async fn outbox(&self, destination: Destination, limit: usize) -> Result<Vec<OutboxHead>, StoreError> {
+        backend!(self, backend => backend.outbox(destination, limit).await)
+    }
+
+    /// Replies, as they are committed.
+    pub fn replies(&self) -> broadcast::Receiver<ReplyNotice> {
+        backend!(self, backend => backend.signals().replies.subscribe())
+    }
+
+    /// Changes after every commit that added rows to the outbox; the value is the highest seq.
+    pub fn appended(&self) -> watch::Receiver<u64> {
+        backend!(self, backend => backend.signals().appended.subscribe())
+    }
+
+    /// Whether the store keeps its promises.
+    pub fn health(&self) -> watch::Receiver<StoreHealth> {
+        backend!(self, backend => backend.signals().health.subscribe())
+    }
+
+    /// Commits since the store was made.
+    pub fn commits(&self) -> u64 {
+        backend!(self, backend => backend.signals().commits())
+    }
+
+    /// Commits what is queued, empties the write-ahead log and closes, for every handle.
+    pub async fn close(self) -> Result<(), StoreError> {
+        backend!(self, backend => backend.close().await)
+    }
+}

@@ -1,0 +1,267 @@
+//! The store: what was promised survives.
+//!
+//! Invariants:
+//! * A caller hears of a write only after the commit that holds it, and the side file that names it, are on disk.
+//! * Every durable write goes through one writer and shares a commit with whatever waits beside it; dropping the caller's
+//!   future cancels nothing.
+//! * An id is written once. The same id with the same content is acknowledged again; with other content it is refused.
+//! * No row leaves the outbox without a verdict, and one patient's rows (same [`OrderKey`]) leave in the order they came.
+//! * Personal columns are sealed; a row that was altered outside this program is detected, never silently used.
+//! * After an I/O error nothing is acknowledged any more.
+
+mod ballast;
+mod command;
+mod error;
+mod handle;
+pub mod keys;
+mod mac;
+pub mod model;
+mod sealed;
+mod side_file;
+mod signals;
+mod sqlite;
+mod turns;
+
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod scene;
+
+pub use error::{Class, OpenError, StoreError};
+pub use handle::{Store, StoreConfig};
+pub use keys::{KeyError, Keys};
+
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use uketsuke_core::clock::Stamp;
+use uketsuke_core::consent::Consent;
+use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
+use uketsuke_core::record::{Method, Reply, Shown};
+
+/// A destination of the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Destination {
+    /// The central eligibility system.
+    Central,
+}
+
+/// What a row asks its destination to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestKind {
+    /// 資格確認: the body is an encoded `Signed` with an `EligibilityRequest`.
+    Eligibility,
+    /// 同意の登録: the body is an encoded `Signed` with a `ConsentRecord`.
+    Consent,
+}
+
+/// Interactive rows go first: somebody stands at a reader and waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lane {
+    /// A patient waits for it.
+    Interactive,
+    /// Nobody waits any more.
+    Backlog,
+}
+
+/// One request on its way out.
+#[derive(Clone)]
+pub struct Request {
+    /// Idempotency key.
+    pub id: RequestId,
+    /// What it asks.
+    pub kind: RequestKind,
+    /// The exact bytes that are sent, every time; personal, so sealed on disk. At most [`BODY_BYTES_MAX`].
+    pub body: zeroize::Zeroizing<Vec<u8>>,
+}
+
+/// Limit on the body of one request.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// Limit on the name of a reader, in characters.
+pub const READER_CHARS_MAX: usize = 128;
+
+/// How long the id and fingerprint of a settled request are kept, so that the same request is known again.
+pub const SETTLED_KEPT: Duration = Duration::from_secs(60 * 24 * 60 * 60);
+
+/// Longest wait before a failed row is tried again. A row that claims to wait longer was dated by a wall clock that has since
+/// been set back, and is due.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
+
+/// How long an isolated row holds back its patient's later rows.
+pub const ISOLATED_HOLD: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// T1: the reception is open and its question is on its way.
+#[derive(Clone)]
+pub struct Opening {
+    /// New reception.
+    pub reception: ReceptionId,
+    /// `terminal/reader`.
+    pub reader: String,
+    /// The patient's order key.
+    pub order_key: OrderKey,
+    /// How the person was verified.
+    pub method: Method,
+    /// For [`Method::Face`].
+    pub face_score: Option<f32>,
+    /// When.
+    pub opened: Stamp,
+    /// The eligibility request.
+    pub request: Request,
+}
+
+/// T2: the reception counts. Irrevocable.
+#[derive(Clone)]
+pub struct Recording {
+    /// A reception that is open.
+    pub reception: ReceptionId,
+    /// What the patient is told.
+    pub shown: Shown,
+    /// Consents as given; empty when none were asked.
+    pub consents: Vec<Consent>,
+    /// The consent row for the central system, if there is anything to say.
+    pub request: Option<Request>,
+    /// When.
+    pub recorded: Stamp,
+}
+
+/// A row of the outbox as the courier gets it.
+#[derive(Clone)]
+pub struct OutboxRow {
+    /// Position; grows, never reused. Not a cursor.
+    pub seq: i64,
+    /// The request, body opened.
+    pub request: Request,
+    /// The reception it belongs to.
+    pub reception: ReceptionId,
+    /// The patient's order key.
+    pub order_key: OrderKey,
+    /// Lane.
+    pub lane: Lane,
+    /// Tries that failed while others succeeded.
+    pub attempts: u32,
+}
+
+/// What became of a try, to be written down. Unreachable and busy destinations write nothing and do not appear here.
+#[derive(Clone)]
+pub enum Settlement {
+    /// The destination replied to an eligibility request; `answer` is the encoded `EligibilityAnswer`, sealed on disk.
+    Answered {
+        /// What it means.
+        reply: Reply,
+        /// The whole answer as it came.
+        answer: zeroize::Zeroizing<Vec<u8>>,
+    },
+    /// The destination took a consent.
+    Delivered,
+    /// The destination refused this request for good.
+    Rejected {
+        /// A word for the kind, no personal data.
+        code: String,
+    },
+    /// This row failed while others succeeded: try again after a while.
+    Retry {
+        /// A word for the kind, no personal data.
+        code: String,
+        /// Not before this much later than the `at` of the settlement; at most [`RETRY_AFTER_MAX`] counts.
+        after: Duration,
+    },
+}
+
+/// What holds a row of the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RowState {
+    /// On its way.
+    Pending,
+    /// Altered outside this program, so never sent; holds its patient's later rows for [`ISOLATED_HOLD`].
+    Isolated,
+    /// Refused for good by its destination; holds nobody.
+    Rejected,
+}
+
+/// A row of the outbox as people see it: without its body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OutboxHead {
+    /// Position.
+    pub seq: i64,
+    /// The request.
+    pub id: RequestId,
+    /// What it asks.
+    pub kind: RequestKind,
+    /// The reception it belongs to.
+    pub reception: ReceptionId,
+    /// Lane.
+    pub lane: Lane,
+    /// State.
+    pub state: RowState,
+    /// Tries that failed while others succeeded.
+    pub attempts: u32,
+    /// A word for the last failure or refusal.
+    pub last_error: Option<String>,
+    /// When it was written, in milliseconds since 1970 UTC.
+    pub created_ms: i64,
+    /// Not to be tried before, in milliseconds since 1970 UTC; 0 when it may go at once.
+    pub not_before_ms: i64,
+}
+
+/// How many rows wait for one destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct OutboxCounts {
+    /// On their way.
+    pub pending: u64,
+    /// Altered, held back.
+    pub isolated: u64,
+    /// Refused for good.
+    pub rejected: u64,
+    /// When the oldest pending row was written, in milliseconds since 1970 UTC.
+    pub oldest_created_ms: Option<i64>,
+}
+
+/// A reply was committed. A listener that lags asks the store again ([`Store::reception`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplyNotice {
+    /// Whose.
+    pub reception: ReceptionId,
+    /// What.
+    pub reply: Reply,
+}
+
+/// Whether the store keeps its promises. The worst of what is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreHealth {
+    /// It does.
+    Ok,
+    /// Rows were found that were altered outside this program; they are held back. Everything else goes on.
+    Tampered {
+        /// Detections since the start, the same row perhaps more than once.
+        rows: u64,
+    },
+    /// The disk is full. The store tries again by itself.
+    Full {
+        /// The reserve was given back and writes still pass; false: the last one did not.
+        writing: bool,
+    },
+    /// An I/O error: nothing is acknowledged any more, the process has to end (exit code 74).
+    Failed {
+        /// What failed.
+        what: String,
+    },
+}
+
+/// `<database>.<suffix>`, beside the database.
+fn beside(database: &Path, suffix: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Makes the names in the database's folder durable.
+fn sync_folder(database: &Path) -> std::io::Result<()> {
+    let folder = database.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder)?.sync_all()
+}

@@ -1,0 +1,564 @@
+//! The store in memory: the same behaviour as on disk, under virtual time, with switches for faults.
+//!
+//! Promise: [`Model`] and SQLite pass one contract suite. What the model leaves out is what memory cannot have: seals, row checks,
+//! the side file.
+
+use super::command::{Command, DONE, Outcome};
+use super::signals::Signals;
+use super::turns::take_turns;
+use super::{
+    Destination, Lane, Opening, OutboxCounts, OutboxHead, OutboxRow, READER_CHARS_MAX, RETRY_AFTER_MAX, Recording,
+    ReplyNotice, Request, RequestKind, RowState, SETTLED_KEPT, Settlement, Store, StoreError,
+};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
+use uketsuke_core::answer::bounded_code;
+use uketsuke_core::clock::Stamp;
+use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
+use uketsuke_core::record::{Abandonment, ReceptionRecord, Rejection, Reply, Stage};
+use zeroize::Zeroizing;
+
+/// The store in memory.
+#[derive(Default)]
+pub struct Model {
+    disk: Arc<Mutex<Disk>>,
+    faults: Mutex<Faults>,
+    signals: Signals,
+}
+
+/// Where writes are held until [`Model::release`] or [`Model::crash`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hold {
+    /// Nowhere.
+    #[default]
+    No,
+    /// Before their commit: a crash loses them.
+    BeforeCommit,
+    /// After their commit, before anybody is told: a crash keeps them.
+    BeforeAnswer,
+}
+
+#[derive(Default)]
+struct Faults {
+    failing: Option<(usize, StoreError)>,
+    hold: Hold,
+    uncommitted: VecDeque<(Command, oneshot::Sender<Outcome>)>,
+    unanswered: VecDeque<(Outcome, oneshot::Sender<Outcome>)>,
+}
+
+/// What survives a crash.
+#[derive(Default)]
+struct Disk {
+    receptions: Vec<Reception>,
+    outbox: Vec<Row>,
+    settled: HashMap<RequestId, (Zeroizing<Vec<u8>>, i64)>,
+    last_seq: i64,
+    commits: i64,
+}
+
+struct Reception {
+    order_key: OrderKey,
+    consent_request: Option<RequestId>,
+    record: ReceptionRecord,
+}
+
+struct Row {
+    row: OutboxRow,
+    state: RowState,
+    not_before_ms: i64,
+    last_error: Option<String>,
+    created_ms: i64,
+}
+
+/// What one command means to others.
+#[derive(Default)]
+struct Told {
+    changed: bool,
+    appended: bool,
+    replies: Vec<ReplyNotice>,
+}
+
+impl Model {
+    /// The next `commits` writes fail with `error`; [`StoreError::Fatal`] stays for ever.
+    pub fn fail_next(&self, commits: usize, error: StoreError) {
+        self.faults().failing = Some((commits, error));
+    }
+
+    /// From now on writes are held.
+    pub fn hold(&self, hold: Hold) {
+        self.faults().hold = hold;
+    }
+
+    /// Lets everything that is held go on, in order, and holds nothing more.
+    pub fn release(&self) {
+        let mut faults = self.faults();
+        faults.hold = Hold::No;
+        for (outcome, done) in std::mem::take(&mut faults.unanswered) {
+            let _ = done.send(outcome);
+        }
+        let held = std::mem::take(&mut faults.uncommitted);
+        drop(faults);
+        for (command, done) in held {
+            let _ = done.send(self.commit(&command));
+        }
+    }
+
+    /// The power goes: what is committed is in the returned store; this one answers nobody any more.
+    pub fn crash(&self) -> Store {
+        self.signals.failed("the model crashed");
+        let mut faults = self.faults();
+        faults.uncommitted.clear();
+        faults.unanswered.clear();
+        drop(faults);
+        // A copy: a handle that outlives the crash cannot reach the new store.
+        let disk = std::mem::take(&mut *self.disk());
+        let (commits, last_seq) = (disk.commits, disk.last_seq);
+        let survivor = Self { disk: Arc::new(Mutex::new(disk)), ..Self::default() };
+        survivor.signals.committed(commits, Some(last_seq), Vec::new());
+        Store::on_model(survivor)
+    }
+
+    pub(super) fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    pub(super) async fn write(&self, command: Command) -> Outcome {
+        self.signals.check()?;
+        let (done, outcome) = oneshot::channel();
+        let hold = self.faults().hold;
+        match hold {
+            Hold::No => return self.commit(&command),
+            Hold::BeforeCommit => self.faults().uncommitted.push_back((command, done)),
+            Hold::BeforeAnswer => {
+                let outcome = self.commit(&command);
+                self.faults().unanswered.push_back((outcome, done));
+            }
+        }
+        outcome.await.unwrap_or_else(|_| Err(StoreError::Fatal { what: "the model crashed".into() }))
+    }
+
+    fn commit(&self, command: &Command) -> Outcome {
+        self.signals.check()?;
+        if let Some((left, error)) = self.faults().failing.as_mut().filter(|(left, _)| *left > 0) {
+            *left -= 1;
+            match error {
+                StoreError::Fatal { what } => drop(self.signals.failed(what)),
+                StoreError::Full => self.signals.full(false),
+                _ => {}
+            }
+            return Err(error.clone());
+        }
+        let mut told = Told::default();
+        let mut disk = self.disk();
+        let outcome = disk.apply(command, &mut told);
+        if told.changed {
+            disk.commits += 1;
+            let appended = told.appended.then_some(disk.last_seq);
+            self.signals.committed(disk.commits, appended, told.replies);
+            self.signals.well();
+        }
+        outcome
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn read<T>(&self, read: impl FnOnce(&Disk) -> T) -> Result<T, StoreError> {
+        self.signals.check()?;
+        Ok(read(&self.disk()))
+    }
+
+    pub(super) async fn close(&self) -> Result<(), StoreError> {
+        self.signals.check()?;
+        self.release();
+        self.signals.close();
+        Ok(())
+    }
+
+    pub(super) async fn select(
+        &self,
+        _: Destination,
+        limit: usize,
+        busy: &[OrderKey],
+        now_ms: i64,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
+        self.read(|disk| disk.select(limit, busy, now_ms))
+    }
+
+    pub(super) async fn reception(&self, id: ReceptionId) -> Result<Option<ReceptionRecord>, StoreError> {
+        self.read(|disk| disk.receptions.iter().find(|r| r.record.reception == id).map(|r| r.record.clone()))
+    }
+
+    pub(super) async fn receptions(&self, limit: usize) -> Result<Vec<ReceptionRecord>, StoreError> {
+        self.read(|disk| disk.receptions.iter().rev().take(limit).map(|r| r.record.clone()).collect())
+    }
+
+    pub(super) async fn awaiting_reply(&self, limit: usize) -> Result<Vec<ReceptionRecord>, StoreError> {
+        self.read(|disk| {
+            let waiting = disk.receptions.iter().filter(|r| r.record.awaits_reply());
+            waiting.take(limit).map(|r| r.record.clone()).collect()
+        })
+    }
+
+    pub(super) async fn abandoned_since(&self, wall_ms: i64, limit: usize) -> Result<Vec<ReceptionRecord>, StoreError> {
+        self.read(|disk| {
+            let when = |record: &ReceptionRecord| record.abandoned.map(|(at, _)| at.wall_ms);
+            let newest_first = disk.receptions.iter().rev().map(|r| r.record.clone());
+            let mut found: Vec<_> = newest_first.filter(|r| when(r).is_some_and(|at| at >= wall_ms)).collect();
+            found.sort_by_key(|record| std::cmp::Reverse(when(record)));
+            found.truncate(limit);
+            found
+        })
+    }
+
+    pub(super) async fn last_recorded(
+        &self,
+        reader: &str,
+        key: OrderKey,
+    ) -> Result<Option<ReceptionRecord>, StoreError> {
+        self.read(|disk| {
+            let last = disk.receptions.iter().rev().find(|r| r.record.reader == reader)?;
+            (last.order_key == key && last.record.stage == Stage::Recorded).then(|| last.record.clone())
+        })
+    }
+
+    pub(super) async fn outbox_counts(&self, _: Destination) -> Result<OutboxCounts, StoreError> {
+        self.read(|disk| {
+            let count = |state| disk.outbox.iter().filter(|row| row.state == state).count() as u64;
+            OutboxCounts {
+                pending: count(RowState::Pending),
+                isolated: count(RowState::Isolated),
+                rejected: count(RowState::Rejected),
+                oldest_created_ms: disk.pending().map(|row| row.created_ms).min(),
+            }
+        })
+    }
+
+    pub(super) async fn outbox(&self, _: Destination, limit: usize) -> Result<Vec<OutboxHead>, StoreError> {
+        self.read(|disk| {
+            let heads = disk.outbox.iter().map(|row| OutboxHead {
+                seq: row.row.seq,
+                id: row.row.request.id,
+                kind: row.row.request.kind,
+                reception: row.row.reception,
+                lane: row.row.lane,
+                state: row.state,
+                attempts: row.row.attempts,
+                last_error: row.last_error.clone(),
+                created_ms: row.created_ms,
+                not_before_ms: row.not_before_ms,
+            });
+            heads.take(limit).collect()
+        })
+    }
+}
+
+fn conflict(what: impl std::fmt::Display, why: &'static str) -> Outcome {
+    Err(StoreError::Conflict { what: what.to_string(), why })
+}
+
+fn unknown(what: impl std::fmt::Display) -> Outcome {
+    Err(StoreError::Unknown { what: what.to_string() })
+}
+
+impl Disk {
+    fn apply(&mut self, command: &Command, told: &mut Told) -> Outcome {
+        match command {
+            Command::Open(opening) => self.open(opening, told),
+            Command::Record(recording) => self.record(recording, told),
+            Command::Abandon { reception, why, at } => {
+                self.abandon(*reception, *why, *at, told);
+                DONE
+            }
+            Command::Close { reception } => self.close(*reception, told),
+            Command::AbandonOpen { reader, at } => {
+                let open = |r: &&Reception| r.record.stage == Stage::Open;
+                let here = |r: &&Reception| reader.as_ref().is_none_or(|reader| *reader == r.record.reader);
+                let ids: Vec<_> =
+                    self.receptions.iter().filter(open).filter(here).map(|r| r.record.reception).collect();
+                for id in &ids {
+                    self.abandon(*id, Abandonment::Restarted, *at, told);
+                }
+                Ok(ids)
+            }
+            Command::Settle { seq, settlement, at } => self.settle(*seq, settlement, *at, told),
+            Command::Isolate { .. } | Command::Ping => DONE,
+            #[cfg(test)]
+            Command::Sql(_) | Command::BreakSideFile => DONE,
+        }
+    }
+
+    fn open(&mut self, opening: &Opening, told: &mut Told) -> Outcome {
+        let body = self.body(opening.request.id);
+        match (self.reception(opening.reception), body) {
+            (None, None) => {}
+            (Some(index), Some(body))
+                if self.receptions[index].record.request == opening.request.id && *body == opening.request.body =>
+            {
+                return DONE;
+            }
+            _ => return conflict(format!("reception {}", opening.reception), "it was opened before, or its request"),
+        }
+        if opening.reader.chars().count() > READER_CHARS_MAX {
+            let what = format!("reception {}", opening.reception);
+            return Err(StoreError::Refused { what, why: "the reader's name is too long".into() });
+        }
+        self.receptions.push(Reception {
+            order_key: opening.order_key,
+            consent_request: None,
+            record: ReceptionRecord {
+                reception: opening.reception,
+                request: opening.request.id,
+                reader: opening.reader.clone(),
+                method: opening.method,
+                face_score: opening.face_score,
+                stage: Stage::Open,
+                opened: opening.opened,
+                recorded: None,
+                consents: Vec::new(),
+                abandoned: None,
+                replied: None,
+            },
+        });
+        let (id, key) = (opening.reception, opening.order_key);
+        self.append(&opening.request, id, key, Lane::Interactive, opening.opened, told);
+        DONE
+    }
+
+    fn record(&mut self, recording: &Recording, told: &mut Told) -> Outcome {
+        let what = format!("reception {}", recording.reception);
+        let Some(index) = self.reception(recording.reception) else { return unknown(what) };
+        let request = recording.request.as_ref();
+        let known = request.and_then(|request| self.body(request.id));
+        let same_body = request.is_none_or(|request| known == Some(&request.body));
+        let fresh = known.is_none();
+        let reception = &mut self.receptions[index];
+        let record = &mut reception.record;
+        match record.stage {
+            Stage::Abandoned => return conflict(what, "it was abandoned"),
+            Stage::Recorded | Stage::Closed => {
+                let same = record.recorded.as_ref().is_some_and(|(_, shown)| *shown == recording.shown)
+                    && record.consents == recording.consents
+                    && reception.consent_request == request.map(|request| request.id)
+                    && same_body;
+                return if same { DONE } else { conflict(what, "it was recorded before with other content") };
+            }
+            Stage::Open if !fresh && !same_body => return conflict(what, "its consent request's id is in use"),
+            Stage::Open => {}
+        }
+        record.stage = Stage::Recorded;
+        record.recorded = Some((recording.recorded, recording.shown.clone()));
+        record.consents.clone_from(&recording.consents);
+        reception.consent_request = request.map(|request| request.id);
+        told.changed = true;
+        let (question, key) = (record.request, reception.order_key);
+        if recording.shown == uketsuke_core::record::Shown::Provisional {
+            self.move_to_backlog(question);
+        }
+        if let Some(request) = request.filter(|_| fresh) {
+            self.append(request, recording.reception, key, Lane::Backlog, recording.recorded, told);
+        }
+        DONE
+    }
+
+    fn abandon(&mut self, id: ReceptionId, why: Abandonment, at: Stamp, told: &mut Told) {
+        let Some(index) = self.reception(id) else { return };
+        let record = &mut self.receptions[index].record;
+        if record.stage != Stage::Open {
+            return;
+        }
+        record.stage = Stage::Abandoned;
+        record.abandoned = Some((at, why));
+        told.changed = true;
+        let question = record.request;
+        self.move_to_backlog(question);
+    }
+
+    fn close(&mut self, id: ReceptionId, told: &mut Told) -> Outcome {
+        let what = format!("reception {id}");
+        let Some(index) = self.reception(id) else { return unknown(what) };
+        let record = &mut self.receptions[index].record;
+        match record.stage {
+            Stage::Closed => DONE,
+            Stage::Recorded => {
+                record.stage = Stage::Closed;
+                told.changed = true;
+                DONE
+            }
+            Stage::Open | Stage::Abandoned => conflict(what, "it is not recorded"),
+        }
+    }
+
+    fn settle(&mut self, seq: i64, settlement: &Settlement, at: Stamp, told: &mut Told) -> Outcome {
+        let what = format!("outbox row {seq}");
+        let Some(index) = self.outbox.iter().position(|row| row.row.seq == seq) else {
+            return if (1..=self.last_seq).contains(&seq) { DONE } else { unknown(what) };
+        };
+        let row = &mut self.outbox[index];
+        if row.state == RowState::Rejected {
+            return DONE;
+        }
+        let eligibility = row.row.request.kind == RequestKind::Eligibility;
+        let reception = row.row.reception;
+        match settlement {
+            Settlement::Retry { code, after } => {
+                row.row.attempts = row.row.attempts.saturating_add(1);
+                row.not_before_ms = at.wall_ms.saturating_add((*after).min(RETRY_AFTER_MAX).as_millis() as i64);
+                row.last_error = Some(bounded_code(code));
+            }
+            Settlement::Answered { .. } if !eligibility => return conflict(what, "it is no eligibility request"),
+            Settlement::Delivered if eligibility => return conflict(what, "an eligibility request needs its answer"),
+            Settlement::Answered { reply, .. } => {
+                self.keep_settled(index, at);
+                self.outbox.remove(index);
+                self.attach(reception, reply.clone(), at, told);
+            }
+            Settlement::Delivered => {
+                self.keep_settled(index, at);
+                self.outbox.remove(index);
+            }
+            Settlement::Rejected { code } => {
+                row.state = RowState::Rejected;
+                row.last_error = Some(bounded_code(code));
+                self.keep_settled(index, at);
+                if eligibility {
+                    self.attach(reception, Reply::Rejected(Rejection { code: bounded_code(code) }), at, told);
+                }
+            }
+        }
+        told.changed = true;
+        DONE
+    }
+
+    fn attach(&mut self, id: ReceptionId, reply: Reply, at: Stamp, told: &mut Told) {
+        let Some(index) = self.reception(id) else { return };
+        let record = &mut self.receptions[index].record;
+        if record.replied.is_none() {
+            record.replied = Some((at, reply.clone()));
+            told.replies.push(ReplyNotice { reception: id, reply });
+        }
+    }
+
+    fn keep_settled(&mut self, index: usize, at: Stamp) {
+        let request = &self.outbox[index].row.request;
+        self.settled.entry(request.id).or_insert_with(|| (request.body.clone(), at.wall_ms));
+        if at.synchronised {
+            let oldest = at.wall_ms.saturating_sub(SETTLED_KEPT.as_millis() as i64);
+            self.settled.retain(|_, (_, settled_ms)| *settled_ms >= oldest);
+        }
+    }
+
+    fn append(
+        &mut self,
+        request: &Request,
+        reception: ReceptionId,
+        order_key: OrderKey,
+        lane: Lane,
+        at: Stamp,
+        told: &mut Told,
+    ) {
+        self.last_seq += 1;
+        let row = OutboxRow { seq: self.last_seq, request: request.clone(), reception, order_key, lane, attempts: 0 };
+        self.outbox.push(Row {
+            row,
+            state: RowState::Pending,
+            not_before_ms: 0,
+            last_error: None,
+            created_ms: at.wall_ms,
+        });
+        (told.changed, told.appended) = (true, true);
+    }
+
+    fn move_to_backlog(&mut self, request: RequestId) {
+        if let Some(row) = self.outbox.iter_mut().find(|r| r.row.request.id == request && r.state == RowState::Pending)
+        {
+            row.row.lane = Lane::Backlog;
+        }
+    }
+
+    fn reception(&self, id: ReceptionId) -> Option<usize> {
+        self.receptions.iter().position(|r| r.record.reception == id)
+    }
+
+    fn body(&self, id: RequestId) -> Option<&Zeroizing<Vec<u8>>> {
+        let waiting = self.outbox.iter().find(|row| row.row.request.id == id).map(|row| &row.row.request.body);
+        waiting.or_else(|| self.settled.get(&id).map(|(body, _)| body))
+    }
+
+    fn pending(&self) -> impl Iterator<Item = &Row> {
+        self.outbox.iter().filter(|row| row.state == RowState::Pending)
+    }
+
+    fn select(&self, limit: usize, busy: &[OrderKey], now_ms: i64) -> Vec<OutboxRow> {
+        let urgent: HashSet<OrderKey> =
+            self.pending().filter(|r| r.row.lane == Lane::Interactive).map(|r| r.row.order_key).collect();
+        let mut seen: HashSet<OrderKey> = busy.iter().copied().collect();
+        let flying = seen.intersection(&urgent).count();
+        let waits = |row: &&Row| {
+            let latest = now_ms.saturating_add(RETRY_AFTER_MAX.as_millis() as i64);
+            row.not_before_ms > now_ms && row.not_before_ms <= latest
+        };
+        // The outbox is in order of seq: the first row of a key is its head.
+        let heads: Vec<&Row> = self.pending().filter(|row| seen.insert(row.row.order_key)).collect();
+        let (first, others): (Vec<&Row>, Vec<&Row>) =
+            heads.into_iter().filter(|row| !waits(row)).partition(|row| urgent.contains(&row.row.order_key));
+        let turns = take_turns(first, others, (flying, busy.len().saturating_sub(flying)), limit);
+        turns.into_iter().map(|row| row.row.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::scene::{at, opening, reception};
+    use super::*;
+
+    #[tokio::test]
+    async fn writes_held_before_their_commit_are_lost_in_a_crash_and_those_held_after_it_are_kept() {
+        for (hold, kept) in [(Hold::BeforeCommit, false), (Hold::BeforeAnswer, true)] {
+            let store = Store::model();
+            let model = store.as_model().unwrap();
+            model.hold(hold);
+            let write = tokio::spawn({
+                let store = store.clone();
+                async move { store.open_reception(opening(1, 1)).await }
+            });
+            tokio::task::yield_now().await;
+            assert!(!write.is_finished());
+            let after = model.crash();
+            assert!(matches!(write.await.unwrap(), Err(StoreError::Fatal { .. })));
+            assert_eq!(after.reception(reception(1)).await.unwrap().is_some(), kept, "{hold:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn held_writes_go_on_in_order_when_released() {
+        let store = Store::model();
+        let model = store.as_model().unwrap();
+        model.hold(Hold::BeforeCommit);
+        let (opened, abandoned, ()) = tokio::join!(
+            store.open_reception(opening(1, 1)),
+            store.abandon_reception(reception(1), Abandonment::CardRemoved, at(1)),
+            async { model.release() },
+        );
+        assert_eq!((opened, abandoned), (Ok(()), Ok(())));
+        assert_eq!(store.reception(reception(1)).await.unwrap().unwrap().stage, Stage::Abandoned);
+    }
+
+    #[tokio::test]
+    async fn a_failing_model_recovers_from_a_full_disk_and_not_from_a_fatal_error() {
+        let store = Store::model();
+        let model = store.as_model().unwrap();
+        model.fail_next(1, StoreError::Full);
+        assert_eq!(store.open_reception(opening(1, 1)).await, Err(StoreError::Full));
+        store.open_reception(opening(1, 1)).await.unwrap();
+        model.fail_next(1, StoreError::Fatal { what: "a test".into() });
+        assert!(matches!(store.open_reception(opening(2, 2)).await, Err(StoreError::Fatal { .. })));
+        assert!(matches!(store.open_reception(opening(2, 2)).await, Err(StoreError::Fatal { .. })));
+    }
+}

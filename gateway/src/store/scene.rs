@@ -1,0 +1,141 @@
+//! Builders for the store's tests.
+
+use super::{
+    Destination, Lane, Opening, OutboxRow, Recording, Request, RequestKind, Settlement, Store, StoreConfig, keys::Keys,
+    model::Model,
+};
+use std::path::Path;
+use tempfile::TempDir;
+use uketsuke_core::answer::Verdict;
+use uketsuke_core::clock::Stamp;
+use uketsuke_core::consent::{Consent, ConsentKind};
+use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
+use uketsuke_core::record::{Method, Reply, Shown};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+/// Where the tests' clock stands.
+pub(super) const NOON_MS: i64 = 1_800_000_000_000;
+
+pub(super) fn at(ms: i64) -> Stamp {
+    Stamp { wall_ms: NOON_MS + ms, synchronised: true }
+}
+
+pub(super) fn reception(number: u32) -> ReceptionId {
+    ReceptionId(Uuid::from_u128(0x1000_0000 + u128::from(number)))
+}
+
+pub(super) fn eligibility(number: u32) -> Request {
+    Request {
+        id: RequestId(Uuid::from_u128(0x2000_0000 + u128::from(number))),
+        kind: RequestKind::Eligibility,
+        body: Zeroizing::new(format!("MARKED-QUESTION {number}").into_bytes()),
+    }
+}
+
+pub(super) fn consent_request(number: u32) -> Request {
+    Request {
+        id: RequestId(Uuid::from_u128(0x3000_0000 + u128::from(number))),
+        kind: RequestKind::Consent,
+        body: Zeroizing::new(format!("MARKED-CONSENT {number}").into_bytes()),
+    }
+}
+
+pub(super) fn patient(number: u8) -> OrderKey {
+    OrderKey([number; 32])
+}
+
+/// Reception `number` of a patient at desk-1/a.
+pub(super) fn opening(number: u32, patient_number: u8) -> Opening {
+    Opening {
+        reception: reception(number),
+        reader: "desk-1/a".into(),
+        order_key: patient(patient_number),
+        method: Method::Face,
+        face_score: Some(0.682_251),
+        opened: at(i64::from(number)),
+        request: eligibility(number),
+    }
+}
+
+pub(super) fn recording(number: u32, shown: Shown) -> Recording {
+    Recording {
+        reception: reception(number),
+        shown,
+        consents: vec![Consent { kind: ConsentKind::Checkups, agreed: true, given: at(1) }],
+        request: Some(consent_request(number)),
+        recorded: at(1000 + i64::from(number)),
+    }
+}
+
+pub(super) fn eligible() -> Reply {
+    Reply::Answered { verdict: Verdict::Eligible, unmapped_characters: false }
+}
+
+pub(super) fn answered() -> Settlement {
+    Settlement::Answered { reply: eligible(), answer: Zeroizing::new(b"MARKED-ANSWER".to_vec()) }
+}
+
+/// A store under test, and what it takes to crash it.
+pub(super) struct Rig {
+    pub(super) store: Store,
+    disk: Option<(TempDir, Keys)>,
+}
+
+pub(super) fn config(folder: &Path) -> StoreConfig {
+    StoreConfig { ballast_bytes: 0, ..StoreConfig::new(folder.join("store.db")) }
+}
+
+impl Rig {
+    pub(super) fn model() -> Self {
+        Self { store: Store::model(), disk: None }
+    }
+
+    pub(super) async fn sqlite() -> Self {
+        let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+        let store = Store::open(&config(folder.path()), keys.clone()).await.unwrap();
+        Self { store, disk: Some((folder, keys)) }
+    }
+
+    /// The power goes, and comes back: only what was on disk at that moment is left.
+    pub(super) async fn crash(self) -> Self {
+        if let Some(model) = self.store.as_model() {
+            return Self { store: Model::crash(model), disk: None };
+        }
+        let (folder, keys) = self.disk.unwrap();
+        let after = snapshot(folder.path());
+        self.store.as_sqlite().unwrap().writer.as_ref().unwrap().abort();
+        let store = Store::open(&config(after.path()), keys.clone()).await.unwrap();
+        Self { store, disk: Some((after, keys)) }
+    }
+
+    pub(super) async fn select(&self, limit: usize) -> Vec<OutboxRow> {
+        self.store.select(Destination::Central, limit, &[], at(0).wall_ms).await.unwrap()
+    }
+
+    /// Ids of requests in the order they would go, with their lanes.
+    pub(super) async fn line(&self, limit: usize) -> Vec<(RequestId, Lane)> {
+        self.select(limit).await.into_iter().map(|row| (row.request.id, row.lane)).collect()
+    }
+
+    /// The seq of the row with this request.
+    pub(super) async fn seq(&self, id: RequestId) -> i64 {
+        let rows = self.store.outbox(Destination::Central, usize::MAX).await.unwrap();
+        rows.into_iter().find(|row| row.id == id).map(|row| row.seq).unwrap()
+    }
+
+    pub(super) async fn settle(&self, id: RequestId, settlement: Settlement) {
+        self.store.settle(self.seq(id).await, settlement, at(5000)).await.unwrap();
+    }
+}
+
+/// A copy of the files of a store as they are now.
+pub(super) fn snapshot(folder: &Path) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for name in ["store.db", "store.db-wal", "store.db.head"] {
+        if folder.join(name).exists() {
+            std::fs::copy(folder.join(name), copy.path().join(name)).unwrap();
+        }
+    }
+    copy
+}

@@ -1,0 +1,137 @@
+//! The store on SQLite: one writer task with the one write connection, a few connections for reading.
+//!
+//! | File | Room |
+//! |---|---|
+//! | `open` | what is checked before the first acknowledgement |
+//! | `writer` | group commit |
+//! | `write` | the durable writes, inside a transaction |
+//! | `read`, `select` | the reads |
+//! | `rows` | rows, their checks and words |
+
+mod open;
+mod read;
+mod rows;
+mod select;
+#[cfg(test)]
+mod tests;
+mod write;
+mod writer;
+
+use super::command::{Command, Outcome};
+use super::signals::Signals;
+use super::{Keys, OpenError, StoreConfig, StoreError};
+use sqlx::SqlitePool;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+use writer::{Job, Writer};
+
+/// A store on SQLite.
+pub(super) struct Sqlite {
+    pool: SqlitePool,
+    keys: Keys,
+    signals: Arc<Signals>,
+    /// None when open for reading only.
+    jobs: Option<mpsc::Sender<Job>>,
+    #[cfg(test)]
+    pub(super) writer: Option<tokio::task::AbortHandle>,
+}
+
+impl Sqlite {
+    pub(super) async fn open(config: &StoreConfig, keys: Keys) -> Result<Self, OpenError> {
+        let opened = open::for_writing(config, &keys).await?;
+        let pool = open::read_pool(config);
+        let signals = Arc::new(Signals::default());
+        signals.committed(opened.head.commits, Some(opened.head.last_seq), Vec::new());
+        let (jobs, queue) = mpsc::channel(config.queue_max.max(1));
+        let writer = Writer::new(config, opened, keys.clone(), Arc::clone(&signals), queue, pool.clone());
+        #[cfg_attr(not(test), expect(unused_variables, reason = "only tests end the writer from outside"))]
+        let task = tokio::spawn(writer.run());
+        Ok(Self {
+            pool,
+            keys,
+            signals,
+            jobs: Some(jobs),
+            #[cfg(test)]
+            writer: Some(task.abort_handle()),
+        })
+    }
+
+    pub(super) async fn open_read_only(config: &StoreConfig, keys: Keys) -> Result<Self, OpenError> {
+        open::for_reading(config, &keys).await?;
+        Ok(Self {
+            pool: open::read_pool(config),
+            keys,
+            signals: Arc::new(Signals::default()),
+            jobs: None,
+            #[cfg(test)]
+            writer: None,
+        })
+    }
+
+    pub(super) fn signals(&self) -> &Signals {
+        &self.signals
+    }
+
+    pub(super) async fn write(&self, command: Command) -> Outcome {
+        let jobs = self.jobs.as_ref().ok_or(StoreError::ReadOnly)?;
+        self.signals.check()?;
+        let (done, outcome) = oneshot::channel();
+        jobs.send(Job::Write(command, done)).await.map_err(|_| self.gone())?;
+        outcome.await.map_err(|_| self.gone())?
+    }
+
+    pub(super) async fn close(&self) -> Result<(), StoreError> {
+        if let Some(jobs) = &self.jobs {
+            self.signals.check()?;
+            let (done, closed) = oneshot::channel();
+            jobs.send(Job::Close(done)).await.map_err(|_| self.gone())?;
+            closed.await.map_err(|_| self.gone())?;
+        }
+        self.signals.close();
+        self.pool.close().await;
+        match self.signals.check() {
+            Err(failed @ StoreError::Fatal { .. }) => Err(failed),
+            _ => Ok(()),
+        }
+    }
+
+    /// The writer is not there: closed, failed, or ended with its runtime.
+    fn gone(&self) -> StoreError {
+        self.signals.check().err().unwrap_or_else(|| self.signals.failed("the writer task has ended"))
+    }
+}
+
+/// What a database error means for the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    /// No room.
+    Full,
+    /// Somebody else's lock.
+    Busy,
+    /// What is on disk can no longer be trusted.
+    Fatal,
+    /// This statement, with these values.
+    Row,
+}
+
+/// Sorts an error by SQLite's result codes, <https://www.sqlite.org/rescode.html>.
+fn trouble(error: &sqlx::Error) -> Trouble {
+    /// SQLITE_IOERR_SHMSIZE: the shared-memory file cannot grow, which is how a full disk shows there.
+    const IOERR_SHMSIZE: i32 = 4874;
+    let sqlx::Error::Database(error) = error else {
+        return match error {
+            sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::Encode(_) => Trouble::Row,
+            sqlx::Error::PoolTimedOut => Trouble::Busy,
+            _ => Trouble::Fatal,
+        };
+    };
+    let code: i32 = error.code().and_then(|code| code.parse().ok()).unwrap_or(1);
+    match (code, code & 0xff) {
+        (IOERR_SHMSIZE, _) | (_, 13) => Trouble::Full,
+        // BUSY, LOCKED
+        (_, 5 | 6) => Trouble::Busy,
+        // PERM, READONLY, IOERR, CORRUPT, CANTOPEN, PROTOCOL, NOTADB
+        (_, 3 | 8 | 10 | 11 | 14 | 15 | 26) => Trouble::Fatal,
+        _ => Trouble::Row,
+    }
+}

@@ -1,0 +1,284 @@
+//! What is checked, and made durable, before the first acknowledgement.
+//!
+//! Promises: one process at a time; a database that is foreign, newer, of other keys, damaged, or behind what was acknowledged
+//! is refused, and left as it was found: it is looked at through a read-only connection first, which neither recovers
+//! nor empties its write-ahead log.
+
+use super::{Trouble, trouble};
+use crate::store::ballast::Ballast;
+use crate::store::keys::Keys;
+use crate::store::side_file::{Found, Head, SideFile};
+use crate::store::{OpenError, StoreConfig};
+use sqlx::migrate::Migrator;
+use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::Path;
+use subtle::ConstantTimeEq;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+/// "UKTK", set by the first migration.
+const APPLICATION_ID: i64 = 0x554b_544b;
+/// `user_version` as the last migration leaves it.
+const VERSION: i64 = 1;
+/// The write-ahead log is cut back to this after a checkpoint.
+const WAL_BYTES_MAX: usize = 16 * 1024 * 1024;
+const READERS_MAX: u32 = 4;
+
+/// A store ready for its writer.
+pub(super) struct Opened {
+    pub(super) conn: SqliteConnection,
+    pub(super) head: Head,
+    pub(super) side: SideFile,
+    pub(super) ballast: Ballast,
+    /// Locked as long as it is open.
+    pub(super) lock: File,
+}
+
+pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Opened, OpenError> {
+    let path = &config.path;
+    let sql = |doing| move |source| database_error(path, doing, source);
+    let file = |doing| move |source| OpenError::Io { path: path.clone(), doing, source };
+    let lock = lock(path)?;
+    // The side file first: a database read later can only be further.
+    let side = SideFile::read(path).map_err(file("read its side file"))?;
+    inspect(config, keys, side, Purpose::Write).await?;
+    create(path).map_err(file("create its database file"))?;
+    let mut conn = write_options(config).connect().await.map_err(sql("open its database"))?;
+    MIGRATIONS.run(&mut conn).await.map_err(|source| OpenError::Database {
+        path: path.clone(),
+        doing: "bring its tables up to date",
+        source: source.into(),
+    })?;
+    let head = match read_meta(&mut conn).await.map_err(sql("read how far it has come"))? {
+        Some(meta) => meta.head,
+        None => begin(&mut conn, keys).await.map_err(sql("write its first row"))?,
+    };
+    quick_check(&mut conn, path).await?;
+    // What was recovered from the log may lie in the page cache only.
+    match sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut conn).await {
+        // A full disk stops no start: the log stays, and is made durable as it is.
+        Err(error) if trouble(&error) == Trouble::Full => {
+            tracing::error!("the disk is full; the store's write-ahead log could not be emptied; free some space");
+        }
+        emptied => {
+            emptied.map_err(sql("empty its write-ahead log"))?;
+        }
+    }
+    sync_all(path).map_err(file("write it to disk"))?;
+    let side = SideFile::start(path, head).map_err(file("write its side file"))?;
+    let ballast = Ballast::of(path, config.ballast_bytes);
+    if !ballast.hold() {
+        tracing::warn!(bytes = config.ballast_bytes, "there is no room for the store's reserve; free some disk space");
+    }
+    Ok(Opened { conn, head, side, ballast, lock })
+}
+
+pub(super) async fn for_reading(config: &StoreConfig, keys: &Keys) -> Result<(), OpenError> {
+    if !fs::exists(&config.path).unwrap_or(false) {
+        return Err(OpenError::Missing { path: config.path.clone() });
+    }
+    let side = SideFile::read(&config.path).map_err(|source| OpenError::Io {
+        path: config.path.clone(),
+        doing: "read its side file",
+        source,
+    })?;
+    inspect(config, keys, side, Purpose::Read).await
+}
+
+pub(super) fn read_pool(config: &StoreConfig) -> SqlitePool {
+    // Connections stay: nothing is gained by opening them again, and every statement stands alone, so that no reader
+    // keeps the write-ahead log from being emptied.
+    SqlitePoolOptions::new()
+        .max_connections(READERS_MAX)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .test_before_acquire(false)
+        .connect_lazy_with(read_options(config))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Read,
+    Write,
+}
+
+/// Looks at what is there without changing it.
+async fn inspect(config: &StoreConfig, keys: &Keys, side: Found, purpose: Purpose) -> Result<(), OpenError> {
+    let path = config.path.clone();
+    let found = look(config).await?;
+    let acknowledged = match (&side, &found) {
+        (Found::Head(head), _) => Some(*head),
+        (Found::Damaged, _) => return Err(OpenError::SideFile { path, why: "is damaged" }),
+        // Ended between its first row and its side file: nothing was acknowledged.
+        (
+            Found::Missing,
+            Some(Contents { meta: None | Some(Meta { head: Head { commits: 0, .. }, .. }), .. }) | None,
+        ) => None,
+        (Found::Missing, Some(_)) => return Err(OpenError::SideFile { path, why: "is missing" }),
+    };
+    let Some(Contents { application_id, version, tables, meta }) = found else {
+        return behind(path, 0, acknowledged);
+    };
+    if application_id == 0 && tables == 0 {
+        return if purpose == Purpose::Read { Err(OpenError::Foreign { path }) } else { behind(path, 0, acknowledged) };
+    }
+    if application_id != APPLICATION_ID {
+        return Err(OpenError::Foreign { path });
+    }
+    if version > VERSION || (purpose == Purpose::Read && version != VERSION) {
+        return Err(OpenError::Version { path, found: version, known: VERSION });
+    }
+    let Some(Meta { head, key_check }) = meta else { return behind(path, 0, acknowledged) };
+    if !bool::from(keys.check(&head.store_id).ct_eq(&key_check)) {
+        return Err(OpenError::WrongKey { path });
+    }
+    match acknowledged {
+        Some(told) if told.store_id != head.store_id => {
+            Err(OpenError::SideFile { path, why: "belongs to another database" })
+        }
+        _ => behind(path, head.commits, acknowledged),
+    }
+}
+
+fn behind(path: std::path::PathBuf, database: i64, acknowledged: Option<Head>) -> Result<(), OpenError> {
+    match acknowledged {
+        Some(told) if told.commits > database => Err(OpenError::Behind { path, database, acknowledged: told.commits }),
+        _ => Ok(()),
+    }
+}
+
+/// What a database file holds.
+struct Contents {
+    application_id: i64,
+    version: i64,
+    tables: i64,
+    meta: Option<Meta>,
+}
+
+struct Meta {
+    head: Head,
+    key_check: [u8; 32],
+}
+
+/// None when there is no file, or an empty one.
+async fn look(config: &StoreConfig) -> Result<Option<Contents>, OpenError> {
+    let path = &config.path;
+    let sql = |doing| move |source| database_error(path, doing, source);
+    if fs::metadata(path).map_or(0, |found| found.len()) == 0 {
+        return Ok(None);
+    }
+    let mut conn = read_options(config).connect().await.map_err(sql("read its database"))?;
+    let number = |statement| sqlx::query_scalar::<_, i64>(statement);
+    let application_id =
+        number("PRAGMA application_id").fetch_one(&mut conn).await.map_err(sql("read whose database it is"))?;
+    let version = number("PRAGMA user_version").fetch_one(&mut conn).await.map_err(sql("read its version"))?;
+    let tables =
+        number("SELECT COUNT(*) FROM sqlite_schema").fetch_one(&mut conn).await.map_err(sql("read its tables"))?;
+    let meta = if application_id == APPLICATION_ID {
+        read_meta(&mut conn).await.map_err(sql("read how far it has come"))?
+    } else {
+        None
+    };
+    conn.close().await.map_err(sql("read its database"))?;
+    Ok(Some(Contents { application_id, version, tables, meta }))
+}
+
+async fn read_meta(conn: &mut SqliteConnection) -> sqlx::Result<Option<Meta>> {
+    let row: Option<(Vec<u8>, Vec<u8>, i64, i64)> =
+        sqlx::query_as("SELECT store_id, key_check, commits, last_seq FROM meta").fetch_optional(conn).await?;
+    let Some((store_id, key_check, commits, last_seq)) = row else { return Ok(None) };
+    let exact = |what: &'static str| move |_: Vec<u8>| sqlx::Error::Decode(what.into());
+    let store_id = store_id.try_into().map_err(exact("meta.store_id should have 16 bytes"))?;
+    let key_check = key_check.try_into().map_err(exact("meta.key_check should have 32 bytes"))?;
+    Ok(Some(Meta { head: Head { store_id, commits, last_seq }, key_check }))
+}
+
+/// The first row of a new store.
+async fn begin(conn: &mut SqliteConnection, keys: &Keys) -> sqlx::Result<Head> {
+    let store_id: [u8; 16] = *uuid::Uuid::new_v4().as_bytes();
+    sqlx::query("INSERT INTO meta (one, store_id, key_check, commits, last_seq) VALUES (1, ?, ?, 0, 0)")
+        .bind(store_id.as_slice())
+        .bind(keys.check(&store_id).as_slice())
+        .execute(conn)
+        .await?;
+    Ok(Head { store_id, commits: 0, last_seq: 0 })
+}
+
+async fn quick_check(conn: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
+    let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)")
+        .fetch_one(conn)
+        .await
+        .map_err(|source| database_error(path, "check its integrity", source))?;
+    if verdict == "ok" { Ok(()) } else { Err(OpenError::Corrupt { path: path.to_owned(), what: verdict }) }
+}
+
+fn options(config: &StoreConfig) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(&config.path)
+        .busy_timeout(config.busy_timeout)
+        .foreign_keys(true)
+        .disable_statement_logging()
+}
+
+fn read_options(config: &StoreConfig) -> SqliteConnectOptions {
+    options(config).read_only(true)
+}
+
+/// Every setting that durability rests on is said here, whatever the library's defaults are.
+fn write_options(config: &StoreConfig) -> SqliteConnectOptions {
+    options(config)
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .pragma("journal_size_limit", WAL_BYTES_MAX.to_string())
+        .pragma("wal_autocheckpoint", "1000")
+        .pragma("trusted_schema", "OFF")
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let failed = |source| OpenError::Io { path: path.to_owned(), doing: "lock it", source };
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(crate::store::beside(path, "lock"))
+        .map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// Made here rather than by SQLite, for its permissions: the log and its index inherit them.
+fn create(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+fn sync_all(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()?;
+    // Not emptied when somebody reads at this moment; then it has to be on disk itself.
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    match File::open(wal) {
+        Ok(wal) => wal.sync_all()?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    crate::store::sync_folder(path)
+}
+
+fn database_error(path: &Path, doing: &'static str, source: sqlx::Error) -> OpenError {
+    let path = path.to_owned();
+    match source.as_database_error().and_then(|error| error.code()).as_deref() {
+        Some("26") => OpenError::Foreign { path },
+        Some("11") => OpenError::Corrupt { path, what: source.to_string() },
+        _ => OpenError::Database { path, doing, source: source.into() },
+    }
+}

@@ -1,0 +1,124 @@
+//! The reads: single statements on read-only connections.
+
+use super::rows::{OutboxCells, ReceptionCells, word};
+use super::{Sqlite, Trouble, trouble};
+use crate::store::{Destination, OutboxCounts, OutboxHead, StoreError};
+use sqlx::sqlite::SqliteArguments;
+use uketsuke_core::ids::{OrderKey, ReceptionId};
+use uketsuke_core::record::{ReceptionRecord, Stage};
+
+type Query<'q, T> = sqlx::query::QueryAs<'q, sqlx::Sqlite, T, SqliteArguments>;
+
+impl Sqlite {
+    pub(in crate::store) async fn reception(&self, id: ReceptionId) -> Result<Option<ReceptionRecord>, StoreError> {
+        let query: Query<'_, ReceptionCells> = sqlx::query_as("SELECT * FROM receptions WHERE id = ?").bind(id.0);
+        match self.rows(query).await?.pop() {
+            None => Ok(None),
+            Some(row) => row.record(&self.keys).map(Some).map_err(|_| {
+                let what = format!("reception {id}");
+                self.signals.tampered(&what);
+                StoreError::Tampered { what }
+            }),
+        }
+    }
+
+    pub(in crate::store) async fn receptions(&self, limit: usize) -> Result<Vec<ReceptionRecord>, StoreError> {
+        self.records(sqlx::query_as("SELECT * FROM receptions ORDER BY seq DESC LIMIT ?").bind(count(limit))).await
+    }
+
+    pub(in crate::store) async fn awaiting_reply(&self, limit: usize) -> Result<Vec<ReceptionRecord>, StoreError> {
+        let query = sqlx::query_as("SELECT * FROM receptions WHERE awaits_reply = 1 ORDER BY seq LIMIT ?");
+        self.records(query.bind(count(limit))).await
+    }
+
+    pub(in crate::store) async fn abandoned_since(
+        &self,
+        wall_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<ReceptionRecord>, StoreError> {
+        let query = sqlx::query_as(
+            "SELECT * FROM receptions WHERE stage = 'abandoned' AND abandoned_ms >= ? ORDER BY abandoned_ms DESC, seq DESC \
+             LIMIT ?",
+        );
+        self.records(query.bind(wall_ms).bind(count(limit))).await
+    }
+
+    pub(in crate::store) async fn last_recorded(
+        &self,
+        reader: &str,
+        key: OrderKey,
+    ) -> Result<Option<ReceptionRecord>, StoreError> {
+        let query: Query<'_, ReceptionCells> =
+            sqlx::query_as("SELECT * FROM receptions WHERE reader = ? ORDER BY seq DESC LIMIT 1").bind(reader);
+        let Some(row) = self.rows(query).await?.pop() else { return Ok(None) };
+        if row.order_key != key.0 || row.stage != word(Stage::Recorded) {
+            return Ok(None);
+        }
+        row.record(&self.keys).map(Some).map_err(|_| {
+            let what = format!("reception {}", row.id);
+            self.signals.tampered(&what);
+            StoreError::Tampered { what }
+        })
+    }
+
+    pub(in crate::store) async fn outbox_counts(&self, destination: Destination) -> Result<OutboxCounts, StoreError> {
+        let query: Query<'_, (i64, i64, i64, Option<i64>)> = sqlx::query_as(
+            "SELECT COUNT(*) FILTER (WHERE state = 'pending'), COUNT(*) FILTER (WHERE state = 'isolated'), \
+             COUNT(*) FILTER (WHERE state = 'rejected'), MIN(created_ms) FILTER (WHERE state = 'pending') \
+             FROM outbox WHERE destination = ?",
+        );
+        let counts = self.rows(query.bind(word(destination))).await?.pop();
+        Ok(counts.map_or_else(OutboxCounts::default, |(pending, isolated, rejected, oldest_created_ms)| OutboxCounts {
+            pending: pending.unsigned_abs(),
+            isolated: isolated.unsigned_abs(),
+            rejected: rejected.unsigned_abs(),
+            oldest_created_ms,
+        }))
+    }
+
+    pub(in crate::store) async fn outbox(
+        &self,
+        destination: Destination,
+        limit: usize,
+    ) -> Result<Vec<OutboxHead>, StoreError> {
+        let query: Query<'_, OutboxCells> =
+            sqlx::query_as("SELECT * FROM outbox WHERE destination = ? ORDER BY seq LIMIT ?");
+        let rows = self.rows(query.bind(word(destination)).bind(count(limit))).await?;
+        Ok(rows.into_iter().filter_map(|row| row.head().ok()).collect())
+    }
+
+    /// One altered row must not hide the others.
+    async fn records(&self, query: Query<'_, ReceptionCells>) -> Result<Vec<ReceptionRecord>, StoreError> {
+        let mut records = Vec::new();
+        for row in self.rows(query).await? {
+            match row.record(&self.keys) {
+                Ok(record) => records.push(record),
+                Err(_) => self.signals.tampered(&format!("reception {}", row.id)),
+            }
+        }
+        Ok(records)
+    }
+
+    pub(super) async fn rows<T>(&self, query: Query<'_, T>) -> Result<Vec<T>, StoreError>
+    where
+        T: for<'r> sqlx::FromRow<'r, sqlx::sqlite::SqliteRow> + Send + Unpin,
+    {
+        self.signals.check()?;
+        query.fetch_all(&self.pool).await.map_err(|error| {
+            tracing::warn!(%error, "a read of the store failed");
+            match trouble(&error) {
+                Trouble::Busy => StoreError::Busy,
+                Trouble::Full => StoreError::Full,
+                Trouble::Row => StoreError::Tampered { what: "a row with a value of a wrong kind".into() },
+                Trouble::Fatal => match self.signals.check() {
+                    Err(closed) => closed,
+                    Ok(()) => self.signals.failed(&error.to_string()),
+                },
+            }
+        })
+    }
+}
+
+pub(super) fn count(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

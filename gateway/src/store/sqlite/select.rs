@@ -1,0 +1,94 @@
+//! Which rows go next. Only these leave the database; everything else stays on disk.
+
+use super::Sqlite;
+use super::read::count;
+use super::rows::{OutboxCells, word};
+use crate::store::command::Command;
+use crate::store::turns::take_turns;
+use crate::store::{Destination, OutboxRow, RETRY_AFTER_MAX, StoreError};
+use sqlx::AssertSqlSafe;
+use uketsuke_core::ids::OrderKey;
+
+#[derive(sqlx::FromRow)]
+struct Candidate {
+    urgent: bool,
+    flying: i64,
+    #[sqlx(flatten)]
+    cells: OutboxCells,
+}
+
+impl Sqlite {
+    pub(in crate::store) async fn select(
+        &self,
+        destination: Destination,
+        limit: usize,
+        busy: &[OrderKey],
+        now_ms: i64,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
+        let mut query = sqlx::query_as::<_, Candidate>(AssertSqlSafe(statement(busy.len())))
+            .bind(word(destination))
+            .bind(now_ms)
+            .bind(count(limit))
+            .bind(RETRY_AFTER_MAX.as_millis() as i64);
+        for key in busy {
+            query = query.bind(key.0.to_vec());
+        }
+        let mut found = self.rows(query).await?;
+        found.sort_by_key(|candidate| candidate.cells.seq);
+        let interactive_flying = found.first().map_or(0, |candidate| usize::try_from(candidate.flying).unwrap_or(0));
+        let (urgent, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|candidate| candidate.urgent);
+        let flying = (interactive_flying, busy.len().saturating_sub(interactive_flying));
+        let mut rows = Vec::new();
+        for Candidate { cells, .. } in take_turns(urgent, others, flying, limit) {
+            let seq = cells.seq;
+            match cells.open(&self.keys) {
+                Ok(row) => rows.push(row),
+                Err(_) => self.hold_back(seq, now_ms).await?,
+            }
+        }
+        Ok(rows)
+    }
+
+    async fn hold_back(&self, seq: i64, now_ms: i64) -> Result<(), StoreError> {
+        match self.write(Command::Isolate { seq, now_ms }).await {
+            // It is not sent either way.
+            Ok(_) | Err(StoreError::ReadOnly) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Parameters: 1 destination, 2 now, 3 limit, 4 longest wait, from 5 the busy keys.
+///
+/// Two walks along the index by lane, each bounded by the limit. A key is held by its oldest row that is pending, or isolated
+/// and not yet past its hold; it is urgent when any of its pending rows is interactive, whatever the oldest is.
+fn statement(busy: usize) -> String {
+    let busy = (0..busy).map(|index| format!("?{}", index + 5)).collect::<Vec<_>>().join(", ");
+    let holds = "(e.state = 'pending' OR (e.state = 'isolated' AND e.not_before_ms > ?2))";
+    let due = "NOT (o.not_before_ms > ?2 AND o.not_before_ms <= ?2 + ?4)";
+    format!(
+        "WITH urgent AS (
+             SELECT o.* FROM outbox o
+             WHERE o.state = 'pending' AND {due} AND o.seq IN (
+                 SELECT (SELECT MIN(e.seq) FROM outbox e
+                         WHERE e.destination = ?1 AND e.order_key = w.order_key AND {holds})
+                 FROM outbox w
+                 WHERE w.destination = ?1 AND w.state = 'pending' AND w.lane = 'interactive'
+                   AND w.order_key NOT IN ({busy}))
+             ORDER BY o.seq LIMIT ?3),
+         others AS (
+             SELECT o.* FROM outbox o
+             WHERE o.destination = ?1 AND o.state = 'pending' AND o.lane = 'backlog' AND {due}
+               AND o.order_key NOT IN ({busy})
+               AND NOT EXISTS (SELECT 1 FROM outbox e
+                               WHERE e.destination = ?1 AND e.order_key = o.order_key
+                                 AND ((e.seq < o.seq AND {holds}) OR (e.state = 'pending' AND e.lane = 'interactive')))
+             ORDER BY o.seq LIMIT ?3),
+         flying AS (
+             SELECT COUNT(DISTINCT w.order_key) AS flying FROM outbox w
+             WHERE w.destination = ?1 AND w.state = 'pending' AND w.lane = 'interactive' AND w.order_key IN ({busy}))
+         SELECT 1 AS urgent, flying.flying, urgent.* FROM urgent, flying
+         UNION ALL
+         SELECT 0 AS urgent, flying.flying, others.* FROM others, flying"
+    )
+}

@@ -1,0 +1,385 @@
+//! What only files can do: be older, damaged, foreign, altered, full, or in two hands.
+
+use crate::store::command::Command;
+use crate::store::keys::Keys;
+use crate::store::scene::{Rig, answered, at, config, eligibility, opening, reception, recording, snapshot};
+use crate::store::{Class, Destination, OpenError, Settlement, Store, StoreConfig, StoreError, StoreHealth};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use std::fs;
+use std::path::Path;
+use uketsuke_core::record::Shown;
+
+async fn open(folder: &Path, keys: &Keys) -> Result<Store, OpenError> {
+    Store::open(&config(folder), keys.clone()).await
+}
+
+/// A store of three receptions, still open, and where it lies.
+async fn three() -> (tempfile::TempDir, Keys, Store) {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+    let store = open(folder.path(), &keys).await.unwrap();
+    for number in 1..=3 {
+        store.open_reception(opening(number, number as u8)).await.unwrap();
+    }
+    (folder, keys, store)
+}
+
+/// What somebody with a database tool can do.
+async fn meddle(database: &Path, statement: &str) {
+    let mut conn = SqliteConnectOptions::new().filename(database).create_if_missing(true).connect().await.unwrap();
+    sqlx::query(AssertSqlSafe(statement.to_owned())).execute(&mut conn).await.unwrap();
+    conn.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_callers_share_commits() {
+    let (_folder, _keys, store) = three().await;
+    let before = store.commits();
+    let writes = (100..300).map(|number| {
+        let store = store.clone();
+        tokio::spawn(async move { store.open_reception(opening(number, (number % 250) as u8)).await })
+    });
+    for write in writes.collect::<Vec<_>>() {
+        write.await.unwrap().unwrap();
+    }
+    let commits = store.commits() - before;
+    assert!(commits < 100, "{commits} commits for 200 callers");
+    assert_eq!(store.outbox_counts(Destination::Central).await.unwrap().pending, 203);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_copy_in_place_of_the_database_is_refused() {
+    let (folder, keys, store) = three().await;
+    let older = snapshot(folder.path());
+    store.open_reception(opening(4, 4)).await.unwrap();
+    store.close().await.unwrap();
+    for name in ["store.db", "store.db-wal"] {
+        fs::copy(older.path().join(name), folder.path().join(name)).unwrap();
+    }
+    let error = open(folder.path(), &keys).await.err().unwrap();
+    assert!(matches!(error, OpenError::Behind { database: 3, acknowledged: 4, .. }), "{error}");
+    assert!(error.to_string().contains("lost commits that were acknowledged"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_or_damaged_log_is_refused_and_left_as_it_is() {
+    let (folder, keys, _store) = three().await;
+    let without = snapshot(folder.path());
+    fs::remove_file(without.path().join("store.db-wal")).unwrap();
+    let error = open(without.path(), &keys).await.err().unwrap();
+    assert!(matches!(error, OpenError::Behind { acknowledged: 3, .. }), "{error}");
+
+    let damaged = snapshot(folder.path());
+    let log = damaged.path().join("store.db-wal");
+    let mut bytes = fs::read(&log).unwrap();
+    bytes[100] ^= 1;
+    fs::write(&log, &bytes).unwrap();
+    for _ in 0..2 {
+        let error = open(damaged.path(), &keys).await.err().unwrap();
+        assert!(matches!(error, OpenError::Behind { acknowledged: 3, .. }), "{error}");
+        assert_eq!(fs::read(&log).unwrap(), bytes, "the evidence stays");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_side_file_that_is_missing_damaged_or_foreign_is_an_error_and_a_torn_slot_is_none() {
+    let (folder, keys, store) = three().await;
+    let (other, _, _other_store) = three().await;
+    let head = |copy: &tempfile::TempDir| copy.path().join("store.db.head");
+
+    let copy = snapshot(folder.path());
+    fs::remove_file(head(&copy)).unwrap();
+    let error = open(copy.path(), &keys).await.err().unwrap();
+    assert!(matches!(error, OpenError::SideFile { why: "is missing", .. }), "{error}");
+    fs::write(head(&copy), b"torn").unwrap();
+    let error = open(copy.path(), &keys).await.err().unwrap();
+    assert!(matches!(error, OpenError::SideFile { why: "is damaged", .. }), "{error}");
+    fs::copy(other.path().join("store.db.head"), head(&copy)).unwrap();
+    let error = open(copy.path(), &keys).await.err().unwrap();
+    assert!(matches!(error, OpenError::SideFile { why: "belongs to another database", .. }), "{error}");
+
+    let copy = snapshot(folder.path());
+    let mut bytes = fs::read(head(&copy)).unwrap();
+    bytes[4096 + 20] ^= 1;
+    fs::write(head(&copy), bytes).unwrap();
+    open(copy.path(), &keys).await.unwrap().close().await.unwrap();
+    drop(store);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_foreign_a_newer_and_a_text_file_are_refused_untouched() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("store.db");
+    meddle(&database, "CREATE TABLE other (a)").await;
+    let before = fs::read(&database).unwrap();
+    let error = open(folder.path(), &Keys::random()).await.err().unwrap();
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+    assert_eq!(fs::read(&database).unwrap(), before);
+
+    fs::write(&database, "not a database, but long enough to be looked at. ".repeat(100)).unwrap();
+    let error = open(folder.path(), &Keys::random()).await.err().unwrap();
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+
+    let (folder, keys, store) = three().await;
+    store.close().await.unwrap();
+    meddle(&folder.path().join("store.db"), "PRAGMA user_version = 99").await;
+    let error = open(folder.path(), &keys).await.err().unwrap();
+    assert!(matches!(error, OpenError::Version { found: 99, .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_process_is_locked_out_but_may_read() {
+    let (folder, keys, store) = three().await;
+    let error = open(folder.path(), &keys).await.err().unwrap();
+    assert!(matches!(error, OpenError::Locked { .. }), "{error}");
+
+    let reading = Store::open_read_only(&config(folder.path()), keys.clone()).await.unwrap();
+    assert_eq!(reading.receptions(9).await.unwrap().len(), 3);
+    assert_eq!(reading.select(Destination::Central, 9, &[], at(0).wall_ms).await.unwrap().len(), 3);
+    assert_eq!(reading.open_reception(opening(4, 4)).await, Err(StoreError::ReadOnly));
+    store.close().await.unwrap();
+    reading.close().await.unwrap();
+    open(folder.path(), &keys).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_key_file_is_a_clear_stop() {
+    let (folder, keys, store) = three().await;
+    store.close().await.unwrap();
+    let error = open(folder.path(), &Keys::random()).await.err().unwrap();
+    assert!(matches!(error, OpenError::WrongKey { .. }), "{error}");
+    let error = Store::open_read_only(&config(folder.path()), Keys::random()).await.err().unwrap();
+    assert!(matches!(error, OpenError::WrongKey { .. }), "{error}");
+    open(folder.path(), &keys).await.unwrap();
+    let empty = tempfile::tempdir().unwrap();
+    let error = Store::open_read_only(&config(empty.path()), keys).await.err().unwrap();
+    assert!(matches!(error, OpenError::Missing { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_altered_outbox_row_is_held_back_and_holds_only_its_patient() {
+    let alterations = [
+        "UPDATE outbox SET body = zeroblob(60) WHERE seq = 1",
+        "UPDATE outbox SET order_key = zeroblob(32) WHERE seq = 1",
+        "UPDATE outbox SET attempts = 7 WHERE seq = 1",
+        "UPDATE outbox SET created_ms = 7 WHERE seq = 1",
+        "UPDATE outbox SET body = (SELECT body FROM outbox WHERE seq = 2), mac = (SELECT mac FROM outbox WHERE seq = 2) WHERE seq = 1",
+    ];
+    for alteration in alterations {
+        let (folder, _keys, store) = three().await;
+        store.open_reception(opening(4, 1)).await.unwrap();
+        meddle(&folder.path().join("store.db"), alteration).await;
+        let seqs = async |now_ms| -> Vec<i64> {
+            let rows = store.select(Destination::Central, 9, &[], now_ms).await.unwrap();
+            rows.into_iter().map(|row| row.seq).filter(|seq| *seq != 4 || !alteration.contains("order_key")).collect()
+        };
+        assert_eq!(seqs(at(0).wall_ms).await, [2, 3], "{alteration}");
+        assert_eq!(*store.health().borrow(), StoreHealth::Tampered { rows: 1 }, "{alteration}");
+        assert_eq!(seqs(at(0).wall_ms).await, [2, 3], "{alteration}");
+        assert_eq!(store.outbox_counts(Destination::Central).await.unwrap().isolated, 1);
+        let error = store.settle(1, answered(), at(0)).await.unwrap_err();
+        assert!(matches!(error, StoreError::Tampered { .. }), "{error}");
+        // Set to pending again by the same hand: still recognised.
+        meddle(&folder.path().join("store.db"), "UPDATE outbox SET state = 'pending', not_before_ms = 0 WHERE seq = 1")
+            .await;
+        assert_eq!(seqs(at(0).wall_ms).await, [2, 3], "{alteration}");
+        if !alteration.contains("order_key") {
+            assert_eq!(seqs(at(25 * 3_600_000).wall_ms).await, [2, 3, 4], "{alteration}: its hold is over");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_altered_reception_is_not_read_recorded_or_listed() {
+    let (folder, _keys, store) = three().await;
+    meddle(&folder.path().join("store.db"), "UPDATE receptions SET method = 'staff' WHERE seq = 1").await;
+    let tampered = |error: Option<StoreError>| matches!(error, Some(StoreError::Tampered { .. }));
+    assert!(tampered(store.reception(reception(1)).await.err()));
+    assert!(tampered(store.record_reception(recording(1, Shown::Provisional)).await.err()));
+    assert!(tampered(store.settle(1, answered(), at(0)).await.err()));
+    assert_eq!(store.outbox_counts(Destination::Central).await.unwrap().isolated, 1, "its answer does not vanish");
+    assert_eq!(store.receptions(9).await.unwrap().len(), 2);
+    assert_eq!(store.abandon_open(None, at(0)).await.unwrap(), [reception(2), reception(3)]);
+    assert!(matches!(*store.health().borrow(), StoreHealth::Tampered { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_personal_lies_in_the_files() {
+    let (folder, _keys, store) = three().await;
+    store.record_reception(recording(1, Shown::Provisional)).await.unwrap();
+    store.settle(1, answered(), at(0)).await.unwrap();
+    store.settle(2, Settlement::Rejected { code: "no".into() }, at(0)).await.unwrap();
+    let score = opening(1, 1).face_score.unwrap();
+    let real = |bytes: &[u8], mark: &[u8]| bytes.windows(mark.len()).any(|window| window == mark);
+    let mut searched = 0;
+    let mut search = || {
+        for entry in fs::read_dir(folder.path()).unwrap() {
+            let path = entry.unwrap().path();
+            let bytes = fs::read(&path).unwrap();
+            searched += bytes.len();
+            for mark in [b"MARKED".as_slice(), b"checkups", &score.to_le_bytes(), &f64::from(score).to_be_bytes()] {
+                assert!(!real(&bytes, mark), "{} in {}", String::from_utf8_lossy(mark), path.display());
+            }
+        }
+    };
+    search();
+    store.close().await.unwrap();
+    search();
+    assert!(searched > 50_000, "{searched} bytes");
+    assert!(real(&fs::read(folder.path().join("store.db")).unwrap(), b"desk-1/a"), "the search finds what is there");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_the_database_refuses_fails_alone() {
+    let (_folder, _keys, store) = three().await;
+    let (before, poison, after) = tokio::join!(
+        store.open_reception(opening(4, 4)),
+        store.write(Command::Sql("INSERT INTO outbox (seq) VALUES (NULL)")),
+        store.open_reception(opening(5, 5)),
+    );
+    assert_eq!((before, after), (Ok(()), Ok(())));
+    assert!(matches!(poison, Err(StoreError::Refused { .. })), "{poison:?}");
+    assert_eq!(store.receptions(9).await.unwrap().len(), 5);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_said_loses_nothing_and_ends() {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+    let with_ballast = StoreConfig { ballast_bytes: 200_000, ..config(folder.path()) };
+    let store = Store::open(&with_ballast, keys.clone()).await.unwrap();
+    store.open_reception(opening(1, 1)).await.unwrap();
+    assert!(folder.path().join("store.db.ballast").exists());
+    store.write(Command::Sql("PRAGMA max_page_count = 1")).await.unwrap();
+    let mut number = 1;
+    let error = loop {
+        number += 1;
+        if let Err(error) = store.open_reception(opening(number, 1)).await {
+            break error;
+        }
+    };
+    assert_eq!(error, StoreError::Full);
+    assert_eq!(*store.health().borrow(), StoreHealth::Full { writing: false });
+    let ballast = || fs::metadata(folder.path().join("store.db.ballast")).map_or(0, |found| found.len());
+    assert_eq!(ballast(), 100_000, "half of the reserve was given back");
+    assert_eq!(store.write(Command::Sql("CREATE TABLE more AS SELECT zeroblob(100000)")).await, Err(StoreError::Full));
+    assert_eq!(ballast(), 0, "all of it, to a write that begins nothing");
+    let refused = store.open_reception(opening(number, 1)).await;
+    assert_eq!(refused, Err(StoreError::Full), "no new reception takes its room");
+    assert_eq!(store.receptions(999).await.unwrap().len(), number as usize - 1);
+
+    store.write(Command::Sql("PRAGMA max_page_count = 100000")).await.unwrap();
+    let mut health = store.health();
+    let well = health.wait_for(|health| *health == StoreHealth::Ok);
+    tokio::time::timeout(std::time::Duration::from_secs(20), well).await.expect("room is looked for").unwrap();
+    assert_eq!(ballast(), 200_000, "and taken again");
+    store.open_reception(opening(number, 1)).await.unwrap();
+    store.close().await.unwrap();
+    let store = Store::open(&with_ballast, keys).await.unwrap();
+    assert_eq!(store.receptions(999).await.unwrap().len(), number as usize);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_programs_lock_is_waited_for_and_then_said() {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+    let patience = std::time::Duration::from_millis(100);
+    let store = Store::open(&StoreConfig { busy_timeout: patience, ..config(folder.path()) }, keys).await.unwrap();
+    let other = SqliteConnectOptions::new().filename(folder.path().join("store.db"));
+    let mut other = other.connect().await.unwrap();
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    assert_eq!(store.open_reception(opening(1, 1)).await, Err(StoreError::Busy));
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    store.open_reception(opening(1, 1)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settled_ids_are_forgotten_after_their_time() {
+    let rig = Rig::sqlite().await;
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    rig.settle(eligibility(1).id, answered()).await;
+    rig.store.open_reception(opening(2, 2)).await.unwrap();
+    let seq = rig.seq(eligibility(2).id).await;
+    rig.store.settle(seq, answered(), at(61 * 86_400_000)).await.unwrap();
+    let again = rig.store.open_reception(opening(1, 1)).await.unwrap_err();
+    assert!(
+        matches!(again, StoreError::Conflict { .. }),
+        "what cannot be proven the same is not acknowledged: {again}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_side_file_that_cannot_be_written_ends_all_acknowledgement() {
+    let (folder, keys, store) = three().await;
+    store.write(Command::BreakSideFile).await.unwrap();
+    let fatal = |error: Option<StoreError>| error.is_some_and(|error| error.class() == Class::Fatal);
+    assert!(fatal(store.open_reception(opening(4, 4)).await.err()));
+    assert!(matches!(*store.health().borrow(), StoreHealth::Failed { .. }));
+    assert!(fatal(store.open_reception(opening(1, 1)).await.err()), "not even what is on disk already");
+    assert!(fatal(store.reception(reception(1)).await.err()));
+    assert!(fatal(store.clone().close().await.err()));
+
+    let after = snapshot(folder.path());
+    let store = open(after.path(), &keys).await.unwrap();
+    store.open_reception(opening(4, 4)).await.unwrap();
+    assert_eq!(store.receptions(9).await.unwrap().len(), 4, "the write that nobody heard of took place once");
+}
+
+/// Fills the file system that TMPDIR is on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs TMPDIR on a file system of a few MiB"]
+async fn on_a_disk_that_is_really_full_settlements_go_on_and_nothing_is_lost() {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+    let config = StoreConfig::new(folder.path().join("store.db"));
+    let store = Store::open(&config, keys.clone()).await.unwrap();
+    let mut acknowledged = 0;
+    let error = loop {
+        let mut next = opening(acknowledged + 1, 1);
+        next.request.body.resize(8000, 7);
+        match store.open_reception(next).await {
+            Ok(()) => acknowledged += 1,
+            Err(error) => break error,
+        }
+    };
+    println!("{acknowledged} receptions, then: {error}");
+    assert_eq!(error, StoreError::Full);
+    let mut settled = 0;
+    for seq in 1..=i64::from(acknowledged) {
+        settled += u32::from(store.settle(seq, answered(), at(0)).await.is_ok());
+    }
+    println!("{settled} settled on a full disk, health {:?}", *store.health().borrow());
+    assert_eq!(settled, acknowledged);
+    assert_eq!(store.receptions(99_999).await.unwrap().len(), acknowledged as usize);
+    store.close().await.unwrap();
+    let store = Store::open(&config, keys).await.unwrap();
+    assert_eq!(store.receptions(99_999).await.unwrap().len(), acknowledged as usize);
+}
+
+/// Not a test of speed: prints what group commit gives on this machine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement; run it alone with --nocapture"]
+async fn measure_appends() {
+    for callers in [1u32, 16, 64, 256] {
+        let (_folder, _keys, store) = three().await;
+        let started = std::time::Instant::now();
+        let each = 4000 / callers.max(8);
+        let tasks = (0..callers).map(|caller| {
+            let store = store.clone();
+            tokio::spawn(async move {
+                for round in 0..each {
+                    let mut opening = opening(1000 + caller * 10_000 + round, (caller % 250) as u8);
+                    opening.request.body.resize(1024, 7);
+                    store.open_reception(opening).await.unwrap();
+                }
+            })
+        });
+        for task in tasks.collect::<Vec<_>>() {
+            task.await.unwrap();
+        }
+        let rows = f64::from(callers * each);
+        let seconds = started.elapsed().as_secs_f64();
+        println!(
+            "{callers} callers: {:.0} rows/s, {:.1} rows per commit",
+            rows / seconds,
+            rows / store.commits() as f64
+        );
+    }
+}

@@ -1,0 +1,501 @@
+//! The durable writes, inside one open transaction.
+//!
+//! Promise: a command that ends in an error has changed nothing — everything is checked before the first statement that
+//! writes. The one exception is said where it is made: a row found altered is held back.
+
+use super::rows::{OutboxCells, ReceptionCells, json, word};
+use crate::store::command::{Command, DONE, Outcome};
+use crate::store::keys::Keys;
+use crate::store::{
+    ISOLATED_HOLD, Lane, Opening, RETRY_AFTER_MAX, Recording, ReplyNotice, Request, RequestKind, RowState,
+    SETTLED_KEPT, Settlement, StoreError,
+};
+use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use std::collections::HashMap;
+use std::time::Duration;
+use uketsuke_core::answer::bounded_code;
+use uketsuke_core::clock::Stamp;
+use uketsuke_core::ids::ReceptionId;
+use uketsuke_core::record::{Abandonment, Rejection, Reply, Shown, Stage};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+/// Settled ids that are old enough go in steps of this many, so that no commit takes long.
+const PRUNE_STEP: i64 = 64;
+
+/// One transaction under way, and what is to be told once it is committed.
+pub(super) struct Batch<'a> {
+    pub(super) conn: &'a mut SqliteConnection,
+    pub(super) keys: &'a Keys,
+    /// Highest seq given; seqs of a transaction that fails are not given again.
+    pub(super) last_seq: &'a mut i64,
+    pub(super) told: Told,
+}
+
+/// What a transaction means to others.
+#[derive(Default)]
+pub(super) struct Told {
+    /// Something was written.
+    pub(super) changed: bool,
+    /// Rows were added to the outbox.
+    pub(super) appended: bool,
+    /// Replies were attached.
+    pub(super) replies: Vec<ReplyNotice>,
+    /// Rows that were found altered.
+    pub(super) tampered: Vec<String>,
+    settled: Option<Stamp>,
+}
+
+/// Why a command ends early.
+enum Stop {
+    /// The transaction has failed.
+    Database(sqlx::Error),
+    /// The caller's answer; the transaction goes on.
+    Answer(StoreError),
+}
+
+impl From<sqlx::Error> for Stop {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self::Answer(error)
+    }
+}
+
+fn conflict(what: String, why: &'static str) -> StoreError {
+    StoreError::Conflict { what, why }
+}
+
+fn after_ms(at: Stamp, by: Duration) -> i64 {
+    at.wall_ms.saturating_add(i64::try_from(by.as_millis()).unwrap_or(i64::MAX))
+}
+
+impl Batch<'_> {
+    /// Performs commands in order; runs of T1 share their statements. An error means the transaction has failed.
+    pub(super) async fn apply(&mut self, commands: &[&Command]) -> sqlx::Result<Vec<Outcome>> {
+        let mut outcomes = Vec::with_capacity(commands.len());
+        for run in commands.chunk_by(|a, b| matches!((a, b), (Command::Open(_), Command::Open(_)))) {
+            if let [Command::Open(_), ..] = run {
+                let openings: Vec<&Opening> = run
+                    .iter()
+                    .filter_map(|c| if let Command::Open(opening) = c { Some(opening) } else { None })
+                    .collect();
+                outcomes.extend(self.open(&openings).await?);
+                continue;
+            }
+            for command in run {
+                outcomes.push(match self.one(command).await {
+                    Ok(abandoned) => Ok(abandoned),
+                    Err(Stop::Answer(error)) => Err(error),
+                    Err(Stop::Database(error)) => return Err(error),
+                });
+            }
+        }
+        if let Some(at) = self.told.settled.take() {
+            self.prune(at).await?;
+        }
+        Ok(outcomes)
+    }
+
+    async fn one(&mut self, command: &Command) -> Result<Vec<ReceptionId>, Stop> {
+        match command {
+            Command::Record(recording) => self.record(recording).await?,
+            Command::Abandon { reception, why, at } => {
+                if let Some(row) = self.reception(reception.0).await? {
+                    self.abandon(row, *why, *at).await?;
+                }
+            }
+            Command::Close { reception } => self.close(*reception).await?,
+            Command::AbandonOpen { reader, at } => return self.abandon_open(reader.as_deref(), *at).await,
+            Command::Settle { seq, settlement, at } => self.settle(*seq, settlement, *at).await?,
+            Command::Isolate { seq, now_ms } => self.isolate(*seq, *now_ms).await?,
+            Command::Open(_) | Command::Ping => {}
+            #[cfg(test)]
+            Command::BreakSideFile => {}
+            #[cfg(test)]
+            Command::Sql(statement) => {
+                sqlx::query(*statement).execute(&mut *self.conn).await?;
+                self.told.changed = true;
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    async fn open(&mut self, run: &[&Opening]) -> sqlx::Result<Vec<Outcome>> {
+        let mut receptions = self.known_receptions(run).await?;
+        let mut bodies = self.known_bodies(run.iter().map(|opening| opening.request.id.0)).await?;
+        let (mut rows, mut requests) = (Vec::new(), Vec::new());
+        let mut outcomes = Vec::with_capacity(run.len());
+        for opening in run {
+            let (id, request) = (opening.reception.0, &opening.request);
+            let body_mac = self.keys.body_mac(&request.body).to_vec();
+            outcomes.push(match (receptions.get(&id), bodies.get(&request.id.0)) {
+                (None, None) => {
+                    let (row, outbox) = self.opened(opening);
+                    receptions.insert(id, request.id.0);
+                    bodies.insert(request.id.0, body_mac);
+                    rows.push(row);
+                    requests.push(outbox);
+                    DONE
+                }
+                (Some(known), Some(body)) if *known == request.id.0 && *body == body_mac => DONE,
+                (Some(_), _) => {
+                    Err(conflict(format!("reception {id}"), "it was opened before with another request or body"))
+                }
+                (None, Some(_)) => Err(conflict(format!("request {}", request.id), "its id is in use")),
+            });
+        }
+        if !rows.is_empty() {
+            ReceptionCells::insert(&rows, self.conn).await?;
+            self.append(&requests).await?;
+        }
+        Ok(outcomes)
+    }
+
+    fn opened(&mut self, opening: &Opening) -> (ReceptionCells, OutboxCells) {
+        *self.last_seq += 1;
+        let mut row = ReceptionCells {
+            seq: *self.last_seq,
+            id: opening.reception.0,
+            request: opening.request.id.0,
+            reader: opening.reader.clone(),
+            order_key: opening.order_key.0.to_vec(),
+            method: word(opening.method),
+            face_score: None,
+            stage: word(Stage::Open),
+            opened_ms: opening.opened.wall_ms,
+            opened_sync: opening.opened.synchronised,
+            recorded_ms: None,
+            recorded_sync: None,
+            shown: None,
+            consents: None,
+            consent_request: None,
+            abandoned_ms: None,
+            abandoned_sync: None,
+            abandonment: None,
+            replied_ms: None,
+            replied_sync: None,
+            reply: None,
+            answer: None,
+            awaits_reply: false,
+            mac: Vec::new(),
+        };
+        row.face_score = opening.face_score.map(|score| row.seal(self.keys, "face_score", &score));
+        row.finish(self.keys);
+        let request = OutboxCells::new(
+            self.keys,
+            row.seq,
+            &opening.request,
+            row.id,
+            row.order_key.clone(),
+            Lane::Interactive,
+            opening.opened,
+        );
+        (row, request)
+    }
+
+    async fn record(&mut self, recording: &Recording) -> Result<(), Stop> {
+        let what = || format!("reception {}", recording.reception);
+        let mut row =
+            self.reception(recording.reception.0).await?.ok_or_else(|| StoreError::Unknown { what: what() })?;
+        let request = recording.request.as_ref();
+        let known = self.known_bodies(request.map(|request| request.id.0)).await?;
+        let known = request.and_then(|request| known.get(&request.id.0));
+        let same_body = request.is_none_or(|r| known.is_some_and(|body| *body == self.keys.body_mac(&r.body)));
+        let shown = json(&recording.shown);
+        if row.stage == word(Stage::Abandoned) {
+            return Err(conflict(what(), "it was abandoned").into());
+        }
+        if row.stage != word(Stage::Open) {
+            let consents = row.open_consents(self.keys).map_err(|_| StoreError::Tampered { what: what() })?;
+            let same = row.shown.as_ref() == Some(&shown)
+                && consents == recording.consents
+                && row.consent_request == request.map(|request| request.id.0)
+                && same_body;
+            return if same {
+                Ok(())
+            } else {
+                Err(conflict(what(), "it was recorded before with other content").into())
+            };
+        }
+        if known.is_some() && !same_body {
+            return Err(conflict(what(), "its consent request's id is in use for another body").into());
+        }
+        row.stage = word(Stage::Recorded);
+        row.recorded_ms = Some(recording.recorded.wall_ms);
+        row.recorded_sync = Some(recording.recorded.synchronised);
+        row.shown = Some(shown);
+        row.consents = Some(row.seal(self.keys, "consents", &recording.consents));
+        row.consent_request = request.map(|request| request.id.0);
+        if recording.shown == Shown::Provisional {
+            self.move_to_backlog(row.request).await?;
+        }
+        if let (Some(request), None) = (request, known) {
+            self.append_consent(request, &row, recording.recorded).await?;
+        }
+        self.save(row).await
+    }
+
+    /// Nobody waits at the reader for a consent to arrive.
+    async fn append_consent(&mut self, request: &Request, row: &ReceptionCells, at: Stamp) -> sqlx::Result<()> {
+        *self.last_seq += 1;
+        let key = row.order_key.clone();
+        let consent = OutboxCells::new(self.keys, *self.last_seq, request, row.id, key, Lane::Backlog, at);
+        self.append(&[consent]).await
+    }
+
+    async fn abandon(&mut self, mut row: ReceptionCells, why: Abandonment, at: Stamp) -> Result<(), Stop> {
+        if row.stage != word(Stage::Open) {
+            return Ok(());
+        }
+        row.stage = word(Stage::Abandoned);
+        row.abandoned_ms = Some(at.wall_ms);
+        row.abandoned_sync = Some(at.synchronised);
+        row.abandonment = Some(word(why));
+        self.move_to_backlog(row.request).await?;
+        self.save(row).await
+    }
+
+    async fn close(&mut self, reception: ReceptionId) -> Result<(), Stop> {
+        let what = || format!("reception {reception}");
+        let mut row = self.reception(reception.0).await?.ok_or_else(|| StoreError::Unknown { what: what() })?;
+        if row.stage == word(Stage::Closed) {
+            return Ok(());
+        }
+        if row.stage != word(Stage::Recorded) {
+            return Err(conflict(what(), "it is not recorded").into());
+        }
+        row.stage = word(Stage::Closed);
+        self.save(row).await
+    }
+
+    async fn abandon_open(&mut self, reader: Option<&str>, at: Stamp) -> Result<Vec<ReceptionId>, Stop> {
+        let open: Vec<ReceptionCells> = sqlx::query_as(
+            "SELECT * FROM receptions WHERE stage = 'open' AND (?1 IS NULL OR reader = ?1) ORDER BY seq",
+        )
+        .bind(reader)
+        .fetch_all(&mut *self.conn)
+        .await?;
+        let mut abandoned = Vec::with_capacity(open.len());
+        for row in open {
+            let id = ReceptionId(row.id);
+            if !row.genuine(self.keys) {
+                // A start must not fail for one altered row.
+                self.told.tampered.push(format!("reception {id}"));
+                continue;
+            }
+            self.abandon(row, Abandonment::Restarted, at).await?;
+            abandoned.push(id);
+        }
+        Ok(abandoned)
+    }
+
+    async fn settle(&mut self, seq: i64, settlement: &Settlement, at: Stamp) -> Result<(), Stop> {
+        let what = || format!("outbox row {seq}");
+        let row: Option<OutboxCells> =
+            sqlx::query_as("SELECT * FROM outbox WHERE seq = ?").bind(seq).fetch_optional(&mut *self.conn).await?;
+        let Some(mut row) = row else {
+            // Given once and gone: it has its verdict.
+            let given = (1..=*self.last_seq).contains(&seq);
+            return if given { Ok(()) } else { Err(StoreError::Unknown { what: what() }.into()) };
+        };
+        if row.state == word(RowState::Rejected) {
+            return Ok(());
+        }
+        if !row.genuine(self.keys) {
+            self.isolate(seq, at.wall_ms).await?;
+            return Err(StoreError::Tampered { what: what() }.into());
+        }
+        let eligibility = row.kind == word(RequestKind::Eligibility);
+        match settlement {
+            Settlement::Retry { code, after } => {
+                row.attempts = row.attempts.saturating_add(1);
+                row.not_before_ms = after_ms(at, (*after).min(RETRY_AFTER_MAX));
+                row.last_error = Some(bounded_code(code));
+                self.rewrite(row).await?;
+            }
+            Settlement::Answered { reply, answer } => {
+                if !eligibility {
+                    return Err(conflict(what(), "an answer settles eligibility requests only").into());
+                }
+                self.attach(&row, reply, Some(answer), at).await?;
+                self.remove(&row, at).await?;
+            }
+            Settlement::Delivered => {
+                if eligibility {
+                    return Err(conflict(what(), "an eligibility request needs its answer").into());
+                }
+                self.remove(&row, at).await?;
+            }
+            Settlement::Rejected { code } => {
+                let code = bounded_code(code);
+                if eligibility {
+                    self.attach(&row, &Reply::Rejected(Rejection { code: code.clone() }), None, at).await?;
+                }
+                self.keep_settled(&row, at).await?;
+                row.state = word(RowState::Rejected);
+                row.last_error = Some(code);
+                self.rewrite(row).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Attaches a reply to the reception of `row`; the first one stays. An altered reception stops the settlement, and the
+    /// row is held back for people to see: its answer must not vanish with it.
+    async fn attach(
+        &mut self,
+        row: &OutboxCells,
+        reply: &Reply,
+        answer: Option<&Zeroizing<Vec<u8>>>,
+        at: Stamp,
+    ) -> Result<(), Stop> {
+        let mut reception = match self.reception(row.reception).await {
+            Ok(Some(reception)) if reception.reply.is_none() => reception,
+            Ok(_) => return Ok(()),
+            Err(Stop::Answer(error)) => {
+                self.isolate(row.seq, at.wall_ms).await?;
+                return Err(error.into());
+            }
+            Err(stop) => return Err(stop),
+        };
+        reception.replied_ms = Some(at.wall_ms);
+        reception.replied_sync = Some(at.synchronised);
+        reception.reply = Some(json(reply));
+        reception.answer = answer.map(|answer| reception.seal(self.keys, "answer", answer));
+        self.told.replies.push(ReplyNotice { reception: ReceptionId(row.reception), reply: reply.clone() });
+        self.save(reception).await
+    }
+
+    async fn remove(&mut self, row: &OutboxCells, at: Stamp) -> sqlx::Result<()> {
+        self.keep_settled(row, at).await?;
+        sqlx::query("DELETE FROM outbox WHERE seq = ?").bind(row.seq).execute(&mut *self.conn).await.map(drop)
+    }
+
+    async fn keep_settled(&mut self, row: &OutboxCells, at: Stamp) -> sqlx::Result<()> {
+        self.told.changed = true;
+        self.told.settled = Some(at);
+        sqlx::query("INSERT OR IGNORE INTO settled (id, body_mac, settled_ms) VALUES (?, ?, ?)")
+            .bind(row.id)
+            .bind(&row.body_mac)
+            .bind(at.wall_ms)
+            .execute(&mut *self.conn)
+            .await
+            .map(drop)
+    }
+
+    /// The check is not renewed: an altered row stays recognisable whatever its state is set to.
+    async fn isolate(&mut self, seq: i64, now_ms: i64) -> sqlx::Result<()> {
+        let until = now_ms.saturating_add(ISOLATED_HOLD.as_millis() as i64);
+        let held =
+            sqlx::query("UPDATE outbox SET state = 'isolated', not_before_ms = ? WHERE seq = ? AND state = 'pending'")
+                .bind(until)
+                .bind(seq)
+                .execute(&mut *self.conn)
+                .await?;
+        if held.rows_affected() > 0 {
+            self.told.changed = true;
+            self.told.tampered.push(format!("outbox row {seq}"));
+        }
+        Ok(())
+    }
+
+    /// Forgets settled ids after their time, a few at once. A clock that is not synchronised decides nothing here.
+    async fn prune(&mut self, at: Stamp) -> sqlx::Result<()> {
+        if !at.synchronised {
+            return Ok(());
+        }
+        sqlx::query(
+            "DELETE FROM settled WHERE id IN (SELECT id FROM settled WHERE settled_ms < ? ORDER BY settled_ms LIMIT ?)",
+        )
+        .bind(at.wall_ms.saturating_sub(SETTLED_KEPT.as_millis() as i64))
+        .bind(PRUNE_STEP)
+        .execute(&mut *self.conn)
+        .await
+        .map(drop)
+    }
+
+    /// Nobody waits for this request any more. An altered row is left for the selection to find.
+    async fn move_to_backlog(&mut self, request: Uuid) -> sqlx::Result<()> {
+        let row: Option<OutboxCells> =
+            sqlx::query_as("SELECT * FROM outbox WHERE id = ? AND state = 'pending' AND lane = 'interactive'")
+                .bind(request)
+                .fetch_optional(&mut *self.conn)
+                .await?;
+        match row {
+            Some(mut row) if row.genuine(self.keys) => {
+                row.lane = word(Lane::Backlog);
+                self.rewrite(row).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A reception that passes its check.
+    async fn reception(&mut self, id: Uuid) -> Result<Option<ReceptionCells>, Stop> {
+        let row: Option<ReceptionCells> =
+            sqlx::query_as("SELECT * FROM receptions WHERE id = ?").bind(id).fetch_optional(&mut *self.conn).await?;
+        match row {
+            Some(row) if !row.genuine(self.keys) => {
+                let what = format!("reception {id}");
+                self.told.tampered.push(what.clone());
+                Err(StoreError::Tampered { what }.into())
+            }
+            row => Ok(row),
+        }
+    }
+
+    async fn save(&mut self, mut row: ReceptionCells) -> Result<(), Stop> {
+        row.finish(self.keys);
+        row.update(self.conn).await?;
+        self.told.changed = true;
+        Ok(())
+    }
+
+    async fn rewrite(&mut self, mut row: OutboxCells) -> sqlx::Result<()> {
+        row.finish(self.keys);
+        self.told.changed = true;
+        row.update(self.conn).await
+    }
+
+    async fn append(&mut self, rows: &[OutboxCells]) -> sqlx::Result<()> {
+        self.told.changed = true;
+        self.told.appended = true;
+        OutboxCells::insert(rows, self.conn).await
+    }
+
+    /// Which of these receptions exist, and with which eligibility request.
+    async fn known_receptions(&mut self, run: &[&Opening]) -> sqlx::Result<HashMap<Uuid, Uuid>> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT id, request FROM receptions WHERE id IN (");
+        let mut ids = query.separated(", ");
+        for opening in run {
+            ids.push_bind(opening.reception.0);
+        }
+        query.push(")");
+        let known: Vec<(Uuid, Uuid)> = query.build_query_as().fetch_all(&mut *self.conn).await?;
+        Ok(known.into_iter().collect())
+    }
+
+    /// Which of these request ids are taken, waiting or settled, and by which body.
+    async fn known_bodies(&mut self, ids: impl IntoIterator<Item = Uuid>) -> sqlx::Result<HashMap<Uuid, Vec<u8>>> {
+        let ids: Vec<Uuid> = ids.into_iter().collect();
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let mut query = QueryBuilder::<Sqlite>::new("");
+        for (table, join) in [("outbox", ""), ("settled", " UNION ")] {
+            query.push(join).push("SELECT id, body_mac FROM ").push(table).push(" WHERE id IN (");
+            let mut list = query.separated(", ");
+            for id in &ids {
+                list.push_bind(*id);
+            }
+            query.push(")");
+        }
+        let known: Vec<(Uuid, Vec<u8>)> = query.build_query_as().fetch_all(&mut *self.conn).await?;
+        Ok(known.into_iter().collect())
+    }
+}

@@ -1,0 +1,300 @@
+//! The one writer: takes whatever waits, commits it together, writes the side file, and only then answers.
+//!
+//! Promises:
+//! * An answer follows the commit and its side file, never the other way round.
+//! * A command that the database refuses fails alone: its batch is rolled back and repeated one by one.
+//! * After an I/O error, or a side file that cannot be written, nothing is acknowledged any more.
+//! * On a full disk half of the reserve is given back to every write, the other half to those that end work already begun;
+//!   from then on new receptions are [`StoreError::Full`], and the writer keeps looking for room.
+
+use super::open::Opened;
+use super::write::{Batch, Told};
+use super::{Trouble, trouble};
+use crate::store::ballast::Ballast;
+use crate::store::command::{Command, Outcome};
+use crate::store::keys::Keys;
+use crate::store::side_file::{Head, SideFile};
+use crate::store::signals::Signals;
+use crate::store::{StoreConfig, StoreError};
+use sqlx::{Connection, SqliteConnection, SqlitePool};
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// How often a full disk is tried again while nobody writes.
+const FULL_PROBE_EVERY: Duration = Duration::from_secs(5);
+
+/// What waits in the queue.
+pub(super) enum Job {
+    /// A durable write and who waits for it.
+    Write(Command, oneshot::Sender<Outcome>),
+    /// Finish and close.
+    Close(oneshot::Sender<()>),
+}
+
+pub(super) struct Writer {
+    conn: SqliteConnection,
+    head: Head,
+    side: SideFile,
+    ballast: Ballast,
+    keys: Keys,
+    signals: Arc<Signals>,
+    queue: mpsc::Receiver<Job>,
+    rows_max: usize,
+    bytes_max: usize,
+    /// The second half of the reserve is in use.
+    last_reserve: bool,
+    readers: SqlitePool,
+    _lock: File,
+}
+
+type Waiting = (Command, oneshot::Sender<Outcome>);
+
+/// Says so when the writer ends without having closed: by a panic, or with its runtime.
+struct Watch(Arc<Signals>, bool);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if !self.1 {
+            self.0.failed("the writer task has ended");
+        }
+    }
+}
+
+impl Writer {
+    pub(super) fn new(
+        config: &StoreConfig,
+        opened: Opened,
+        keys: Keys,
+        signals: Arc<Signals>,
+        queue: mpsc::Receiver<Job>,
+        readers: SqlitePool,
+    ) -> Self {
+        let Opened { conn, head, side, ballast, lock } = opened;
+        let (rows_max, bytes_max) = (config.batch_rows_max.max(1), config.batch_bytes_max);
+        Self {
+            conn,
+            head,
+            side,
+            ballast,
+            keys,
+            signals,
+            queue,
+            rows_max,
+            bytes_max,
+            last_reserve: false,
+            readers,
+            _lock: lock,
+        }
+    }
+
+    /// Until closed, or until the last handle is gone and the queue empty.
+    pub(super) async fn run(mut self) {
+        let mut watch = Watch(Arc::clone(&self.signals), false);
+        let mut closing = None;
+        while let Some(job) = self.next().await {
+            let mut batch = Vec::new();
+            let mut bytes = 0;
+            let mut next = Some(job);
+            while let Some(job) = next {
+                match job {
+                    Job::Write(command, done) => {
+                        bytes += command.bytes();
+                        batch.push((command, done));
+                    }
+                    Job::Close(done) => {
+                        // Nothing more comes in; what is queued is still served.
+                        self.queue.close();
+                        closing = Some(done);
+                    }
+                }
+                let room = batch.len() < self.rows_max && bytes < self.bytes_max;
+                next = if room { self.queue.try_recv().ok() } else { None };
+            }
+            self.commit(batch).await;
+        }
+        watch.1 = true;
+        self.end(closing).await;
+    }
+
+    async fn next(&mut self) -> Option<Job> {
+        while self.signals.is_full() {
+            match tokio::time::timeout(FULL_PROBE_EVERY, self.queue.recv()).await {
+                Ok(job) => return job,
+                Err(_) => self.look_for_room().await,
+            }
+        }
+        self.queue.recv().await
+    }
+
+    /// Commits a batch and answers everybody in it.
+    async fn commit(&mut self, batch: Vec<Waiting>) {
+        let commands: Vec<&Command> = batch.iter().map(|(command, _)| command).collect();
+        let mut outcomes = if self.last_reserve { Err(Trouble::Row) } else { self.attempt(&commands).await };
+        if let Err(Trouble::Full) = outcomes {
+            self.make_room(Ballast::release_half).await;
+        }
+        if let Err(Trouble::Full | Trouble::Row) = outcomes {
+            let mut alone = Vec::with_capacity(commands.len());
+            for command in &commands {
+                alone.push(self.alone(command).await);
+            }
+            outcomes = Ok(alone);
+        }
+        let outcomes = outcomes
+            .unwrap_or_else(|trouble| commands.iter().map(|command| Err(self.answer(trouble, command))).collect());
+        for ((_, done), outcome) in batch.into_iter().zip(outcomes) {
+            // Nobody waiting is no error: the write stands.
+            let _ = done.send(outcome);
+        }
+    }
+
+    async fn alone(&mut self, command: &Command) -> Outcome {
+        let begins = matches!(command, Command::Open(_));
+        if begins && self.last_reserve {
+            return Err(StoreError::Full);
+        }
+        let mut tried = self.attempt(&[command]).await;
+        if !begins && !self.last_reserve && matches!(tried, Err(Trouble::Full)) {
+            self.last_reserve = true;
+            self.make_room(Ballast::release).await;
+            tried = self.attempt(&[command]).await;
+        }
+        match tried {
+            Ok(mut outcomes) => outcomes.pop().unwrap_or_else(|| Err(self.answer(Trouble::Row, command))),
+            Err(trouble) => Err(self.answer(trouble, command)),
+        }
+    }
+
+    fn answer(&self, trouble: Trouble, command: &Command) -> StoreError {
+        match trouble {
+            Trouble::Full => {
+                self.signals.full(false);
+                StoreError::Full
+            }
+            Trouble::Busy => StoreError::Busy,
+            Trouble::Row => {
+                StoreError::Refused { what: command.subject(), why: "the database refuses the row; see the log".into() }
+            }
+            Trouble::Fatal => self.signals.check().err().unwrap_or_else(|| self.signals.failed("an I/O error")),
+        }
+    }
+
+    /// One transaction, its side file, and what is told of it.
+    async fn attempt(&mut self, commands: &[&Command]) -> Result<Vec<Outcome>, Trouble> {
+        if self.signals.check().is_err() {
+            return Err(Trouble::Fatal);
+        }
+        #[cfg(test)]
+        if commands.iter().any(|command| matches!(command, Command::BreakSideFile)) {
+            self.side = SideFile::broken();
+        }
+        let mut last_seq = self.head.last_seq;
+        let tried = Self::transaction(&mut self.conn, &self.keys, &mut last_seq, commands).await;
+        // Not given again, whatever came of them: a COMMIT may have succeeded unheard.
+        self.head.last_seq = last_seq;
+        let (outcomes, commits, told) = match tried {
+            Ok(done) => done,
+            Err(error) => {
+                // Fails where SQLite has rolled back by itself.
+                let _ = sqlx::query("ROLLBACK").execute(&mut self.conn).await;
+                let trouble = trouble(&error);
+                tracing::warn!(%error, ?trouble, commands = commands.len(), "a transaction of the store failed");
+                if trouble == Trouble::Fatal {
+                    self.signals.failed(&error.to_string());
+                }
+                return Err(trouble);
+            }
+        };
+        for what in &told.tampered {
+            self.signals.tampered(what);
+        }
+        if let Some(commits) = commits {
+            self.head.commits = commits;
+            let (side, head) = (self.side.clone(), self.head);
+            let recorded = tokio::task::spawn_blocking(move || side.record(head)).await;
+            if let Err(error) = recorded.unwrap_or_else(|panic| Err(std::io::Error::other(panic))) {
+                self.signals.failed(&format!("the side file cannot be written: {error}"));
+                return Err(Trouble::Fatal);
+            }
+            self.signals.committed(commits, told.appended.then_some(self.head.last_seq), told.replies);
+            if self.signals.is_full() {
+                self.signals.full(true);
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Raw BEGIN and COMMIT: the library's own count of open transactions goes wrong when SQLite rolls back by itself, as it
+    /// does on a full disk.
+    async fn transaction(
+        conn: &mut SqliteConnection,
+        keys: &Keys,
+        last_seq: &mut i64,
+        commands: &[&Command],
+    ) -> sqlx::Result<(Vec<Outcome>, Option<i64>, Told)> {
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut *conn).await?;
+        let mut batch = Batch { conn: &mut *conn, keys, last_seq, told: Told::default() };
+        let outcomes = batch.apply(commands).await?;
+        let told = batch.told;
+        if !told.changed {
+            // Whatever they found had been committed, side file and all, by this same writer.
+            sqlx::query("ROLLBACK").execute(&mut *conn).await?;
+            return Ok((outcomes, None, told));
+        }
+        let commits: i64 = sqlx::query_scalar("UPDATE meta SET commits = commits + 1, last_seq = ? RETURNING commits")
+            .bind(*last_seq)
+            .fetch_one(&mut *conn)
+            .await?;
+        sqlx::query("COMMIT").execute(&mut *conn).await?;
+        Ok((outcomes, Some(commits), told))
+    }
+
+    /// Gives back some of the reserve and moves the write-ahead log into the database, so that it can start over.
+    async fn make_room(&mut self, release: fn(&Ballast) -> bool) {
+        let ballast = self.ballast.clone();
+        let released = tokio::task::spawn_blocking(move || release(&ballast)).await.unwrap_or(false);
+        if released {
+            tracing::error!("the disk is full; the store gave back some of its reserve; free some space");
+        }
+        self.signals.full(false);
+        self.checkpoint().await;
+    }
+
+    /// Room for the reserve means room for everything.
+    async fn look_for_room(&mut self) {
+        let ballast = self.ballast.clone();
+        if tokio::task::spawn_blocking(move || ballast.hold()).await.unwrap_or(false) {
+            tracing::info!("there is room on the disk again; the store's reserve is back");
+            self.last_reserve = false;
+            self.signals.well();
+        }
+    }
+
+    async fn checkpoint(&mut self) {
+        if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut self.conn).await {
+            tracing::warn!(%error, "the store's write-ahead log could not be emptied; its content is safe in it");
+            if trouble(&error) == Trouble::Fatal {
+                self.signals.failed(&error.to_string());
+            }
+        }
+    }
+
+    async fn end(mut self, closing: Option<oneshot::Sender<()>>) {
+        self.signals.close();
+        // Readers first: one of them may keep the log from being emptied.
+        self.readers.close().await;
+        if self.signals.check() == Err(StoreError::Closed) {
+            let _ = sqlx::query("PRAGMA incremental_vacuum").execute(&mut self.conn).await;
+            self.checkpoint().await;
+        }
+        if let Err(error) = self.conn.close().await {
+            tracing::warn!(%error, "the store's database did not close cleanly; nothing is lost");
+        }
+        drop(self._lock);
+        if let Some(done) = closing {
+            let _ = done.send(());
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The metric catalogue, as OpenMetrics text for `/metrics`.
+
+use super::state::in_service;
+use crate::handle::{ReaderName, SiteHandle};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use uketsuke_core::outbox::Circuit;
+use uketsuke_core::record::{Abandonment, Method, Shown};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReceptionLabels {
+    reader: String,
+    method: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MethodLabel {
+    method: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WhyLabel {
+    why: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabel {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReaderLabel {
+    reader: String,
+}
+
+/// Everything that is counted. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Arc<Mutex<Registry>>,
+    receptions: Family<ReceptionLabels, Counter>,
+    abandoned: Family<WhyLabel, Counter>,
+    own: Family<MethodLabel, Histogram>,
+    tries: Family<ResultLabel, Counter>,
+    settle: Histogram,
+    reader_up: Family<ReaderLabel, Gauge>,
+    reader_restarts: Family<ReaderLabel, Gauge>,
+    central_up: Gauge,
+    outbox_pending: Gauge,
+    outbox_rejected: Gauge,
+}
+
+/// 1 ms to about 3.4 s in steps of 15 %: fine enough to read a p95 off.
+fn fine_buckets() -> Histogram {
+    Histogram::new(exponential_buckets(0.001, 1.15, 59))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("uketsuke");
+        let receptions = Family::default();
+        let abandoned = Family::default();
+        let own = Family::new_with_constructor(fine_buckets as fn() -> Histogram);
+        let tries = Family::default();
+        let settle = fine_buckets();
+        let reader_up = Family::default();
+        let reader_restarts = Family::default();
+        let (central_up, outbox_pending, outbox_rejected) = (Gauge::default(), Gauge::default(), Gauge::default());
+        registry.register("receptions", "Receptions recorded, by what the patient was told", receptions.clone());
+        registry.register("receptions_abandoned", "Receptions given up between T1 and T2", abandoned.clone());
+        registry.register(
+            "reception_own_seconds",
+            "The gateway's own share of a reception: event in to effect out, commits and inference included, without patient, card, camera and central system",
+            own.clone(),
+        );
+        registry.register("central_tries", "Requests sent to the central system, by result", tries.clone());
+        registry.register("settle_seconds", "From an answer's arrival to its commit", settle.clone());
+        registry.register("reader_in_service", "1 while patients can use the reader", reader_up.clone());
+        registry.register("reader_restarts", "Times the reader's actor was started again", reader_restarts.clone());
+        registry.register("central_up", "1 while the central system counts as reachable", central_up.clone());
+        registry.register("outbox_pending", "Requests that wait for their verdict", outbox_pending.clone());
+        registry.register("outbox_rejected", "Requests refused for good", outbox_rejected.clone());
+        Self {
+            registry: Arc::new(Mutex::new(registry)),
+            receptions,
+            abandoned,
+            own,
+            tries,
+            settle,
+            reader_up,
+            reader_restarts,
+            central_up,
+            outbox_pending,
+            outbox_rejected,
+        }
+    }
+}
+
+impl Metrics {
+    /// T2 is on disk. `own` is the gateway's own share, where it is known.
+    pub fn recorded(&self, reader: &ReaderName, method: Method, shown: &Shown, own: Option<Duration>) {
+        let method = match method {
+            Method::Face => "face",
+            Method::Pin => "pin",
+            Method::Staff => "staff",
+        };
+        let outcome = match shown {
+            Shown::Confirmed => "confirmed",
+            Shown::Ineligible(_) => "ineligible",
+            Shown::Provisional => "provisional",
+        };
+        self.receptions.get_or_create(&ReceptionLabels { reader: reader.to_string(), method, outcome }).inc();
+        if let Some(own) = own {
+            self.own.get_or_create(&MethodLabel { method }).observe(own.as_secs_f64());
+        }
+    }
+
+    /// An open reception was given up.
+    pub fn abandoned(&self, why: Abandonment) {
+        let why = match why {
+            Abandonment::CardRemoved => "card_removed",
+            Abandonment::Cancelled => "cancelled",
+            Abandonment::TimedOut => "timed_out",
+            Abandonment::NotRecorded => "not_recorded",
+            Abandonment::ReaderFault => "reader_fault",
+            Abandonment::Restarted => "restarted",
+        };
+        self.abandoned.get_or_create(&WhyLabel { why }).inc();
+    }
+
+    /// A request was sent, with this result.
+    pub fn tried(&self, result: &'static str) {
+        self.tries.get_or_create(&ResultLabel { result }).inc();
+    }
+
+    /// An answer was written down this long after it came.
+    pub fn settled(&self, took: Duration) {
+        self.settle.observe(took.as_secs_f64());
+    }
+
+    /// The whole catalogue as OpenMetrics text, with the site's present state.
+    pub fn render(&self, site: &SiteHandle) -> String {
+        for handle in site.readers.iter() {
+            let status = handle.status().borrow().clone();
+            let label = ReaderLabel { reader: handle.name().to_string() };
+            self.reader_up.get_or_create(&label).set(i64::from(in_service(&status)));
+            self.reader_restarts.get_or_create(&label).set(i64::from(status.restarts));
+        }
+        let central = *site.central.borrow();
+        self.central_up.set(i64::from(!matches!(central.circuit, Circuit::Down { .. })));
+        self.outbox_pending.set(i64::try_from(central.pending).unwrap_or(i64::MAX));
+        self.outbox_rejected.set(i64::try_from(central.rejected).unwrap_or(i64::MAX));
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        // Writing to a String does not fail.
+        let _ = encode(&mut text, &registry);
+        text
+    }
+}

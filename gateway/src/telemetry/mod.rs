@@ -1,0 +1,8 @@
+//! State for those who watch: one catalogue, two views (MQTT and `/metrics`). Never a fact, never personal data.
+
+mod metrics;
+mod mqtt;
+mod state;
+
+pub use metrics::Metrics;
+pub use mqtt::{Publisher, spawn as spawn_mqtt};

@@ -1,0 +1,125 @@
+//! The state that MQTT carries: which topics there are, and what stands in them.
+
+use crate::config;
+use crate::handle::{ReaderStatus, SiteHandle};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use uketsuke_core::clock::Stamp;
+use uketsuke_core::outbox::Circuit;
+use uketsuke_core::reception::Attention;
+
+/// `PREFIX/SITE/…` of one gateway.
+#[derive(Clone)]
+pub(super) struct Topics {
+    root: String,
+}
+
+impl Topics {
+    pub(super) fn new(mqtt: &config::Mqtt, site: &str) -> Self {
+        Self { root: format!("{}/{site}", mqtt.topic_prefix) }
+    }
+
+    pub(super) fn gateway(&self) -> String {
+        format!("{}/gateway", self.root)
+    }
+}
+
+/// The gateway's own topic; also the Last Will.
+#[derive(Serialize)]
+struct Gateway<'a> {
+    state: &'a str,
+    version: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since_ms: Option<i64>,
+}
+
+/// What the gateway's topic says while it lives, when it stopped in order, and when the broker misses it.
+pub(super) fn gateway(state: &str, since: Option<Stamp>) -> String {
+    json(&Gateway { state, version: env!("CARGO_PKG_VERSION"), since_ms: since.map(|stamp| stamp.wall_ms) })
+}
+
+#[derive(Serialize)]
+struct Terminal {
+    readers: usize,
+    in_service: usize,
+}
+
+#[derive(Serialize)]
+struct Reader {
+    state: &'static str,
+    attention: Option<&'static str>,
+    receptions: Receptions,
+    restarts: u32,
+    since_ms: i64,
+}
+
+/// Cumulative since the process started, so that a lost message loses nothing.
+#[derive(Serialize)]
+struct Receptions {
+    confirmed: u64,
+    ineligible: u64,
+    provisional: u64,
+}
+
+#[derive(Serialize)]
+struct Outbox {
+    central: &'static str,
+    pending: u64,
+    rejected: u64,
+    since_ms: i64,
+}
+
+/// Every topic with what stands in it now.
+pub(super) fn snapshot(topics: &Topics, site: &SiteHandle, started: Stamp) -> BTreeMap<String, String> {
+    let mut all = BTreeMap::from([(topics.gateway(), gateway("online", Some(started)))]);
+    let mut terminals: BTreeMap<&str, Terminal> = BTreeMap::new();
+    for handle in site.readers.iter() {
+        let status = handle.status().borrow().clone();
+        let terminal = terminals.entry(&handle.name().terminal).or_insert(Terminal { readers: 0, in_service: 0 });
+        terminal.readers += 1;
+        terminal.in_service += usize::from(in_service(&status));
+        all.insert(format!("{}/reader/{}", topics.root, handle.name()), json(&reader(&status)));
+    }
+    for (name, terminal) in terminals {
+        all.insert(format!("{}/terminal/{name}", topics.root), json(&terminal));
+    }
+    let central = *site.central.borrow();
+    let outbox = Outbox {
+        central: match central.circuit {
+            Circuit::Up => "up",
+            Circuit::Paused { .. } => "busy",
+            Circuit::Down { .. } => "down",
+        },
+        pending: central.pending,
+        rejected: central.rejected,
+        since_ms: central.since.wall_ms,
+    };
+    all.insert(format!("{}/outbox/central", topics.root), json(&outbox));
+    all
+}
+
+/// Whether patients can use it.
+pub(super) fn in_service(status: &ReaderStatus) -> bool {
+    !matches!(status.state, "starting" | "given_up" | "stopped")
+}
+
+fn reader(status: &ReaderStatus) -> Reader {
+    let (confirmed, ineligible, provisional) = status.recorded;
+    Reader {
+        state: status.state,
+        // Only that somebody is wanted: why a patient's insurance is not valid is nobody's business here.
+        attention: status.attention.as_ref().map(|attention| match attention {
+            Attention::StaffLook(_) => "staff_look",
+            Attention::LeftBehind => "card_left_behind",
+            Attention::Ineligible(_) | Attention::Ended(_) => "desk",
+        }),
+        receptions: Receptions { confirmed, ineligible, provisional },
+        restarts: status.restarts,
+        since_ms: status.since.wall_ms,
+    }
+}
+
+fn json<T: Serialize>(value: &T) -> String {
+    // Plain structs of numbers and strings always serialise.
+    serde_json::to_string(value).unwrap_or_default()
+}

@@ -1,0 +1,130 @@
+//! Kiosk pages, the staff page, and what machines ask over HTTP.
+//!
+//! Promises: nothing personal is shown, logged or stored here; no input from a browser makes it panic; a page that is gone,
+//! slow or hostile harms nobody but itself. It talks to [`crate::handle`] only and decides nothing about a reception.
+//!
+//! # The kiosk's socket
+//!
+//! `GET /kiosk/{terminal}/{reader}/ws?lang=ja|en`. The newest connection of a reader wins.
+//!
+//! Server to kiosk, JSON text:
+//!
+//! | message | meaning |
+//! |---|---|
+//! | `{"type":"screen","reception":"uuid"\|null,"version":7,"name":"choose","html":"…"}` | show this inside `<main>` |
+//! | `{"type":"frame","request":12}` | send one camera frame with this number |
+//! | `{"type":"camera_off"}` | switch the camera off |
+//! | `{"type":"replaced"}`, then close | another connection took over |
+//! | `{"type":"closing"}` | the gateway is about to stop; the reception under way goes on |
+//!
+//! Kiosk to server, JSON text of at most 4 KiB: `{"reception":"uuid","version":7,"intent":…}` with `choose_face`, `choose_pin`,
+//! `call_staff`, `back`, `cancel`, `acknowledge`; `"intent":"pin","keys":[0,9,8,1]` (positions on the pad, never digits);
+//! `"intent":"consent","kind":"checkups","agreed":true`. Intents for an older version are dropped by the core.
+//! Binary of at most 512 KiB: the request number, four bytes big-endian, then a JPEG. A frame that nobody waits for is dropped.
+//!
+//! Whatever breaks this is answered by a close with code 1008 and one line in the log, which never repeats what was sent.
+//! Both sides answer pings; a peer that stays silent for [`socket::SILENCE_MAX`] is dropped.
+
+mod guard;
+mod jst;
+mod kiosk;
+mod ops;
+mod orders;
+mod pace;
+mod page;
+mod protocol;
+mod screen;
+mod socket;
+mod staff;
+mod staff_socket;
+mod words;
+
+#[cfg(test)]
+mod tests;
+
+use crate::clock::Clock;
+use crate::handle::SiteHandle;
+use crate::health::HealthReport;
+use crate::store::Store;
+use actix_web::middleware::from_fn;
+use actix_web::{App, HttpServer, dev::Server, web};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Pages are few and small; the second worker keeps kiosks live while the staff page reads its lists.
+const WORKERS: usize = 2;
+
+/// Sockets and requests at once, for each worker: 60 readers, some staff pages, room to spare.
+const CONNECTIONS_MAX: usize = 256;
+
+/// A client that takes longer to send its request is dropped.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long open requests may take when the server stops; sockets end at once by then.
+const STOP_SECONDS: u64 = 1;
+
+/// Largest body of an order from the staff page.
+const ORDER_BYTES_MAX: usize = 1024;
+
+/// What the pages show and where orders go.
+#[derive(Clone)]
+pub struct WebState {
+    /// Readers and central link.
+    pub site: SiteHandle,
+    /// For the staff page's lists; only read.
+    pub store: Store,
+    /// For "today" on the staff page.
+    pub clock: Clock,
+    /// The metrics in OpenMetrics text format.
+    pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// Whether the gateway can do its work.
+    pub health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
+    /// `false` once the gateway is about to stop: no new pages and connections; those that exist are told and stay.
+    pub accepting: watch::Receiver<bool>,
+}
+
+/// Listens. The server runs when it is awaited or spawned, inside an actix system, and ends by its handle's `stop`; it handles no
+/// signals. The address tells the port when `listen` left it open (port 0).
+///
+/// # Errors
+/// `InvalidInput` for an address that is not loopback: without TLS, pairing and login nobody else may connect. `AddrInUse` and
+/// the like as the operating system reports them.
+pub fn bind(listen: SocketAddr, state: WebState) -> io::Result<(Server, SocketAddr)> {
+    if !listen.ip().is_loopback() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("cannot serve kiosks at {listen}: only loopback addresses are allowed; use 127.0.0.1 or [::1]"),
+        ));
+    }
+    let server = HttpServer::new(move || {
+        App::new().app_data(web::Data::new(state.clone())).wrap(from_fn(guard::guard)).configure(routes)
+    })
+    .workers(WORKERS)
+    .max_connections(CONNECTIONS_MAX)
+    .client_request_timeout(REQUEST_TIMEOUT)
+    .shutdown_timeout(STOP_SECONDS)
+    .disable_signals()
+    .bind(listen)?;
+    let address = server.addrs().first().copied().unwrap_or(listen);
+    Ok((server.run(), address))
+}
+
+fn routes(config: &mut web::ServiceConfig) {
+    config
+        .app_data(orders::json_config(ORDER_BYTES_MAX))
+        .route("/", web::get().to(page::index))
+        .route("/kiosk/{terminal}/{reader}", web::get().to(page::kiosk))
+        .route("/kiosk/{terminal}/{reader}/ws", web::get().to(kiosk::connect))
+        .route("/staff", web::get().to(staff::page))
+        .route("/staff/ws", web::get().to(staff_socket::connect))
+        .route("/staff/decision", web::post().to(orders::decision))
+        .route("/staff/restart", web::post().to(orders::restart))
+        .route("/staff/explain/{reception}", web::get().to(staff::explain))
+        .route("/metrics", web::get().to(ops::metrics))
+        .route("/healthz", web::get().to(ops::healthz))
+        .route("/static/{file}", web::get().to(page::file))
+        .default_service(web::to(page::not_found));
+}

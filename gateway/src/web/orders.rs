@@ -1,0 +1,89 @@
+//! What staff decide: the only requests that change something.
+
+use super::WebState;
+use crate::handle::{ReaderInput, ReaderName};
+use actix_web::error::InternalError;
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, web};
+use serde::{Deserialize, Serialize};
+use uketsuke_core::ids::ReceptionId;
+use uketsuke_core::reception::{Attention, StaffDecision};
+
+/// `POST /staff/decision`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DecisionOrder {
+    terminal: String,
+    reader: String,
+    reception: ReceptionId,
+    decision: Decision,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Decision {
+    SamePerson,
+    NotSamePerson,
+}
+
+/// `POST /staff/restart`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RestartOrder {
+    terminal: String,
+    reader: String,
+}
+
+/// What came of an order: a word for the page's script.
+#[derive(Debug, Serialize)]
+struct Told {
+    result: &'static str,
+}
+
+fn told(status: StatusCode, result: &'static str) -> HttpResponse {
+    HttpResponse::build(status).json(Told { result })
+}
+
+/// Bounds the body; the answer to a bad one does not repeat it.
+pub(super) fn json_config(bytes_max: usize) -> web::JsonConfig {
+    web::JsonConfig::default().limit(bytes_max).error_handler(|error, _| {
+        InternalError::from_response(error, told(StatusCode::BAD_REQUEST, "malformed")).into()
+    })
+}
+
+/// Takes the decision of a staff look to the reader, if the reader still waits for one about this reception.
+pub(super) async fn decision(state: web::Data<WebState>, order: web::Json<DecisionOrder>) -> HttpResponse {
+    let Some(reader) = state.site.reader(&order.terminal, &order.reader) else {
+        return told(StatusCode::NOT_FOUND, "unknown_reader");
+    };
+    let wanted = {
+        let status = reader.status();
+        let status = status.borrow();
+        status.reception == Some(order.reception) && matches!(status.attention, Some(Attention::StaffLook(_)))
+    };
+    if !wanted {
+        return told(StatusCode::CONFLICT, "not_wanted");
+    }
+    let decision = match order.decision {
+        Decision::SamePerson => StaffDecision::SamePerson,
+        Decision::NotSamePerson => StaffDecision::NotSamePerson,
+    };
+    if !reader.input(ReaderInput::Staff(order.reception, decision)) {
+        return told(StatusCode::SERVICE_UNAVAILABLE, "busy");
+    }
+    tracing::info!(reader = %reader.name(), reception = %order.reception, ?decision, "staff decided");
+    told(StatusCode::ACCEPTED, "accepted")
+}
+
+/// Asks for a reader to be started again.
+pub(super) async fn restart(state: web::Data<WebState>, order: web::Json<RestartOrder>) -> HttpResponse {
+    let Some(reader) = state.site.reader(&order.terminal, &order.reader) else {
+        return told(StatusCode::NOT_FOUND, "unknown_reader");
+    };
+    let name: ReaderName = reader.name().clone();
+    tracing::info!(reader = %name, "staff asked for a restart");
+    match state.site.restarts.try_send(name) {
+        Ok(()) => told(StatusCode::ACCEPTED, "accepted"),
+        Err(_) => told(StatusCode::SERVICE_UNAVAILABLE, "busy"),
+    }
+}

@@ -1,0 +1,228 @@
+//! The staff page: every reader, the central link, and what is left to be done. No patient has a name here.
+
+use super::WebState;
+use super::jst;
+use super::page;
+use super::words::Words;
+use crate::handle::{CourierStatus, ReaderHandle};
+use crate::store::{Store, StoreError};
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+use uketsuke_core::explain::{self, Advice, Explanation};
+use uketsuke_core::ids::ReceptionId;
+use uketsuke_core::outbox::Circuit;
+use uketsuke_core::reception::Attention;
+use uketsuke_core::record::ReceptionRecord;
+
+/// Rows of each list. A desk looks at the first few; the command line has them all.
+const ROWS_MAX: usize = 50;
+
+/// Rows of the list of latest receptions.
+const LATEST_MAX: usize = 20;
+
+#[derive(Template)]
+#[template(path = "staff/page.html")]
+struct StaffPage<'a> {
+    w: Words,
+    site: &'a str,
+    fragments: &'a Fragments,
+}
+
+#[derive(Template)]
+#[template(path = "staff/readers.html")]
+struct ReadersFragment {
+    w: Words,
+    readers: Vec<ReaderRow>,
+}
+
+struct ReaderRow {
+    terminal: String,
+    reader: String,
+    state: &'static str,
+    since: String,
+    attention: Option<Advice>,
+    /// Set when a staff look is wanted: what a decision must name.
+    look: Option<ReceptionId>,
+    given_up: bool,
+    confirmed: u64,
+    provisional: u64,
+    ineligible: u64,
+}
+
+#[derive(Template)]
+#[template(path = "staff/central.html")]
+struct CentralFragment {
+    w: Words,
+    up: bool,
+    state: &'static str,
+    since: String,
+    pending: u64,
+    rejected: u64,
+}
+
+#[derive(Template)]
+#[template(path = "staff/work.html")]
+struct WorkFragment {
+    w: Words,
+    lists: Option<Lists>,
+}
+
+struct Lists {
+    awaiting: Vec<ReceptionRow>,
+    abandoned: Vec<ReceptionRow>,
+    latest: Vec<ReceptionRow>,
+}
+
+struct ReceptionRow {
+    id: ReceptionId,
+    time: String,
+    reader: String,
+    advice: Advice,
+}
+
+#[derive(Template)]
+#[template(path = "staff/explain.html")]
+struct ExplainPage {
+    w: Words,
+    id: ReceptionId,
+    reader: String,
+    explanation: Explanation,
+}
+
+/// The three parts of the page that change by themselves, as HTML. Empty when one could not be drawn.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Fragments {
+    /// Every reader.
+    pub(super) readers: String,
+    /// The link to the central system.
+    pub(super) central: String,
+    /// The lists.
+    pub(super) work: String,
+}
+
+impl Fragments {
+    /// With the ids of the elements they go into.
+    pub(super) fn parts(&self) -> [(&'static str, &str); 3] {
+        [("readers", &self.readers), ("central", &self.central), ("work", &self.work)]
+    }
+}
+
+/// Draws the page's parts as things are now.
+pub(super) async fn fragments(state: &WebState, w: Words) -> Result<Fragments, askama::Error> {
+    let readers = ReadersFragment { w, readers: state.site.readers.iter().map(|reader| row(reader, w)).collect() };
+    let central = central(*state.site.central.borrow(), w);
+    let lists = match lists(&state.store, state.clock.stamp().wall_ms, w).await {
+        Ok(lists) => Some(lists),
+        Err(error) => {
+            tracing::warn!(%error, "the staff page could not read its lists");
+            None
+        }
+    };
+    Ok(Fragments { readers: readers.render()?, central: central.render()?, work: WorkFragment { w, lists }.render()? })
+}
+
+fn row(reader: &ReaderHandle, w: Words) -> ReaderRow {
+    let name = reader.name();
+    let status = reader.status();
+    let status = status.borrow();
+    let look = matches!(status.attention, Some(Attention::StaffLook(_))).then_some(status.reception).flatten();
+    let (confirmed, ineligible, provisional) = status.recorded;
+    ReaderRow {
+        terminal: name.terminal.to_string(),
+        reader: name.reader.to_string(),
+        state: state_words(status.state, w),
+        since: jst::time_of_day(status.since.wall_ms),
+        attention: status.attention.as_ref().map(|attention| explain::attention(attention, w.0)),
+        look,
+        given_up: status.state == "given_up",
+        confirmed,
+        provisional,
+        ineligible,
+    }
+}
+
+/// The words for [`crate::handle::ReaderStatus::state`]; a state that is not known here is shown as it is.
+fn state_words(state: &'static str, w: Words) -> &'static str {
+    match state {
+        "starting" => w.t("起動中", "starting"),
+        "given_up" => w.t("停止(再起動が必要)", "stopped, needs a restart"),
+        "idle" => w.t("受付できます", "ready"),
+        "reading" => w.t("カード読み取り中", "reading the card"),
+        "choosing" => w.t("本人確認の選択中", "choosing how to confirm identity"),
+        "face" => w.t("顔認証中", "face recognition"),
+        "pin" => w.t("暗証番号の入力中", "entering the PIN"),
+        "staff_look" => w.t("職員の確認待ち", "waiting for staff"),
+        "asking" => w.t("資格を確認中", "checking the insurance"),
+        "informing" => w.t("資格について案内中", "telling about the insurance"),
+        "consent" => w.t("同意の確認中", "asking for consent"),
+        "recording" => w.t("記録中", "recording"),
+        "take_card" => w.t("カードの取り出し待ち", "waiting for the card to be taken"),
+        "notice" => w.t("案内を表示中", "showing a notice"),
+        other => other,
+    }
+}
+
+fn central(status: CourierStatus, w: Words) -> CentralFragment {
+    let (up, state) = match status.circuit {
+        Circuit::Up => (true, w.t("つながっています", "connected")),
+        Circuit::Down { .. } => {
+            (false, w.t("つながりません(自動でつなぎ直しています)", "not reachable; it is tried again by itself"))
+        }
+        Circuit::Paused { .. } => (false, w.t("混み合っています(少し待っています)", "busy; waiting a little")),
+    };
+    let since = jst::time_of_day(status.since.wall_ms);
+    CentralFragment { w, up, state, since, pending: status.pending, rejected: status.rejected }
+}
+
+async fn lists(store: &Store, now_ms: i64, w: Words) -> Result<Lists, StoreError> {
+    let rows = |records: Vec<ReceptionRecord>| {
+        records
+            .into_iter()
+            .map(|record| ReceptionRow {
+                id: record.reception,
+                time: jst::time_of_day(record.opened.wall_ms),
+                advice: explain::reception(&record, w.0).advice,
+                reader: record.reader,
+            })
+            .collect()
+    };
+    Ok(Lists {
+        awaiting: rows(store.awaiting_reply(ROWS_MAX).await?),
+        abandoned: rows(store.abandoned_since(jst::midnight_before(now_ms), ROWS_MAX).await?),
+        latest: rows(store.receptions(LATEST_MAX).await?),
+    })
+}
+
+/// `GET /staff`.
+pub(super) async fn page(request: HttpRequest, state: web::Data<WebState>) -> HttpResponse {
+    let w = Words::from_query(request.query_string());
+    match fragments(&state, w).await {
+        Ok(fragments) => page::html(StatusCode::OK, &StaffPage { w, site: &state.site.site, fragments: &fragments }),
+        Err(error) => {
+            tracing::error!(%error, "the staff page could not be drawn");
+            HttpResponse::InternalServerError().finish()
+        }
+    }
+}
+
+/// `GET /staff/explain/{reception}`: what happened in one reception, and what to do.
+pub(super) async fn explain(
+    request: HttpRequest,
+    state: web::Data<WebState>,
+    reception: web::Path<String>,
+) -> HttpResponse {
+    let w = Words::from_query(request.query_string());
+    let Ok(id) = reception.parse::<ReceptionId>() else { return page::not_found(request).await };
+    match state.store.reception(id).await {
+        Ok(Some(record)) => {
+            let explanation = explain::reception(&record, w.0);
+            page::html(StatusCode::OK, &ExplainPage { w, id, reader: record.reader, explanation })
+        }
+        Ok(None) => page::not_found(request).await,
+        Err(error) => {
+            tracing::warn!(%error, reception = %id, "a reception could not be read");
+            HttpResponse::ServiceUnavailable().content_type("text/plain; charset=utf-8").body(error.to_string())
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The staff page's socket: parts of the page, redrawn when something changed. It listens to nothing.
+//!
+//! `{"type":"fragment","id":"readers","html":"…"}` replaces the inside of an element; `{"type":"closing"}` says that the gateway is
+//! about to stop.
+
+use super::WebState;
+use super::protocol::Violation;
+use super::socket::{End, Line, PING_EVERY, reached};
+use super::staff::{self, Fragments};
+use super::words::Words;
+use actix_web::{HttpRequest, HttpResponse, web};
+use actix_ws::{AggregatedMessage, AggregatedMessageStream};
+use futures_util::StreamExt;
+use futures_util::stream::{BoxStream, select_all};
+use serde::Serialize;
+use std::time::Duration;
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_stream::wrappers::{BroadcastStream, WatchStream};
+
+/// Changes that come together are drawn together.
+const GATHER: Duration = Duration::from_millis(150);
+
+/// The lists are drawn anew this often even when nothing was heard of a change: midnight passes, commits are not all announced.
+const REDRAW_EVERY: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+enum ToStaff<'a> {
+    Fragment { id: &'a str, html: &'a str },
+    Closing,
+}
+
+/// `GET /staff/ws`.
+pub(super) async fn connect(
+    request: HttpRequest,
+    body: web::Payload,
+    state: web::Data<WebState>,
+) -> actix_web::Result<HttpResponse> {
+    let (response, session, stream) = actix_ws::handle(&request, body)?;
+    // Browsers answer pings; nothing else is expected, so nothing else needs room.
+    let stream = stream.max_frame_size(128).aggregate_continuations().max_continuation_size(128);
+    let w = Words::from_query(request.query_string());
+    actix_web::rt::spawn(serve(WebState::clone(&state), w, Line::new(session), stream));
+    Ok(response)
+}
+
+async fn serve(state: WebState, w: Words, mut line: Line, mut stream: AggregatedMessageStream) {
+    let mut changes = changes(&state);
+    let mut accepting = state.accepting.clone();
+    let mut told_closing = false;
+    let mut ping = tokio::time::interval(PING_EVERY);
+    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut draw_at = Instant::now();
+    let mut shown = Fragments::default();
+    let end = loop {
+        let step = tokio::select! {
+            biased;
+            closing = reached(&mut accepting, |accepting| !*accepting), if !told_closing => {
+                told_closing = true;
+                if closing { line.send(&ToStaff::Closing).await } else { Ok(()) }
+            }
+            _ = ping.tick() => line.keep_alive().await,
+            _ = tokio::time::sleep_until(draw_at) => {
+                draw_at = Instant::now() + REDRAW_EVERY;
+                redraw(&state, w, &mut line, &mut shown).await
+            }
+            change = changes.next() => match change {
+                Some(()) => {
+                    draw_at = draw_at.min(Instant::now() + GATHER);
+                    Ok(())
+                }
+                None => Err(End::Stopped),
+            },
+            message = stream.recv() => heard(message, &mut line).await,
+        };
+        if let Err(end) = step {
+            break end;
+        }
+    };
+    line.close(end, "staff page").await;
+}
+
+/// Something may look different now.
+fn changes(state: &WebState) -> BoxStream<'static, ()> {
+    let readers = state.site.readers.iter().map(|reader| WatchStream::from_changes(reader.status()).map(drop).boxed());
+    let central = WatchStream::from_changes(state.site.central.clone()).map(drop).boxed();
+    let replies = BroadcastStream::new(state.store.replies()).map(drop).boxed();
+    let appended = WatchStream::from_changes(state.store.appended()).map(drop).boxed();
+    select_all(readers.chain([central, replies, appended])).boxed()
+}
+
+/// Sends what looks different.
+async fn redraw(state: &WebState, w: Words, line: &mut Line, shown: &mut Fragments) -> Result<(), End> {
+    let now = staff::fragments(state, w).await.map_err(|error| {
+        tracing::error!(%error, "the staff page could not be drawn");
+        End::Stopped
+    })?;
+    for ((id, html), (_, before)) in now.parts().into_iter().zip(shown.parts()) {
+        if html != before {
+            line.send(&ToStaff::Fragment { id, html }).await?;
+        }
+    }
+    *shown = now;
+    Ok(())
+}
+
+async fn heard(
+    message: Option<Result<AggregatedMessage, actix_ws::ProtocolError>>,
+    line: &mut Line,
+) -> Result<(), End> {
+    match message {
+        None | Some(Ok(AggregatedMessage::Close(_)) | Err(actix_ws::ProtocolError::Io(_))) => Err(End::Gone),
+        Some(Err(_)) => Err(End::Violation(Violation::WebSocket)),
+        Some(Ok(AggregatedMessage::Text(_) | AggregatedMessage::Binary(_))) => {
+            Err(End::Violation(Violation::Unexpected))
+        }
+        Some(Ok(AggregatedMessage::Ping(payload))) => {
+            line.heard();
+            line.pong(&payload).await
+        }
+        Some(Ok(AggregatedMessage::Pong(_))) => {
+            line.heard();
+            Ok(())
+        }
+    }
+}

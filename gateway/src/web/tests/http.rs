@@ -1,0 +1,265 @@
+//! Pages, orders, and what is refused.
+
+use super::{Scene, id};
+use crate::handle::ReaderInput;
+use crate::web::{guard, routes};
+use actix_web::body::to_bytes;
+use actix_web::dev::ServiceResponse;
+use actix_web::middleware::from_fn;
+use actix_web::test::{TestRequest, call_service, init_service};
+use actix_web::{App, web};
+use std::sync::atomic::Ordering;
+use uketsuke_core::reception::{Attention, StaffDecision, StaffReason};
+use uketsuke_core::record::Abandonment;
+
+async fn call(scene: &Scene, request: TestRequest) -> ServiceResponse {
+    let app = App::new().app_data(web::Data::new(scene.state.clone())).wrap(from_fn(guard::guard)).configure(routes);
+    call_service(&init_service(app).await, request.to_request()).await.map_into_boxed_body()
+}
+
+async fn get(scene: &Scene, path: &str) -> ServiceResponse {
+    call(scene, TestRequest::get().uri(path).insert_header(("host", "localhost:8080"))).await
+}
+
+async fn text(response: ServiceResponse) -> String {
+    String::from_utf8(to_bytes(response.into_body()).await.unwrap().to_vec()).unwrap()
+}
+
+async fn page(scene: &Scene, path: &str) -> String {
+    let response = get(scene, path).await;
+    assert_eq!(response.status(), 200, "{path}");
+    text(response).await
+}
+
+fn post(path: &str, json: &str) -> TestRequest {
+    TestRequest::post()
+        .uri(path)
+        .insert_header(("host", "localhost:8080"))
+        .insert_header(("origin", "http://localhost:8080"))
+        .insert_header(("content-type", "application/json"))
+        .set_payload(json.to_owned())
+}
+
+#[actix_web::test]
+async fn every_answer_carries_the_headers_that_keep_strangers_out() {
+    let scene = Scene::new();
+    for path in ["/", "/kiosk/desk-1/a", "/staff", "/metrics", "/healthz", "/static/kiosk.js", "/nowhere"] {
+        let response = get(&scene, path).await;
+        let header = |name: &str| response.headers().get(name).unwrap().to_str().unwrap().to_owned();
+        assert!(header("content-security-policy").starts_with("default-src 'none'; script-src 'self';"), "{path}");
+        assert!(!header("content-security-policy").contains("unsafe"));
+        assert_eq!(header("x-content-type-options"), "nosniff");
+        assert_eq!(header("referrer-policy"), "no-referrer");
+        assert_eq!(header("cache-control"), "no-store");
+        assert_eq!(header("permissions-policy").contains("camera=(self)"), path.starts_with("/kiosk/"), "{path}");
+    }
+    let refused = call(&scene, TestRequest::get().uri("/")).await;
+    assert_eq!(refused.status(), 403);
+    assert!(refused.headers().contains_key("content-security-policy"));
+}
+
+#[actix_web::test]
+async fn a_foreign_host_is_refused_everywhere() {
+    let scene = Scene::new();
+    for path in ["/", "/kiosk/desk-1/a", "/metrics", "/static/style.css"] {
+        let request = TestRequest::get().uri(path).insert_header(("host", "evil.example"));
+        assert_eq!(call(&scene, request).await.status(), 403, "{path}");
+    }
+}
+
+#[actix_web::test]
+async fn an_order_needs_our_own_origin_json_and_a_small_body() {
+    let scene = Scene::new();
+    let body = r#"{"terminal":"desk-1","reader":"a"}"#;
+    let foreign = [
+        Some("http://evil.example"),
+        Some("http://localhost:8081"),
+        Some("https://localhost:8080"),
+        Some("null"),
+        None,
+    ];
+    for origin in foreign {
+        let mut request = TestRequest::post().uri("/staff/restart").insert_header(("host", "localhost:8080"));
+        if let Some(origin) = origin {
+            request = request.insert_header(("origin", origin));
+        }
+        let request = request.insert_header(("content-type", "application/json")).set_payload(body);
+        assert_eq!(call(&scene, request).await.status(), 403, "{origin:?}");
+    }
+    let form = post("/staff/restart", body).insert_header(("content-type", "text/plain"));
+    assert_eq!(call(&scene, form).await.status(), 415);
+    let long = format!(r#"{{"terminal":"desk-1","reader":"{}"}}"#, "a".repeat(2000));
+    for bad in ["", "{", "[]", r#"{"terminal":"desk-1","reader":"a","more":1}"#, long.as_str()] {
+        assert_eq!(call(&scene, post("/staff/restart", bad)).await.status(), 400, "{bad}");
+    }
+    assert!(scene.restarts.is_empty());
+}
+
+#[actix_web::test]
+async fn a_socket_needs_our_own_origin() {
+    let scene = Scene::new();
+    for path in ["/kiosk/desk-1/a/ws", "/staff/ws"] {
+        let upgrade = |origin: &'static str| {
+            TestRequest::get()
+                .uri(path)
+                .insert_header(("host", "localhost:8080"))
+                .insert_header(("origin", origin))
+                .insert_header(("connection", "upgrade"))
+                .insert_header(("upgrade", "websocket"))
+                .insert_header(("sec-websocket-version", "13"))
+                .insert_header(("sec-websocket-key", "x3JJHMbDL1EzLkh9GBhXDw=="))
+        };
+        assert_eq!(call(&scene, upgrade("http://evil.example")).await.status(), 403, "{path}");
+        assert_eq!(call(&scene, upgrade("http://localhost:8080")).await.status(), 101, "{path}");
+    }
+}
+
+#[actix_web::test]
+async fn an_unknown_reader_or_page_is_not_found() {
+    let scene = Scene::new();
+    for path in [
+        "/kiosk/desk-1/b",
+        "/kiosk/desk-1",
+        "/kiosk/desk-2/a",
+        "/static/../Cargo.toml",
+        "/static/x",
+        "/x",
+        "/staff/explain/x",
+    ] {
+        let response = get(&scene, path).await;
+        assert_eq!(response.status(), 404, "{path}");
+        assert!(text(response).await.contains("ページがありません"), "{path}");
+    }
+    assert_eq!(get(&scene, &format!("/staff/explain/{}", id())).await.status(), 404);
+}
+
+#[actix_web::test]
+async fn names_are_escaped_wherever_they_stand() {
+    let scene = Scene::new();
+    let reception = scene.provisional().await;
+    for path in ["/", "/staff", "/kiosk/%3Cb%3E/%22&'", &format!("/staff/explain/{reception}")] {
+        let html = page(&scene, path).await;
+        assert!(!html.contains("<b>") && !html.contains("\"&'"), "{path}: {html}");
+        assert!(html.contains("&#60;b&#62;"), "{path}: {html}");
+    }
+    assert!(page(&scene, "/").await.contains("/kiosk/%3Cb%3E/%22%26%27"));
+}
+
+#[actix_web::test]
+async fn both_languages_have_every_page() {
+    let scene = Scene::new();
+    for path in ["/", "/kiosk/desk-1/a", "/staff"] {
+        assert!(page(&scene, path).await.contains("<html lang=\"ja\">"));
+        let english = page(&scene, &format!("{path}?lang=en")).await;
+        assert!(english.contains("<html lang=\"en\">"));
+        let rest = english.replace("みどり薬局", "").replace(">日本語<", "");
+        assert!(!rest.chars().any(|c| ('\u{3040}'..='\u{30ff}').contains(&c)), "{rest}");
+    }
+}
+
+#[actix_web::test]
+async fn the_staff_page_shows_what_waits_and_what_to_do() {
+    let scene = Scene::new();
+    let reception = scene.provisional().await;
+    scene.status("staff_look", Some(id()), Some(Attention::StaffLook(StaffReason::Asked)));
+    let html = page(&scene, "/staff").await;
+    for part in ["職員の確認待ち", "本人です", "本人ではありません", "つながりません", "送信待ち 3", "仮受付です。"]
+    {
+        assert!(html.contains(part), "{part}: {html}");
+    }
+    assert!(html.contains(&format!("/staff/explain/{reception}?lang=ja")));
+    assert!(!html.contains("data-restart"));
+    scene.status("given_up", None, None);
+    assert!(page(&scene, "/staff").await.contains("data-restart"));
+}
+
+#[actix_web::test]
+async fn a_reception_that_ended_early_today_is_listed_with_its_next_step() {
+    let scene = Scene::new();
+    let opening = scene.opening(id());
+    let reception = opening.reception;
+    scene.state.store.open_reception(opening).await.unwrap();
+    let now = scene.state.clock.stamp();
+    scene.state.store.abandon_reception(reception, Abandonment::Cancelled, now).await.unwrap();
+    let html = page(&scene, "/staff?lang=en").await;
+    let (_, listed) = html.split_once("that ended early <span class=\"count\">1</span>").unwrap();
+    assert!(listed.contains("The patient cancelled") && listed.contains("Ask the patient to place the card again"));
+}
+
+#[actix_web::test]
+async fn the_story_of_a_reception_is_told() {
+    let scene = Scene::new();
+    let reception = scene.provisional().await;
+    let html = page(&scene, &format!("/staff/explain/{reception}?lang=en")).await;
+    assert!(html.contains("Received provisionally") && html.contains("verified by PIN"), "{html}");
+}
+
+#[actix_web::test]
+async fn a_decision_reaches_the_reader_only_while_it_is_wanted() {
+    let scene = Scene::new();
+    let reception = id();
+    let order = |reception: &dyn std::fmt::Display, reader: &str, decision: &str| {
+        post(
+            "/staff/decision",
+            &format!(
+                r#"{{"terminal":"desk-1","reader":"{reader}","reception":"{reception}","decision":"{decision}"}}"#
+            ),
+        )
+    };
+    assert_eq!(call(&scene, order(&reception, "a", "same_person")).await.status(), 409);
+    scene.status("staff_look", Some(reception), Some(Attention::StaffLook(StaffReason::Asked)));
+    assert_eq!(call(&scene, order(&id(), "a", "same_person")).await.status(), 409);
+    assert_eq!(call(&scene, order(&reception, "b", "same_person")).await.status(), 404);
+    assert_eq!(call(&scene, order(&reception, "a", "perhaps")).await.status(), 400);
+    assert!(scene.port.inputs.is_empty());
+    assert_eq!(call(&scene, order(&reception, "a", "not_same_person")).await.status(), 202);
+    let input = scene.port.inputs.try_recv().unwrap();
+    assert!(matches!(input, ReaderInput::Staff(named, StaffDecision::NotSamePerson) if named == reception));
+}
+
+#[actix_web::test]
+async fn a_restart_is_handed_to_the_supervisors() {
+    let scene = Scene::new();
+    let order = r#"{"terminal":"desk-1","reader":"a"}"#;
+    assert_eq!(call(&scene, post("/staff/restart", order)).await.status(), 202);
+    assert_eq!(scene.restarts.try_recv().unwrap().to_string(), "desk-1/a");
+    let unknown = r#"{"terminal":"desk-1","reader":"z"}"#;
+    assert_eq!(call(&scene, post("/staff/restart", unknown)).await.status(), 404);
+}
+
+#[actix_web::test]
+async fn while_stopping_pages_are_refused_and_orders_and_machines_are_not() {
+    let scene = Scene::new();
+    scene.accepting.send_replace(false);
+    for path in ["/", "/kiosk/desk-1/a", "/staff", "/kiosk/desk-1/a/ws"] {
+        assert_eq!(get(&scene, path).await.status(), 503, "{path}");
+    }
+    for path in ["/metrics", "/healthz", "/static/style.css"] {
+        assert_eq!(get(&scene, path).await.status(), 200, "{path}");
+    }
+    let order = r#"{"terminal":"desk-1","reader":"a"}"#;
+    assert_eq!(call(&scene, post("/staff/restart", order)).await.status(), 202);
+}
+
+#[actix_web::test]
+async fn machines_get_metrics_and_health() {
+    let scene = Scene::new();
+    let metrics = get(&scene, "/metrics").await;
+    assert!(
+        metrics.headers().get("content-type").unwrap().to_str().unwrap().starts_with("application/openmetrics-text")
+    );
+    assert_eq!(text(metrics).await, "# EOF\n");
+    assert_eq!(get(&scene, "/healthz").await.status(), 200);
+    scene.healthy.store(false, Ordering::Relaxed);
+    let sick = get(&scene, "/healthz").await;
+    assert_eq!(sick.status(), 503);
+    assert!(text(sick).await.contains(r#""name":"store","ok":false"#));
+}
+
+#[test]
+fn only_loopback_is_listened_on() {
+    let scene = Scene::new();
+    let error = crate::web::bind("0.0.0.0:0".parse().unwrap(), scene.state.clone()).err().unwrap();
+    assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
+    assert!(error.to_string().contains("only loopback"), "{error}");
+}

@@ -1,0 +1,113 @@
+//! The web as browsers meet it.
+
+mod http;
+mod screens;
+mod sockets;
+
+use super::WebState;
+use crate::clock::Clock;
+use crate::handle::{self, CourierStatus, ReaderName, ReaderPort, ReaderStatus, SiteHandle, View};
+use crate::health::{HealthPart, HealthReport};
+use crate::store::{Opening, Recording, Request, RequestKind, Store};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::watch;
+use uketsuke_core::clock::Stamp;
+use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
+use uketsuke_core::outbox::Circuit;
+use uketsuke_core::reception::{Attention, Screen};
+use uketsuke_core::record::{Method, Shown};
+use uuid::Uuid;
+
+const NOW: Stamp = Stamp { wall_ms: 1_780_326_000_000, synchronised: true };
+
+/// A site with two readers, one of them with a name that must be escaped everywhere.
+struct Scene {
+    state: WebState,
+    port: ReaderPort,
+    _odd: ReaderPort,
+    _central: watch::Sender<CourierStatus>,
+    restarts: async_channel::Receiver<ReaderName>,
+    accepting: watch::Sender<bool>,
+    healthy: Arc<AtomicBool>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let (desk, port) = handle::reader(ReaderName { terminal: "desk-1".into(), reader: "a".into() }, NOW);
+        let (odd_desk, odd) = handle::reader(ReaderName { terminal: "<b>".into(), reader: "\"&'".into() }, NOW);
+        let (central_in, central) = watch::channel(CourierStatus {
+            circuit: Circuit::Down { probe_at: None },
+            in_flight: 0,
+            pending: 3,
+            rejected: 0,
+            since: NOW,
+        });
+        let (restart_in, restarts) = async_channel::bounded(1);
+        let (accepting_in, accepting) = watch::channel(true);
+        let healthy = Arc::new(AtomicBool::new(true));
+        let asked = healthy.clone();
+        let state = WebState {
+            site: SiteHandle {
+                site: "みどり薬局".into(),
+                readers: Arc::new([desk, odd_desk]),
+                central,
+                restarts: restart_in,
+            },
+            store: Store::model(),
+            clock: Clock::new("/nonexistent".into()),
+            metrics: Arc::new(|| "# EOF\n".to_owned()),
+            health: Arc::new(move || {
+                let ok = asked.load(Ordering::Relaxed);
+                HealthReport { ok, parts: vec![HealthPart { name: "store".into(), ok, detail: "…".into() }] }
+            }),
+            accepting,
+        };
+        Self { state, port, _odd: odd, _central: central_in, restarts, accepting: accepting_in, healthy }
+    }
+
+    fn show(&self, reception: Option<ReceptionId>, version: u64, screen: Screen) {
+        self.port.view.send_replace(View::Live { reception, version, screen });
+    }
+
+    fn status(&self, state: &'static str, reception: Option<ReceptionId>, attention: Option<Attention>) {
+        self.port.status.send_replace(ReaderStatus {
+            state,
+            reception,
+            attention,
+            recorded: (4, 1, 2),
+            restarts: 0,
+            since: NOW,
+        });
+    }
+
+    fn opening(&self, reception: ReceptionId) -> Opening {
+        Opening {
+            reception,
+            reader: "<b>/\"&'".into(),
+            order_key: OrderKey([7; 32]),
+            method: Method::Pin,
+            face_score: None,
+            opened: NOW,
+            request: Request {
+                id: RequestId(Uuid::now_v7()),
+                kind: RequestKind::Eligibility,
+                body: b"question".to_vec().into(),
+            },
+        }
+    }
+
+    /// A reception that was recorded without an answer.
+    async fn provisional(&self) -> ReceptionId {
+        let reception = id();
+        self.state.store.open_reception(self.opening(reception)).await.unwrap();
+        let recording =
+            Recording { reception, shown: Shown::Provisional, consents: vec![], request: None, recorded: NOW };
+        self.state.store.record_reception(recording).await.unwrap();
+        reception
+    }
+}
+
+fn id() -> ReceptionId {
+    ReceptionId(Uuid::now_v7())
+}

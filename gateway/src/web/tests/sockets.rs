@@ -1,0 +1,228 @@
+//! A real server and real WebSocket clients.
+
+use super::{Scene, id};
+use crate::handle::ReaderInput;
+use actix_web::dev::ServerHandle;
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use uketsuke_core::reception::{Attention, Choose, Intent, Screen, StaffReason};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+struct Served {
+    scene: Scene,
+    address: SocketAddr,
+    handle: ServerHandle,
+}
+
+impl Served {
+    fn new() -> Self {
+        let scene = Scene::new();
+        let (server, address) = crate::web::bind("127.0.0.1:0".parse().unwrap(), scene.state.clone()).unwrap();
+        let handle = server.handle();
+        actix_web::rt::spawn(server);
+        Self { scene, address, handle }
+    }
+
+    async fn open(&self, path: &str) -> Client {
+        let mut request = format!("ws://{}{path}", self.address).into_client_request().unwrap();
+        request.headers_mut().insert("origin", format!("http://{}", self.address).parse().unwrap());
+        Client(tokio_tungstenite::connect_async(request).await.unwrap().0)
+    }
+
+    async fn kiosk(&self) -> Client {
+        self.open("/kiosk/desk-1/a/ws?lang=en").await
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // The returned future only waits.
+        drop(self.handle.stop(false));
+    }
+}
+
+struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
+
+impl Client {
+    async fn message(&mut self) -> Option<Result<Message, Error>> {
+        tokio::time::timeout(PATIENCE, self.0.next()).await.expect("the server says something in time")
+    }
+
+    async fn json(&mut self) -> Value {
+        loop {
+            match self.message().await {
+                Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
+                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
+                other => panic!("expected text, got {other:?}"),
+            }
+        }
+    }
+
+    async fn closed(&mut self) -> Option<CloseCode> {
+        loop {
+            match self.message().await {
+                Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code),
+                Some(Ok(_)) => {}
+                Some(Err(_)) | None => return None,
+            }
+        }
+    }
+
+    async fn send(&mut self, message: impl Into<Message>) {
+        self.0.send(message.into()).await.unwrap();
+    }
+}
+
+fn choose() -> Screen {
+    Screen::Choose(Choose { face: true, pin: true, notice: None, renew: None })
+}
+
+#[actix_web::test]
+async fn a_kiosk_is_shown_every_screen() {
+    let served = Served::new();
+    let mut kiosk = served.kiosk().await;
+    let first = kiosk.json().await;
+    assert_eq!(
+        (&first["type"], &first["name"], &first["reception"]),
+        (&json!("screen"), &json!("starting"), &Value::Null)
+    );
+    let reception = id();
+    served.scene.show(Some(reception), 7, choose());
+    let second = kiosk.json().await;
+    assert_eq!(second["name"], "choose");
+    assert_eq!(second["version"], 7);
+    assert_eq!(second["reception"], reception.to_string());
+    assert!(second["html"].as_str().unwrap().contains("Face recognition"));
+}
+
+#[actix_web::test]
+async fn a_press_arrives_with_the_reception_and_version_it_was_made_on() {
+    let served = Served::new();
+    let mut kiosk = served.kiosk().await;
+    let reception = id();
+    kiosk.send(format!(r#"{{"reception":"{reception}","version":3,"intent":"choose_face"}}"#)).await;
+    let input = served.scene.port.inputs.recv().await.unwrap();
+    assert!(matches!(input, ReaderInput::Intent(named, 3, Intent::ChooseFace) if named == reception));
+}
+
+#[actix_web::test]
+async fn frames_go_from_request_to_slot_and_nowhere_else() {
+    let served = Served::new();
+    let mut kiosk = served.kiosk().await;
+    assert_eq!(kiosk.json().await["type"], "screen");
+    let unasked = [0, 0, 0, 12, 0xff, 0xd8, 1].to_vec();
+    kiosk.send(unasked.clone()).await;
+    served.scene.port.wanted_frame.send_replace(Some(13));
+    assert_eq!(kiosk.json().await, json!({"type": "frame", "request": 13}));
+    kiosk.send(unasked).await;
+    kiosk.send([0, 0, 0, 13, 0xff, 0xd8, 2].to_vec()).await;
+    let mut slot = served.scene.port.frame.subscribe();
+    let frame = slot.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+    assert_eq!((frame.request, frame.jpeg.as_slice()), (13, [0xff, 0xd8, 2].as_slice()));
+    served.scene.port.wanted_frame.send_replace(None);
+    assert_eq!(kiosk.json().await, json!({"type": "camera_off"}));
+}
+
+#[actix_web::test]
+async fn a_large_honest_frame_passes() {
+    let served = Served::new();
+    let mut kiosk = served.kiosk().await;
+    assert_eq!(kiosk.json().await["type"], "screen");
+    served.scene.port.wanted_frame.send_replace(Some(1));
+    kiosk.json().await;
+    let mut large = vec![0; 512 * 1024];
+    large[..6].copy_from_slice(&[0, 0, 0, 1, 0xff, 0xd8]);
+    kiosk.send(large).await;
+    let mut slot = served.scene.port.frame.subscribe();
+    assert_eq!(slot.wait_for(Option::is_some).await.unwrap().clone().unwrap().jpeg.len(), 512 * 1024 - 4);
+}
+
+#[actix_web::test]
+async fn the_newest_kiosk_of_a_reader_wins() {
+    let served = Served::new();
+    let mut old = served.kiosk().await;
+    assert_eq!(old.json().await["type"], "screen");
+    let mut new = served.kiosk().await;
+    assert_eq!(new.json().await["type"], "screen");
+    assert_eq!(old.json().await, json!({"type": "replaced"}));
+    assert_eq!(old.closed().await, Some(CloseCode::Normal));
+    served.scene.show(None, 1, Screen::Idle);
+    assert_eq!(new.json().await["name"], "idle");
+}
+
+#[actix_web::test]
+async fn whoever_breaks_the_protocol_is_shown_the_door() {
+    let served = Served::new();
+    let good = format!(r#"{{"reception":"{}","version":1,"intent":"back"}}"#, id());
+    let hostile: [Message; 8] = [
+        "{".into(),
+        "".into(),
+        good.replace("back", "open_sesame").into(),
+        good.replace('}', ",\"more\":1}").into(),
+        good.replace('}', &format!("{}}}", " ".repeat(5000))).into(),
+        vec![0u8, 0, 0].into(),
+        vec![0u8, 0, 0, 1, b'G', b'I', b'F'].into(),
+        vec![0u8; 512 * 1024 + 1].into(),
+    ];
+    for message in hostile {
+        let mut kiosk = served.kiosk().await;
+        assert_eq!(kiosk.json().await["type"], "screen");
+        kiosk.send(message.clone()).await;
+        assert_eq!(kiosk.closed().await, Some(CloseCode::Policy), "{} bytes", message.len());
+    }
+    let mut kiosk = served.kiosk().await;
+    kiosk.send(good).await;
+    served.scene.port.inputs.recv().await.unwrap();
+    assert!(served.scene.port.inputs.is_empty(), "nothing hostile came through");
+}
+
+#[actix_web::test]
+async fn a_flood_closes_the_socket_and_the_reader_keeps_its_queue() {
+    let served = Served::new();
+    let mut kiosk = served.kiosk().await;
+    let press = format!(r#"{{"reception":"{}","version":1,"intent":"back"}}"#, id());
+    for _ in 0..500 {
+        // Sending fails once the server has closed: that is the point.
+        if kiosk.0.send(press.clone().into()).await.is_err() {
+            break;
+        }
+    }
+    assert!(matches!(kiosk.closed().await, Some(CloseCode::Policy) | None));
+    assert!(served.scene.port.inputs.len() <= 32);
+}
+
+#[actix_web::test]
+async fn a_kiosk_is_told_that_the_gateway_stops_and_may_finish() {
+    let served = Served::new();
+    let mut kiosk = served.kiosk().await;
+    assert_eq!(kiosk.json().await["type"], "screen");
+    served.scene.accepting.send_replace(false);
+    assert_eq!(kiosk.json().await, json!({"type": "closing"}));
+    served.scene.show(None, 2, Screen::Recording);
+    assert_eq!(kiosk.json().await["name"], "recording");
+}
+
+#[actix_web::test]
+async fn the_staff_page_is_pushed_what_changed_and_listens_to_nothing() {
+    let served = Served::new();
+    let mut staff = served.open("/staff/ws?lang=en").await;
+    let mut parts = [staff.json().await, staff.json().await, staff.json().await].map(|part| part["id"].clone());
+    parts.sort_by_key(Value::to_string);
+    assert_eq!(parts, [json!("central"), json!("readers"), json!("work")]);
+    served.scene.status("staff_look", Some(id()), Some(Attention::StaffLook(StaffReason::Asked)));
+    let change = staff.json().await;
+    assert_eq!((&change["type"], &change["id"]), (&json!("fragment"), &json!("readers")));
+    assert!(change["html"].as_str().unwrap().contains("Same person"));
+    served.scene.provisional().await;
+    assert_eq!(staff.json().await["id"], "work");
+    staff.send("hello").await;
+    assert_eq!(staff.closed().await, Some(CloseCode::Policy));
+}

@@ -1,0 +1,349 @@
+//! A whole site on this machine: development PKI, the simulator of the central system, a broker, and the real gateway.
+//!
+//! Each site has a loopback address of its own, so that fixed ports never clash and survive restarts.
+
+use crate::control::Central;
+use crate::patient::{Camera, Kiosk, PatientCard};
+use crate::pki::{CardOptions, DevPki};
+use crate::process::Child;
+use crate::staff::Staff;
+use anyhow::{Context, Result, bail};
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+/// How long a program may take to be ready on a busy machine.
+const READY: Duration = Duration::from_secs(30);
+
+const WEB_PORT: u16 = 8090;
+const MQTT_PORT: u16 = 1883;
+const SLOT_PORT: u16 = 7201;
+
+/// What a site is made of.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Terminals with their readers.
+    pub terminals: Vec<(String, Vec<String>)>,
+    /// Whether the face method is on; needs fetched and installed models.
+    pub face: bool,
+    /// Whether a broker runs.
+    pub mqtt: bool,
+    /// How long a patient waits for the central system.
+    pub answer_deadline_ms: u64,
+    /// The simulator's own service time at the most.
+    pub think_ms: u64,
+    /// Lines added to the gateway's configuration, before its terminals.
+    pub more_config: String,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            terminals: vec![("desk-1".into(), vec!["a".into(), "b".into()])],
+            face: false,
+            mqtt: false,
+            answer_deadline_ms: 3_000,
+            think_ms: 5,
+            more_config: String::new(),
+        }
+    }
+}
+
+/// A running site. Dropping it ends its programs.
+pub struct Site {
+    dir: PathBuf,
+    plan: Plan,
+    ip: IpAddr,
+    /// Certificates and cards.
+    pub pki: DevPki,
+    central: Option<Child>,
+    /// The simulator's control listener.
+    pub control: Central,
+    central_address: SocketAddr,
+    gateway: Option<Child>,
+    broker: Option<Child>,
+}
+
+impl Site {
+    /// Starts everything in `dir`, which must outlive the site.
+    pub fn start(dir: &Path, plan: Plan) -> Result<Self> {
+        let pki = DevPki::create_or_open(dir.join("pki"))?;
+        let mut central = Command::new(binary("central-sim")?);
+        central.arg("--pki").arg(dir.join("pki")).arg("--ledger").arg(dir.join("ledger.jsonl"));
+        central.args(["--think-ms", &plan.think_ms.to_string()]);
+        // Everybody is insured unless a scenario says otherwise: chance has no place in it.
+        for rate in ["invalid", "invalid-new", "none", "several", "unregistered", "revoked", "dots"] {
+            central.args([&format!("--{rate}"), "0"]);
+        }
+        let central = Child::spawn(central, dir.join("central.log"))?;
+        let ready = central.wait_ready(READY)?;
+        let address = |key: &str| -> Result<SocketAddr> { Ok(ready[key].as_str().context("an address")?.parse()?) };
+        let (central_address, control) = (address("listen")?, Central::at(address("control")?));
+        let mut site = Self {
+            dir: dir.to_owned(),
+            plan,
+            ip: own_loopback_address(),
+            pki,
+            central: Some(central),
+            control,
+            central_address,
+            gateway: None,
+            broker: None,
+        };
+        if site.plan.mqtt {
+            site.start_broker()?;
+        }
+        std::fs::write(site.config(), site.configuration()?)?;
+        site.start_gateway()?;
+        Ok(site)
+    }
+
+    /// Where everything of this site lies.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The gateway's configuration file.
+    pub fn config(&self) -> PathBuf {
+        self.dir.join("uketsuke.toml")
+    }
+
+    /// Pages and sockets.
+    pub fn web(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, WEB_PORT)
+    }
+
+    /// The broker.
+    pub fn mqtt(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, MQTT_PORT)
+    }
+
+    /// The simulator.
+    pub fn central(&self) -> SocketAddr {
+        self.central_address
+    }
+
+    /// Every `terminal/reader`, in order.
+    pub fn readers(&self) -> Vec<String> {
+        let terminals = self.plan.terminals.iter();
+        terminals
+            .flat_map(|(terminal, readers)| readers.iter().map(move |reader| format!("{terminal}/{reader}")))
+            .collect()
+    }
+
+    /// The card slot of `terminal/reader`.
+    pub fn slot(&self, reader: &str) -> Result<SocketAddr> {
+        let index = self.readers().iter().position(|known| known == reader).context("no such reader")?;
+        Ok(SocketAddr::new(self.ip, SLOT_PORT + u16::try_from(index)?))
+    }
+
+    /// Opens the kiosk of `terminal/reader`.
+    pub async fn kiosk(&self, reader: &str, camera: Camera) -> Result<Kiosk> {
+        Kiosk::open(self.web(), reader, camera).await
+    }
+
+    /// Staff at the staff page.
+    pub fn staff(&self) -> Staff {
+        Staff::at(self.web())
+    }
+
+    /// Issues a card. `common_name` chooses what the central system says (`TEST-VALID-…`, `TEST-INVALID-NEW-…`, …).
+    pub fn card(&self, common_name: &str, pin: Option<[u8; 4]>, photo_jp2: Option<Vec<u8>>) -> Result<PatientCard> {
+        let options = CardOptions { common_name: Some(common_name.to_owned()), ..CardOptions::shared() };
+        let issued = self.pki.card(&common_name.to_lowercase(), &options)?;
+        PatientCard::new(&issued, pin, &std::fs::read(self.pki.card_ca_der())?, photo_jp2)
+    }
+
+    /// Starts the gateway (again) and waits until it is ready; returns how long that took.
+    pub fn start_gateway(&mut self) -> Result<Duration> {
+        let start = std::time::Instant::now();
+        let gateway = Child::spawn(self.uketsuke(&["run", "--json"])?, self.dir.join("gateway.log"))?;
+        gateway.wait_ready(READY)?;
+        self.gateway = Some(gateway);
+        Ok(start.elapsed())
+    }
+
+    /// The running gateway.
+    pub fn gateway(&mut self) -> Result<&mut Child> {
+        self.gateway.as_mut().context("the gateway does not run")
+    }
+
+    /// SIGKILL, as a power cut ends it.
+    pub fn kill_gateway(&mut self) -> Result<()> {
+        self.gateway.take().context("the gateway does not run")?.kill9().map(drop)
+    }
+
+    /// SIGTERM, and the exit code.
+    pub fn stop_gateway(&mut self) -> Result<Option<i32>> {
+        let mut gateway = self.gateway.take().context("the gateway does not run")?;
+        gateway.terminate()?;
+        Ok(gateway.wait(Duration::from_secs(30))?.code())
+    }
+
+    /// A command of the gateway's binary on this site's configuration.
+    pub fn uketsuke(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = Command::new(binary("uketsuke")?);
+        command.args(arguments).arg("--config").arg(self.config());
+        Ok(command)
+    }
+
+    /// Runs a command of the gateway's binary; returns exit code and standard output.
+    pub fn ask(&self, arguments: &[&str]) -> Result<(Option<i32>, String)> {
+        let output = self.uketsuke(arguments)?.output()?;
+        Ok((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned()))
+    }
+
+    /// Stops the broker, as when its machine goes down.
+    pub fn stop_broker(&mut self) -> Result<()> {
+        self.broker.take().context("no broker runs")?.kill9().map(drop)
+    }
+
+    /// Starts the broker (again).
+    pub fn start_broker(&mut self) -> Result<()> {
+        let config = self.dir.join("mosquitto.conf");
+        let text = format!(
+            "listener {MQTT_PORT} {}\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n",
+            self.ip
+        );
+        std::fs::write(&config, text)?;
+        let mut command = Command::new("/usr/sbin/mosquitto");
+        command.arg("-c").arg(&config);
+        let broker = Child::spawn(command, self.dir.join("mosquitto.log"))?;
+        let mqtt = self.mqtt();
+        until(READY, "the broker accepts connections", || std::net::TcpStream::connect(mqtt).is_ok())?;
+        self.broker = Some(broker);
+        Ok(())
+    }
+
+    /// Everything published so far and from now on, written to a file by mosquitto's own client.
+    pub fn listen_to_mqtt(&self) -> Result<Child> {
+        let mut command = Command::new("mosquitto_sub");
+        let mqtt = self.mqtt();
+        command.args(["-h", &mqtt.ip().to_string(), "-p", &mqtt.port().to_string(), "-v", "-t", "#"]);
+        Child::spawn(command, self.dir.join("mqtt.log"))
+    }
+
+    fn configuration(&self) -> Result<String> {
+        let Plan { terminals, face, mqtt, answer_deadline_ms, more_config, .. } = &self.plan;
+        let (ip, central) = (self.ip, self.central_address);
+        let models = if *face { installed_models()? } else { PathBuf::from("models") };
+        let mut text = format!(
+            r#"[site]
+name = "demo-clinic"
+medical_institution_code = "1399999999"
+
+[store]
+path = "data/uketsuke.db"
+key_file = "keys/store.key"
+
+[central]
+address = "{central}"
+server_name = "localhost"
+ca_file = "pki/link-ca.pem"
+certificate_file = "pki/gateway.pem"
+key_file = "pki/gateway.key"
+connect_timeout_ms = 1000
+call_deadline_ms = 2000
+probe_every_ms = 500
+
+[card]
+trust_anchors = ["pki/card-ca.der"]
+
+[face]
+enabled = {face}
+models_dir = "{models}"
+
+[reception]
+answer_deadline_ms = {answer_deadline_ms}
+
+[web]
+listen = "{ip}:{WEB_PORT}"
+
+[mqtt]
+enabled = {mqtt}
+host = "{ip}"
+port = {MQTT_PORT}
+refresh_s = 5
+
+{more_config}
+"#,
+            models = models.display(),
+        );
+        for (terminal, readers) in terminals {
+            writeln!(text, "[[terminal]]\nname = \"{terminal}\"\n")?;
+            for reader in readers {
+                let slot = self.slot(&format!("{terminal}/{reader}"))?;
+                writeln!(text, "[[terminal.reader]]\nname = \"{reader}\"\ndriver = \"virtual\"\nslot = \"{slot}\"\n")?;
+            }
+        }
+        Ok(text)
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        // The gateway first: its farewell wants a broker.
+        drop(self.gateway.take());
+        drop(self.broker.take());
+        drop(self.central.take());
+    }
+}
+
+/// Waits until something is so.
+pub fn until(patience: Duration, what: &str, mut so: impl FnMut() -> bool) -> Result<()> {
+    let deadline = std::time::Instant::now() + patience;
+    while !so() {
+        if std::time::Instant::now() > deadline {
+            bail!("not within {patience:?}: {what}");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// 127.x.y.z of its own for each site of each process.
+fn own_loopback_address() -> IpAddr {
+    static SITES: AtomicU32 = AtomicU32::new(1);
+    let number = SITES.fetch_add(1, Ordering::Relaxed);
+    let pid = std::process::id();
+    let part = |value: u32| u8::try_from(value % 250 + 1).unwrap_or(1);
+    IpAddr::V4(Ipv4Addr::new(127, part(pid / 250), part(pid), part(number)))
+}
+
+/// A program of this workspace, beside the running one.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    let here = std::env::current_exe()?;
+    let found = here.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.with_context(|| format!("{name} is not built; run: cargo build --workspace"))
+}
+
+/// The folder that `deploy/models` fills.
+pub fn assets() -> Result<PathBuf> {
+    if let Some(folder) = std::env::var_os("UKETSUKE_TEST_ASSETS") {
+        return Ok(folder.into());
+    }
+    let cache = match (std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
+        (Some(cache), _) => PathBuf::from(cache),
+        (None, Some(home)) => PathBuf::from(home).join(".cache"),
+        (None, None) => bail!("neither XDG_CACHE_HOME nor HOME is set"),
+    };
+    Ok(cache.join("uketsuke"))
+}
+
+/// Models as `uketsuke models install` left them.
+pub fn installed_models() -> Result<PathBuf> {
+    let models = assets()?.join("installed");
+    if !models.is_dir() {
+        bail!("no models in {}; run: deploy/models --portraits --install", models.display());
+    }
+    Ok(models)
+}
+
+/// A picture of `deploy/models --portraits`.
+pub fn portrait(file: &str) -> Result<Vec<u8>> {
+    let path = assets()?.join("portraits").join(file);
+    std::fs::read(&path).with_context(|| format!("{} is missing; run: deploy/models --portraits", path.display()))
+}
