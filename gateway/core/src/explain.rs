@@ -460,12 +460,17 @@ fn story(record: &ReceptionRecord, lang: Lang) -> Vec<String> {
                 lang.pick("資格を確認できないことを案内して記録", "told that the insurance could not be confirmed")
             }
         };
-        let agreed = record.consents.iter().filter(|consent| consent.agreed).count();
+        let (agreed, of) = (record.consents.iter().filter(|consent| consent.agreed).count(), record.consents.len());
+        let consents = match (of, lang) {
+            (0, _) => String::new(),
+            (_, Lang::Ja) => format!("(同意 {agreed}/{of})"),
+            (_, Lang::En) => format!(" (consents given: {agreed} of {of})"),
+        };
         later.push((
             at.wall_ms,
             match lang {
-                Lang::Ja => format!("{told}しました(同意 {agreed}/{})。", record.consents.len()),
-                Lang::En => format!("{told} (consents given: {agreed} of {}).", record.consents.len()),
+                Lang::Ja => format!("{told}しました{consents}。"),
+                Lang::En => format!("{told}{consents}."),
             },
         ));
     }

@@ -13,6 +13,14 @@ pub(super) struct Models {
     command: Command,
 }
 
+/// Where the models are.
+#[derive(Args)]
+struct Place {
+    /// Folder of the installed models, instead of the configured face.models_dir
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
 #[derive(Subcommand)]
 enum Command {
     /// Verify fetched models, rewrite them for this runtime, check that outputs agree, and install them
@@ -20,19 +28,22 @@ enum Command {
         /// Folder with the fetched models and runtime (deploy/models fetches them)
         #[arg(long, value_name = "DIR")]
         from: PathBuf,
-        /// Install here instead of the configured face.models_dir
-        #[arg(long, value_name = "DIR")]
-        to: Option<PathBuf>,
+        #[command(flatten)]
+        place: Place,
         #[command(flatten)]
         common: Common,
     },
     /// Check the installed models against their record
     Verify {
         #[command(flatten)]
+        place: Place,
+        #[command(flatten)]
         common: Common,
     },
     /// List models, where they come from, and their state
     Ls {
+        #[command(flatten)]
+        place: Place,
         #[command(flatten)]
         common: Common,
     },
@@ -41,7 +52,7 @@ enum Command {
 impl Models {
     pub(super) fn execute(self) -> u8 {
         match self.command {
-            Command::Install { from, to, common } => with_dir(&common, to, |dir| {
+            Command::Install { from, place, common } => with_dir(&common, place, |dir| {
                 let report = models::install(&from, dir.path())?;
                 for file in &report.files {
                     if !common.json {
@@ -51,7 +62,7 @@ impl Models {
                 print_json(&common, &report);
                 Ok(exit::OK)
             }),
-            Command::Verify { common } => with_dir(&common, None, |dir| {
+            Command::Verify { place, common } => with_dir(&common, place, |dir| {
                 let report = models::verify(dir)?;
                 if !common.json {
                     println!("{} files as installed in {}", report.files.len(), dir.path().display());
@@ -59,7 +70,7 @@ impl Models {
                 print_json(&common, &report);
                 Ok(exit::OK)
             }),
-            Command::Ls { common } => with_dir(&common, None, |dir| list(&common, dir)),
+            Command::Ls { place, common } => with_dir(&common, place, |dir| list(&common, dir)),
         }
     }
 }
@@ -97,8 +108,8 @@ fn print_json(common: &Common, report: &models::Report) {
     }
 }
 
-fn with_dir(common: &Common, to: Option<PathBuf>, work: impl FnOnce(&ModelDir) -> Result<u8, ModelError>) -> u8 {
-    let dir = match to {
+fn with_dir(common: &Common, place: Place, work: impl FnOnce(&ModelDir) -> Result<u8, ModelError>) -> u8 {
+    let dir = match place.dir {
         Some(dir) => dir,
         None => match Config::load(&common.config) {
             Ok(config) => config.face.models_dir,

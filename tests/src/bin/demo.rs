@@ -117,10 +117,10 @@ impl Story<'_> {
         self.wrong_pin_then_right(&forgetful).await?;
         self.impostor(&impostor, &other).await?;
 
-        let visit = self.visit("Patient 5", "desk-2/b", &ineligible, Way::Pin(PIN), &[]).await?;
-        ensure!(visit.saw("ineligible"), "patient 5 was not told");
+        let visit = self.visit("Patient 4", "desk-2/b", &ineligible, Way::Pin(PIN), &[]).await?;
+        ensure!(visit.saw("ineligible"), "patient 4 was not told");
         self.timeline
-            .say("Patient 5", "insurance not valid, there is a new one: told why and the next step at the desk");
+            .say("Patient 4", "insurance not valid, there is a new one: told why and the next step at the desk");
 
         self.cut_line(&in_the_dark, &also, &same).await
     }
@@ -197,8 +197,8 @@ impl Story<'_> {
         self.set_line("down").await?;
         self.timeline.say("Line", "the line to the central system is cut");
         for (who, reader, card, way, faces) in [
-            ("Patient 6", "desk-1/a", by_face, Way::Face, faces),
-            ("Patient 7", "desk-2/b", by_pin, Way::Pin(PIN), &[]),
+            ("Patient 5", "desk-1/a", by_face, Way::Face, faces),
+            ("Patient 6", "desk-2/b", by_pin, Way::Pin(PIN), &[]),
         ] {
             let visit = self.visit(who, reader, card, way, faces).await?;
             ensure!(ends_with(&visit, "あとで自動的に行います"), "{who} was not received provisionally");

@@ -1,0 +1,71 @@
+//! The kiosk page as a patient meets it: Debian's Chromium with a fed camera, driven like a person.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+use uketsuke_tests::patient::PatientCard;
+use uketsuke_tests::process::Child;
+use uketsuke_tests::site::{Plan, Site, assets, portrait, until};
+
+/// A browser on a busy machine takes its time.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn scripts() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("browser")
+}
+
+fn browse(site: &Site, arguments: &[&str], clip: &str) -> Child {
+    let scripts = scripts();
+    assert!(scripts.join("node_modules").is_dir(), "the browser driver is not installed; run: deploy/setup --tests");
+    let mut node = Command::new("node");
+    node.arg(scripts.join("checkin.mjs")).arg(format!("http://{}", site.web())).arg("desk-1/a");
+    node.arg(assets().unwrap().join("portraits").join(clip)).args(arguments);
+    Child::spawn(node, site.dir().join("browser.log")).unwrap()
+}
+
+fn site_with_card(dir: &Path, name: &str) -> (Site, PatientCard) {
+    let site = Site::start(dir, Plan { face: true, ..Plan::default() }).unwrap();
+    let card = site.card(name, Some(*b"1234"), Some(portrait("chip.jp2").unwrap())).unwrap();
+    let url = format!("http://{}/healthz", site.web());
+    let ready = || {
+        let body = ureq::get(&url).call().ok().and_then(|mut answer| answer.body_mut().read_to_string().ok());
+        body.is_some_and(|health| health.contains("\"detail\":\"ready\""))
+    };
+    until(Duration::from_secs(30), "the face method is ready", ready).unwrap();
+    (site, card)
+}
+
+async fn check_in(site: &Site, card: &PatientCard, mut browser: Child) -> String {
+    // The page is open: now the patient comes.
+    browser.wait_ready(PATIENCE).unwrap();
+    let inserted = card.insert(site.slot("desk-1/a").unwrap()).await.unwrap();
+    let ended = tokio::task::spawn_blocking(move || {
+        let status = browser.wait(PATIENCE).unwrap();
+        (status.success(), std::fs::read_to_string(browser.output()).unwrap())
+    });
+    let (success, output) = ended.await.unwrap();
+    assert!(success, "the check-in in the browser failed:\n{output}");
+    inserted.remove().await;
+    let (code, explained) = site.ask(&["explain", "--json"]).unwrap();
+    assert_eq!(code, Some(0));
+    explained
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patient_checks_in_by_face_through_the_page_with_a_camera() {
+    let dir = tempfile::tempdir().unwrap();
+    let (site, card) = site_with_card(dir.path(), "TEST-VALID-BROWSER-FACE");
+    let browser = browse(&site, &[], "camera-same.mjpeg");
+    let explained = check_in(&site, &card, browser).await;
+    assert!(explained.contains("\"code\":\"confirmed\"") && explained.contains("face_score"), "{explained}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patient_checks_in_by_pin_through_the_page_in_english() {
+    let dir = tempfile::tempdir().unwrap();
+    let (site, card) = site_with_card(dir.path(), "TEST-VALID-BROWSER-PIN");
+    let browser = browse(&site, &["--pin", "1234", "--lang", "en"], "camera-other.mjpeg");
+    let explained = check_in(&site, &card, browser).await;
+    assert!(explained.contains("\"code\":\"confirmed\"") && !explained.contains("face_score"), "{explained}");
+    assert_eq!(card.pin_tries_left(), Some(3));
+}
