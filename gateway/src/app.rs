@@ -104,10 +104,10 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
         medical_institution_code: config.site.medical_institution_code.as_str().into(),
     };
 
-    let (handles, terminals) = readers(&config, &desk, &clock, &metrics);
     let (restarts, restarts_asked) = async_channel::bounded(16);
     let (central_in, central_status) =
         watch::channel(CourierStatus { circuit: Circuit::Up, in_flight: 0, pending: 0, rejected: 0, since: started });
+    let (handles, terminals) = readers(&config, &desk, &clock, &metrics, &central_status);
     let site = SiteHandle {
         site: config.site.name.as_str().into(),
         readers: handles.into(),
@@ -243,6 +243,7 @@ fn readers(
     desk: &Desk,
     clock: &Clock,
     metrics: &Metrics,
+    central: &watch::Receiver<CourierStatus>,
 ) -> (Vec<handle::ReaderHandle>, Vec<TerminalParts>) {
     let mut handles = Vec::new();
     let mut terminals = Vec::new();
@@ -259,6 +260,7 @@ fn readers(
                 port,
                 desk: desk.clone(),
                 scribe: Scribe::start(desk.store.clone(), reader_name.to_string()),
+                central: central.clone(),
                 clock: clock.clone(),
                 metrics: metrics.clone(),
             });

@@ -64,12 +64,20 @@ pub struct Site {
     pub control: Central,
     central_address: SocketAddr,
     gateway: Option<Child>,
+    gateway_environment: Vec<(String, String)>,
     broker: Option<Child>,
 }
 
 impl Site {
     /// Starts everything in `dir`, which must outlive the site.
     pub fn start(dir: &Path, plan: Plan) -> Result<Self> {
+        let mut site = Self::prepare(dir, plan)?;
+        site.start_gateway()?;
+        Ok(site)
+    }
+
+    /// Starts everything but the gateway, whose configuration is written.
+    pub fn prepare(dir: &Path, plan: Plan) -> Result<Self> {
         let pki = DevPki::create_or_open(dir.join("pki"))?;
         let mut central = Command::new(binary("central-sim")?);
         central.arg("--pki").arg(dir.join("pki")).arg("--ledger").arg(dir.join("ledger.jsonl"));
@@ -91,12 +99,15 @@ impl Site {
             control,
             central_address,
             gateway: None,
+            gateway_environment: Vec::new(),
             broker: None,
         };
         if site.plan.mqtt {
             site.start_broker()?;
         }
         std::fs::write(site.config(), site.configuration()?)?;
+        // Stands for the time daemon: this machine's clock counts as synchronised.
+        std::fs::write(dir.join("clock-synchronised"), "")?;
         site.start_gateway()?;
         Ok(site)
     }
@@ -160,10 +171,14 @@ impl Site {
     /// Starts the gateway (again) and waits until it is ready; returns how long that took.
     pub fn start_gateway(&mut self) -> Result<Duration> {
         let start = std::time::Instant::now();
-        let gateway = Child::spawn(self.uketsuke(&["run", "--json"])?, self.dir.join("gateway.log"))?;
-        gateway.wait_ready(READY)?;
-        self.gateway = Some(gateway);
+        self.spawn_gateway()?.wait_ready(READY)?;
         Ok(start.elapsed())
+    }
+
+    /// Starts the gateway and returns at once.
+    pub fn spawn_gateway(&mut self) -> Result<&mut Child> {
+        let gateway = Child::spawn(self.uketsuke(&["run", "--json"])?, self.dir.join("gateway.log"))?;
+        Ok(self.gateway.insert(gateway))
     }
 
     /// The running gateway.
@@ -187,6 +202,7 @@ impl Site {
     pub fn uketsuke(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(binary("uketsuke")?);
         command.args(arguments).arg("--config").arg(self.config());
+        command.envs(self.gateway_environment.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }
 
@@ -261,6 +277,9 @@ answer_deadline_ms = {answer_deadline_ms}
 
 [web]
 listen = "{ip}:{WEB_PORT}"
+
+[clock]
+synchronised_marker = "clock-synchronised"
 
 [mqtt]
 enabled = {mqtt}

@@ -142,6 +142,8 @@ pub struct Reception {
     pub staff_deadline_ms: u64,
     /// Waiting for the central system before going on as provisional.
     pub answer_deadline_ms: u64,
+    /// The same while the line is known to be down.
+    pub answer_line_down_ms: u64,
     /// Reading why the insurance is not valid.
     pub inform_deadline_ms: u64,
     /// One consent question.
@@ -258,6 +260,7 @@ impl Default for Reception {
             pin_deadline_ms: ms(timing.pin),
             staff_deadline_ms: ms(timing.staff),
             answer_deadline_ms: ms(timing.answer),
+            answer_line_down_ms: ms(timing.answer_line_down),
             inform_deadline_ms: ms(timing.inform),
             consent_deadline_ms: ms(timing.consent),
             left_behind_ms: ms(timing.left_behind),
@@ -302,6 +305,7 @@ impl Reception {
             pin: ms(self.pin_deadline_ms),
             staff: ms(self.staff_deadline_ms),
             answer: ms(self.answer_deadline_ms),
+            answer_line_down: ms(self.answer_line_down_ms),
             inform: ms(self.inform_deadline_ms),
             consent: ms(self.consent_deadline_ms),
             left_behind: ms(self.left_behind_ms),

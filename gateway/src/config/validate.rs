@@ -96,6 +96,7 @@ fn durations(config: &Config) -> Result<(), Problem> {
         ("reception.pin_deadline_ms", reception.pin_deadline_ms, 1_000),
         ("reception.staff_deadline_ms", reception.staff_deadline_ms, 1_000),
         ("reception.answer_deadline_ms", reception.answer_deadline_ms, 500),
+        ("reception.answer_line_down_ms", reception.answer_line_down_ms, 100),
         ("reception.inform_deadline_ms", reception.inform_deadline_ms, 1_000),
         ("reception.consent_deadline_ms", reception.consent_deadline_ms, 1_000),
         ("reception.left_behind_ms", reception.left_behind_ms, 1_000),

@@ -11,7 +11,7 @@ use crate::central::{NewRequest, consent_request, eligibility_payload, sealed_re
 use crate::clock::Clock;
 use crate::config;
 use crate::driver::{self, DriverEvent, DriverHandle, PinReply};
-use crate::handle::{ReaderInput, ReaderPort, View};
+use crate::handle::{CourierStatus, ReaderInput, ReaderPort, View};
 use crate::messages::{Ping, Stop};
 use crate::store::{Opening, Recording, ReplyNotice, Request, RequestKind};
 use crate::telemetry::Metrics;
@@ -23,13 +23,14 @@ use scribe::{Write, Written};
 use session::{CardIn, Session};
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::errors::BroadcastStreamRecvError;
-use tokio_stream::wrappers::{BroadcastStream, ReceiverStream};
+use tokio_stream::wrappers::{BroadcastStream, ReceiverStream, WatchStream};
 use uketsuke_card::Pin as CardPin;
 use uketsuke_core::consent::Consent;
 use uketsuke_core::ids::{ReceptionId, RequestId};
 use uketsuke_core::invariants::ReceptionWatch;
+use uketsuke_core::outbox::Circuit;
 use uketsuke_core::pin::{Pad, Pin};
 use uketsuke_core::reception::{Effect, Event, FaceOutcome, NotWritten, PinOutcome, Reception, Rules};
 use uketsuke_core::record::{Method, Shown};
@@ -47,6 +48,8 @@ pub struct ReaderParts {
     pub desk: Desk,
     /// Its way to the store, which outlives it.
     pub scribe: Scribe,
+    /// Whether the line to the central system is up.
+    pub central: watch::Receiver<CourierStatus>,
     /// Clocks.
     pub clock: Clock,
     /// What is counted.
@@ -99,6 +102,12 @@ impl Reader {
             }
             for effect in effects {
                 events.extend(self.perform(effect, context));
+            }
+            // The wait for an answer begins with T1: from here on the core wants to know that the line is down.
+            if let Event::Opened(reception, Ok(())) = event
+                && line_is_down(&self.parts.central.borrow())
+            {
+                events.push_back(Event::LineDown(reception));
             }
         }
         self.arm_timer(context);
@@ -300,6 +309,8 @@ impl Reader {
         let Some((_, method, shown)) = self.recording.take_if(|(recorded, ..)| *recorded == reception) else { return };
         let own = self.session.as_ref().filter(|session| session.reception == reception).map(|session| session.own);
         self.parts.metrics.recorded(&self.parts.port.name, method, &shown, own);
+        let own_ms = own.map(|own| own.as_secs_f64() * 1000.0);
+        tracing::info!(%reception, ?method, own_ms, "recorded");
         self.parts.port.status.send_modify(|status| match shown {
             Shown::Confirmed => status.recorded.0 += 1,
             Shown::Ineligible(_) => status.recorded.1 += 1,
@@ -421,6 +432,7 @@ impl Actor for Reader {
     fn started(&mut self, context: &mut Self::Context) {
         context.add_stream(Box::pin(self.parts.port.inputs.clone()));
         context.add_stream(BroadcastStream::new(self.parts.desk.store.replies()));
+        context.add_stream(WatchStream::from_changes(self.parts.central.clone()));
         let abandoned = self.parts.scribe.write(Write::AbandonOpen(self.parts.clock.stamp()));
         let config = self.parts.config.clone();
         let opening = async move {
@@ -473,6 +485,14 @@ impl StreamHandler<Result<ReplyNotice, BroadcastStreamRecvError>> for Reader {
     }
 }
 
+impl StreamHandler<CourierStatus> for Reader {
+    fn handle(&mut self, central: CourierStatus, context: &mut Self::Context) {
+        if let Some(reception) = self.core.current().filter(|_| line_is_down(&central)) {
+            self.on(Event::LineDown(reception), context);
+        }
+    }
+}
+
 impl Handler<Ping> for Reader {
     type Result = ();
     fn handle(&mut self, _: Ping, _: &mut Self::Context) {}
@@ -483,6 +503,10 @@ impl Handler<Stop> for Reader {
     fn handle(&mut self, _: Stop, context: &mut Self::Context) {
         context.stop();
     }
+}
+
+fn line_is_down(central: &CourierStatus) -> bool {
+    matches!(central.circuit, Circuit::Down { .. })
 }
 
 /// A pad at random. `None` cannot happen: a shuffled 0..=9 is a pad.

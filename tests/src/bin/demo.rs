@@ -5,10 +5,11 @@
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use uketsuke_tests::central::ModeSpec;
-use uketsuke_tests::patient::{Camera, Kiosk, PatientCard, Visit, Way, check_in};
+use uketsuke_tests::patient::{Camera, CardInSlot, Kiosk, PatientCard, Visit, Way, check_in};
 use uketsuke_tests::site::{Plan, Site, portrait};
 
 /// Runs the whole story: face, PIN, impostor, ineligible patient, cut line, reconciliation.
@@ -67,9 +68,65 @@ async fn main() -> Result<()> {
         return Ok(());
     }
     print_addresses(&site)?;
-    tokio::signal::ctrl_c().await?;
+    tokio::select! {
+        ended = by_hand(&site) => ended?,
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+    }
     println!("\nstopping");
     Ok(())
+}
+
+/// Lets whoever watches put cards in, take them out, and cut the line, by commands on standard input.
+async fn by_hand(site: &Site) -> Result<()> {
+    println!("\nTry it: open a kiosk page, then type here");
+    println!("  put READER     a card (PIN {PIN}) into its slot      take READER    the card out again");
+    println!("  cut            the line to the central system        mend           the line");
+    let (typed, mut lines) = tokio::sync::mpsc::unbounded_channel();
+    // A thread of its own: nobody can take a read of standard input back, and the process must end all the same.
+    std::thread::spawn(move || std::io::stdin().lines().map_while(Result::ok).try_for_each(|line| typed.send(line)));
+    let mut inserted: BTreeMap<String, CardInSlot> = BTreeMap::new();
+    let photo = portrait("chip.jp2")?;
+    let mut number = 100;
+    while let Some(line) = lines.recv().await {
+        let done = match line.split_whitespace().collect::<Vec<_>>()[..] {
+            ["put", reader] => {
+                number += 1;
+                match site.slot(reader) {
+                    Ok(slot) => {
+                        let card = site.card(&format!("TEST-VALID-{number}"), Some(PIN_DIGITS), Some(photo.clone()))?;
+                        inserted.insert(reader.to_owned(), card.insert(slot).await?);
+                        "the card is in"
+                    }
+                    Err(_) => "no such reader",
+                }
+            }
+            ["take", reader] => match inserted.remove(reader) {
+                Some(card) => {
+                    card.remove().await;
+                    "the card is out"
+                }
+                None => "no card of ours is in there",
+            },
+            ["cut"] => {
+                set_line(site, "down").await?;
+                "the line is cut"
+            }
+            ["mend"] => {
+                set_line(site, "up").await?;
+                "the line is back"
+            }
+            [] => continue,
+            _ => "put READER, take READER, cut or mend; Ctrl-C ends",
+        };
+        println!("  {done}");
+    }
+    // Standard input is closed, as under a service manager: stay up all the same.
+    std::future::pending().await
+}
+
+async fn set_line(site: &Site, mode: &'static str) -> Result<()> {
+    let control = site.control.clone();
+    tokio::task::spawn_blocking(move || control.set_mode(&ModeSpec::new(mode))).await?
 }
 
 struct Timeline {
@@ -194,7 +251,7 @@ impl Story<'_> {
     }
 
     async fn cut_line(&mut self, by_face: &PatientCard, by_pin: &PatientCard, faces: &[Vec<u8>]) -> Result<()> {
-        self.set_line("down").await?;
+        set_line(self.site, "down").await?;
         self.timeline.say("Line", "the line to the central system is cut");
         for (who, reader, card, way, faces) in [
             ("Patient 5", "desk-1/a", by_face, Way::Face, faces),
@@ -208,7 +265,7 @@ impl Story<'_> {
         ensure!(code == Some(0) && queue.contains("eligibility"), "the queue does not show what waits:\n{queue}");
         println!("\nuketsuke queue, with the line cut:\n{}", queue.trim_end());
         println!();
-        self.set_line("up").await?;
+        set_line(self.site, "up").await?;
         self.timeline.say("Line", "the line is back");
         let waiting: Vec<(&str, String)> = self.receptions.iter().rev().take(2).cloned().collect();
         for (who, reception) in waiting.into_iter().rev() {
@@ -216,11 +273,6 @@ impl Story<'_> {
             self.timeline.say(who, "confirmed by itself");
         }
         Ok(())
-    }
-
-    async fn set_line(&self, mode: &'static str) -> Result<()> {
-        let control = self.site.control.clone();
-        tokio::task::spawn_blocking(move || control.set_mode(&ModeSpec::new(mode))).await?
     }
 
     fn explanation(&self, reception: &str) -> Result<Value> {

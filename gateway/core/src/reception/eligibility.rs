@@ -83,6 +83,10 @@ impl Eligibility {
                 // The request itself was refused: staff will see to it; the patient is received all the same.
                 Reply::Rejected(_) => Some(Outcome::Told(Shown::Provisional)),
             },
+            Event::LineDown(_) if self.stage == Stage::Asking => {
+                self.deadline = self.deadline.min(now.mono.after(timing.answer_line_down));
+                None
+            }
             Event::Intent(_, _, Intent::Acknowledge) => self.told(),
             Event::Tick if now.mono >= self.deadline => match &self.stage {
                 Stage::Opening => Some(Outcome::End(Ending::NotWritten)),

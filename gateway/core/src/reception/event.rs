@@ -162,6 +162,8 @@ pub enum Event {
     Opened(ReceptionId, Result<(), NotWritten>),
     /// The central system answered, or refused the request itself; it is on disk.
     Replied(ReceptionId, Reply),
+    /// The line to the central system is down: there is no point in waiting long for this reception's answer.
+    LineDown(ReceptionId),
     /// T2 is on disk, or could not be written.
     Recorded(ReceptionId, Result<(), NotWritten>),
     /// Time passed.
@@ -180,6 +182,7 @@ impl Event {
             | Self::StaffDecided(reception, _)
             | Self::Opened(reception, _)
             | Self::Replied(reception, _)
+            | Self::LineDown(reception)
             | Self::Recorded(reception, _) => Some(*reception),
             Self::CardPlaced(_) | Self::CardRemoved | Self::ReaderFault | Self::Tick => None,
         }

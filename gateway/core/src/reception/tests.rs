@@ -230,6 +230,16 @@ fn without_an_answer_in_time_the_reception_goes_on_as_provisional() {
 }
 
 #[test]
+fn while_the_line_is_known_to_be_down_nobody_waits_for_the_whole_deadline() {
+    let mut scene = Scene::asking_by_face();
+    let timing = Timing::default();
+    scene.on(Event::LineDown(id(1)));
+    assert_eq!(scene.core.deadline(), Some(Mono(0).after(timing.answer_line_down)));
+    scene.wait();
+    assert!(matches!(scene.core.screen(), Screen::Consent { provisional: true, .. }));
+}
+
+#[test]
 fn a_request_that_central_refuses_still_lets_the_patient_in() {
     let mut scene = Scene::asking_by_face();
     scene.on(Event::Replied(id(1), Reply::Rejected(Rejection { code: "invalid_argument".into() })));
@@ -451,6 +461,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         (any_reception(), written.clone()).prop_map(|(r, w)| Event::Opened(r, w)),
         (any_reception(), validity).prop_map(|(r, v)| Event::Replied(r, replied(v))),
         any_reception().prop_map(|r| Event::Replied(r, Reply::Rejected(Rejection { code: "x".into() }))),
+        any_reception().prop_map(Event::LineDown),
         (any_reception(), written).prop_map(|(r, w)| Event::Recorded(r, w)),
         Just(Event::Tick),
     ]
@@ -520,6 +531,7 @@ fn redirected(event: Event, current: Option<ReceptionId>) -> Event {
         Event::StaffDecided(r, x) if r != id(3) => Event::StaffDecided(current, x),
         Event::Opened(r, x) if r != id(3) => Event::Opened(current, x),
         Event::Replied(r, x) if r != id(3) => Event::Replied(current, x),
+        Event::LineDown(r) if r != id(3) => Event::LineDown(current),
         Event::Recorded(r, x) if r != id(3) => Event::Recorded(current, x),
         other => other,
     }

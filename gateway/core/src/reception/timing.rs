@@ -22,6 +22,8 @@ pub struct Timing {
     pub write: Duration,
     /// The answer of the central system, after which the reception goes on as provisional.
     pub answer: Duration,
+    /// The same while the line is known to be down: long enough for a line that comes back at once.
+    pub answer_line_down: Duration,
     /// Reading why the insurance is not valid.
     pub inform: Duration,
     /// One consent question.
@@ -45,6 +47,7 @@ impl Default for Timing {
             staff: Duration::from_secs(180),
             write: Duration::from_secs(10),
             answer: Duration::from_secs(10),
+            answer_line_down: Duration::from_millis(1_500),
             inform: Duration::from_secs(60),
             consent: Duration::from_secs(60),
             left_behind: Duration::from_secs(20),
