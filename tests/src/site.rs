@@ -108,8 +108,19 @@ impl Site {
         std::fs::write(site.config(), site.configuration()?)?;
         // Stands for the time daemon: this machine's clock counts as synchronised.
         std::fs::write(dir.join("clock-synchronised"), "")?;
-        site.start_gateway()?;
         Ok(site)
+    }
+
+    /// Replaces text in the gateway's configuration; holds from its next start.
+    pub fn reconfigure(&self, from: &str, to: &str) -> Result<()> {
+        let text = std::fs::read_to_string(self.config())?;
+        anyhow::ensure!(text.contains(from), "the configuration does not contain {from:?}");
+        Ok(std::fs::write(self.config(), text.replacen(from, to, 1))?)
+    }
+
+    /// Sets an environment variable of the gateway; holds from its next start.
+    pub fn set_environment(&mut self, name: &str, value: &str) {
+        self.gateway_environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Where everything of this site lies.
