@@ -83,7 +83,7 @@ impl FacePool {
 
     /// A fresh attempt, by the configured thresholds.
     pub fn decider(&self) -> Decider {
-        Decider::new(self.thresholds.clone())
+        Decider::new(self.thresholds)
     }
 
     /// The template of a chip photo (JPEG 2000).

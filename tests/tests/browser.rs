@@ -1,5 +1,7 @@
 //! The kiosk page as a patient meets it: Debian's Chromium with a fed camera, driven like a person.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;

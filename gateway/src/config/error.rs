@@ -17,21 +17,26 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// Something in it is wrong.
-    #[error("{}:{line}: {what}\n  key:   {key}\n  value: {value}\n  fix:   {fix}", path.display())]
-    Wrong {
-        /// Which file.
-        path: PathBuf,
-        /// 1-based.
-        line: usize,
-        /// Dotted.
-        key: String,
-        /// As written; empty when the key is missing.
-        value: String,
-        /// What is wrong.
-        what: String,
-        /// What to do.
-        fix: String,
-    },
+    #[error("{0}")]
+    Wrong(Box<WrongLine>),
+}
+
+/// A line that cannot stay as it is.
+#[derive(Debug, Error)]
+#[error("{}:{line}: {what}\n  key:   {key}\n  value: {value}\n  fix:   {fix}", path.display())]
+pub struct WrongLine {
+    /// Which file.
+    pub path: PathBuf,
+    /// 1-based.
+    pub line: usize,
+    /// Dotted.
+    pub key: String,
+    /// As written; empty when the key is missing.
+    pub value: String,
+    /// What is wrong.
+    pub what: String,
+    /// What to do.
+    pub fix: String,
 }
 
 /// Something wrong with a value that TOML itself has no objection to.
@@ -64,7 +69,7 @@ impl ConfigError {
         } else {
             "correct the line; config/uketsuke.toml shows how it is written"
         };
-        Self::Wrong { path: path.to_owned(), line, key, value, what, fix: fix.into() }
+        Self::Wrong(Box::new(WrongLine { path: path.to_owned(), line, key, value, what, fix: fix.into() }))
     }
 
     pub(super) fn from_problem(path: &Path, text: &str, problem: Problem) -> Self {
@@ -73,7 +78,7 @@ impl ConfigError {
         let line = span.as_ref().map_or(1, |span| line_of(text, span.start));
         let value =
             span.and_then(|span| text.get(span)).unwrap_or_default().lines().next().unwrap_or_default().to_owned();
-        Self::Wrong { path: path.to_owned(), line, key, value, what, fix }
+        Self::Wrong(Box::new(WrongLine { path: path.to_owned(), line, key, value, what, fix }))
     }
 }
 

@@ -6,7 +6,7 @@
 mod error;
 mod validate;
 
-pub use error::{ConfigError, Problem};
+pub use error::{ConfigError, Problem, WrongLine};
 
 use serde::Deserialize;
 use std::net::SocketAddr;

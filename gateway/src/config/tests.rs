@@ -13,7 +13,7 @@ fn load(text: &str) -> Result<Config, ConfigError> {
 
 fn wrong(text: &str) -> (usize, String, String, String) {
     match load(text) {
-        Err(ConfigError::Wrong { line, key, value, fix, .. }) => (line, key, value, fix),
+        Err(ConfigError::Wrong(wrong)) => (wrong.line, wrong.key, wrong.value, wrong.fix),
         other => panic!("expected a wrong line, got {other:?}"),
     }
 }
@@ -115,8 +115,8 @@ fn terminals_may_stand_in_files_of_their_own() {
         "name = \"Floor 2\"\n[[reader]]\nname = \"a\"\ndriver = \"virtual\"\nslot = \"127.0.0.1:7301\"\n",
     )
     .unwrap();
-    let Err(ConfigError::Wrong { path: named, line: 1, key, .. }) = Config::load(&path) else { panic!() };
-    assert_eq!((named, key.as_str()), (file, "name"));
+    let Err(ConfigError::Wrong(wrong)) = Config::load(&path) else { panic!() };
+    assert_eq!((wrong.path, wrong.line, wrong.key.as_str()), (file, 1, "name"));
 }
 
 #[test]

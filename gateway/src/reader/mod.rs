@@ -152,9 +152,12 @@ impl Reader {
         let desk = self.parts.desk.clone();
         let reader = self.parts.port.name.to_string();
         let now = self.parts.clock.stamp();
+        let written = self.parts.scribe.caught_up();
         let read = async move {
             let reading = driver.read().await;
             let start = Instant::now();
+            // The same card again, quicker than the disk: that it was taken must be known before it is looked up.
+            written.await;
             let card = match reading {
                 Ok(reading) => session::card_in(&desk, &reader, reception, reading, now).await,
                 Err(error) => {

@@ -19,6 +19,8 @@ pub(super) enum Write {
     Close(ReceptionId),
     /// Whatever an earlier life of this reader left open.
     AbandonOpen(Stamp),
+    /// Nothing: done when everything before it is.
+    Nothing,
 }
 
 /// What became of a write.
@@ -68,6 +70,12 @@ impl Scribe {
             written.await.unwrap_or(Written { result: Err(lost), took: Duration::ZERO })
         }
     }
+
+    /// Resolves when everything queued before this call is on disk, or could not be written.
+    pub(super) fn caught_up(&self) -> impl Future<Output = ()> + use<> {
+        let written = self.write(Write::Nothing);
+        async move { drop(written.await) }
+    }
 }
 
 async fn perform(store: &Store, reader: &str, write: Write) -> Result<(), StoreError> {
@@ -76,6 +84,7 @@ async fn perform(store: &Store, reader: &str, write: Write) -> Result<(), StoreE
         Write::Record(recording) => store.record_reception(*recording).await,
         Write::Abandon(reception, why, at) => store.abandon_reception(reception, why, at).await,
         Write::Close(reception) => store.close_reception(reception).await,
+        Write::Nothing => Ok(()),
         Write::AbandonOpen(at) => store.abandon_open(Some(reader), at).await.map(|abandoned| {
             for reception in abandoned {
                 tracing::warn!(reader, %reception, "an open reception was abandoned by a restart");
