@@ -1,11 +1,11 @@
 //! What an answer other than "yes" says: about the destination, or about this request.
 
+use std::error::Error;
 use std::time::Duration;
-use thiserror::Error;
 use tonic::{Code, Status};
 
 /// Why a request took no effect, named after what the courier does next.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CentralError {
     /// Nobody is there, or the connection broke: wait for the line.
     #[error("the central system cannot be reached ({0})")]
@@ -38,11 +38,12 @@ pub(super) fn from_status(status: &Status) -> CentralError {
     let code = format!("{:?}", status.code());
     match status.code() {
         Code::Ok => CentralError::Protocol(code),
-        // tonic reports broken transports as Unknown, Cancelled or Internal, depending on the moment; only a peer sends them without a source.
-        Code::Unavailable => CentralError::Unreachable(code),
-        Code::Unknown | Code::Cancelled | Code::Internal if std::error::Error::source(status).is_some() => {
-            CentralError::Unreachable(code)
+        // tonic reports broken transports as Unavailable, Unknown, Cancelled or Internal, depending on the moment; only those of
+        // our own making have a source, which says what broke and quotes nothing of the request.
+        Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal if status.source().is_some() => {
+            CentralError::Unreachable(root_cause(status))
         }
+        Code::Unavailable => CentralError::Unreachable(code),
         Code::Cancelled | Code::DeadlineExceeded => CentralError::TimedOut,
         Code::ResourceExhausted => CentralError::Busy(pushback(status)),
         Code::Unauthenticated => CentralError::Refused(code),
@@ -55,6 +56,15 @@ pub(super) fn from_status(status: &Status) -> CentralError {
             CentralError::Protocol(snake(status.code()).into())
         }
     }
+}
+
+/// The deepest error: "Connection refused", "invalid peer certificate: UnknownIssuer", …
+fn root_cause(status: &Status) -> String {
+    let mut cause: &dyn Error = status;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
 }
 
 fn pushback(status: &Status) -> Option<Duration> {
