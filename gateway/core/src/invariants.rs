@@ -58,7 +58,7 @@ impl ReceptionWatch {
         }
         self.done_is_committed(before, after)?;
         stranger_changed_nothing(before, event, effects, after)?;
-        self.card_and_deadline(before, after)
+        self.card_and_deadline(before, event, after)
     }
 
     fn done_is_committed(&self, before: &Reception, after: &Reception) -> Result<(), Broken> {
@@ -78,16 +78,16 @@ impl ReceptionWatch {
         }
     }
 
-    fn card_and_deadline(&self, before: &Reception, after: &Reception) -> Result<(), Broken> {
+    fn card_and_deadline(&self, before: &Reception, event: &Event, after: &Reception) -> Result<(), Broken> {
         let screen = after.screen();
         if screen != Screen::Idle && after.deadline().is_none() {
             return Err(Broken::NoDeadline(after.state_name()));
         }
         if self.card_in {
-            let left = matches!(before.screen(), Screen::TakeCard { .. })
-                && before.current() == after.current()
-                && !matches!(screen, Screen::TakeCard { .. });
-            if left || matches!(screen, Screen::Idle | Screen::Notice(_)) && before.busy() {
+            // A second card can only mean that the removal of the first was never reported.
+            let stays = matches!(before.screen(), Screen::TakeCard { .. }) && !matches!(event, Event::CardPlaced(_));
+            let left = stays && !matches!(screen, Screen::TakeCard { .. });
+            if left || matches!(screen, Screen::Idle | Screen::Notice(_)) {
                 return Err(Broken::LeftWithCardIn);
             }
         } else if !matches!(screen, Screen::Idle | Screen::Notice(_) | Screen::Recording) {
