@@ -3,11 +3,15 @@
 //!
 //! Nothing here knows the inside of the gateway; the gateway does not know that any of this exists.
 
+pub mod bench;
 pub mod central;
 pub mod clock;
 pub mod control;
 pub mod patient;
 pub mod pki;
 pub mod process;
+pub mod report;
+pub mod scene;
 pub mod site;
 pub mod staff;
+pub mod torture;

@@ -41,7 +41,11 @@ pub(super) fn from_status(status: &Status) -> CentralError {
         // tonic reports broken transports as Unavailable, Unknown, Cancelled or Internal, depending on the moment; only those of
         // our own making have a source, which says what broke and quotes nothing of the request.
         Code::Unavailable | Code::Unknown | Code::Cancelled | Code::Internal if status.source().is_some() => {
-            CentralError::Unreachable(root_cause(status))
+            let cause = root_cause(status);
+            match certificate_alert(&cause) {
+                Some(alert) => CentralError::Refused(alert.into()),
+                None => CentralError::Unreachable(cause),
+            }
         }
         Code::Unavailable => CentralError::Unreachable(code),
         Code::Cancelled | Code::DeadlineExceeded => CentralError::TimedOut,
@@ -56,6 +60,23 @@ pub(super) fn from_status(status: &Status) -> CentralError {
             CentralError::Protocol(snake(status.code()).into())
         }
     }
+}
+
+/// What the peer has against our certificate, by the TLS alert that it sent. With TLS 1.3 the alert comes after our side of the
+/// handshake, when the connection is in the hands of h2, which keeps only the words of an error.
+fn certificate_alert(cause: &str) -> Option<&str> {
+    let alert = cause.strip_prefix("received fatal alert: ")?;
+    let about_us = [
+        "UnknownCA",
+        "BadCertificate",
+        "UnsupportedCertificate",
+        "CertificateRevoked",
+        "CertificateExpired",
+        "CertificateUnknown",
+        "CertificateRequired",
+        "AccessDenied",
+    ];
+    about_us.contains(&alert).then_some(alert)
 }
 
 /// The deepest error: "Connection refused", "invalid peer certificate: UnknownIssuer", …

@@ -10,6 +10,10 @@ use uketsuke_core::reception::FaceOutcome;
 /// A kiosk that has not sent the frame by then is asked again: it may have reconnected.
 const FRAME_DEADLINE: Duration = Duration::from_secs(1);
 
+/// After a picture that showed nothing: the camera needs time for another one, and a kiosk that answers at once with rubbish must
+/// not be asked as fast as it answers.
+const UNUSABLE_PAUSE: Duration = Duration::from_millis(50);
+
 /// An attempt's result, and how much of its time was ours (waiting for frames is not).
 pub(super) struct Judged {
     pub(super) outcome: FaceOutcome,
@@ -40,6 +44,7 @@ pub(super) async fn run(port: ReaderPort, pool: FacePool, reference: Arc<Templat
             },
             Err(error) if error.is_frame() => {
                 tracing::debug!(%error, "a frame was not usable");
+                tokio::time::sleep(UNUSABLE_PAUSE).await;
                 continue;
             }
             Err(error) => {

@@ -162,12 +162,17 @@ impl Reader {
                 Ok(reading) => session::card_in(&desk, &reader, reception, reading, now).await,
                 Err(error) => {
                     tracing::warn!(%reception, %error, "the card cannot be read");
+                    // Its removal is about to be reported, and leaves the patient time to read what happened.
+                    if matches!(error, uketsuke_card::ReadError::CardGone { .. }) {
+                        return None;
+                    }
                     Err(session::read_failure(&error))
                 }
             };
-            (card, start.elapsed())
+            Some((card, start.elapsed()))
         };
-        let done = read.into_actor(self).map(move |(card, own), actor, context| {
+        let done = read.into_actor(self).map(move |read, actor, context| {
+            let Some((card, own)) = read else { return };
             let facts = card.map(|CardIn { facts, session }| {
                 // A card that went in the meantime must not leave its data behind.
                 if actor.core.current() == Some(reception) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
-use uketsuke_card::{SlotRequest, VerificationNumberB, VirtualCard, VirtualCardSpec, slot};
+use uketsuke_card::{Faults, SlotRequest, VerificationNumberB, VirtualCard, VirtualCardSpec, slot};
 
 use crate::pki::Card;
 
@@ -42,6 +42,11 @@ impl PatientCard {
         let stream = TcpStream::connect(slot).await.with_context(|| format!("putting a card into the slot {slot}"))?;
         stream.set_nodelay(true)?;
         Ok(CardInSlot { task: tokio::spawn(answer(stream, self.0.clone())) })
+    }
+
+    /// Makes the card misbehave from now on.
+    pub fn set_faults(&self, faults: Faults) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).set_faults(faults);
     }
 
     /// PIN tries left.

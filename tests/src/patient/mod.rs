@@ -45,11 +45,26 @@ impl Visit {
 /// A patient who does not find the next step for this long gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How a patient goes about it.
+pub struct Manner<'a> {
+    /// How to be recognised.
+    pub way: Way,
+    /// How long a screen is looked at before something is pressed or the card is taken; people are not as quick as programs.
+    pub pause: Duration,
+    /// Told of every screen of a reception as soon as it appears, also when the visit breaks off later.
+    pub seen: &'a mut (dyn FnMut(&Shown) + Send),
+}
+
 /// Checks in from an idle screen to a taken card, pressing what the screens ask for, and agrees to everything.
 pub async fn check_in(kiosk: &mut Kiosk, slot: SocketAddr, card: &PatientCard, way: Way) -> Result<Visit> {
+    check_in_as(kiosk, slot, card, Manner { way, pause: Duration::ZERO, seen: &mut |_| {} }).await
+}
+
+/// [`check_in`] in a manner of one's own.
+pub async fn check_in_as(kiosk: &mut Kiosk, slot: SocketAddr, card: &PatientCard, manner: Manner<'_>) -> Result<Visit> {
     kiosk.wait(PATIENCE, |shown| shown.name == "idle").await.context("waiting for the idle screen")?;
     let inserted = card.insert(slot).await?;
-    let visit = go_through(kiosk, way).await?;
+    let visit = go_through_as(kiosk, manner).await?;
     inserted.remove().await;
     kiosk.wait(PATIENCE, |shown| shown.name == "idle").await.context("waiting for the idle screen after the end")?;
     Ok(visit)
@@ -57,6 +72,12 @@ pub async fn check_in(kiosk: &mut Kiosk, slot: SocketAddr, card: &PatientCard, w
 
 /// Presses what the screens ask for until one says "take your card".
 pub async fn go_through(kiosk: &mut Kiosk, way: Way) -> Result<Visit> {
+    go_through_as(kiosk, Manner { way, pause: Duration::ZERO, seen: &mut |_| {} }).await
+}
+
+/// [`go_through`] in a manner of one's own.
+pub async fn go_through_as(kiosk: &mut Kiosk, manner: Manner<'_>) -> Result<Visit> {
+    let Manner { way, pause, seen } = manner;
     let start = Instant::now();
     let mut screens = Vec::new();
     let mut version = None;
@@ -67,6 +88,10 @@ pub async fn go_through(kiosk: &mut Kiosk, way: Way) -> Result<Visit> {
             .with_context(|| format!("after the screens {screens:?}"))?;
         version = Some(shown.version);
         screens.push((shown.name.clone(), start.elapsed()));
+        seen(&shown);
+        if matches!(shown.name.as_str(), "choose" | "pin" | "ineligible" | "consent" | "take_card") {
+            tokio::time::sleep(pause).await;
+        }
         match shown.name.as_str() {
             "choose" => press_way(kiosk, &shown, way).await?,
             "pin" => {

@@ -1,0 +1,130 @@
+//! `kill9`: the gateway dies by SIGKILL and comes back; nothing shown as done may be lost or done twice.
+//!
+//! It dies at random moments, also while it starts, and half of the time just as it has promised something to a patient: whatever is
+//! shown before it is on disk is lost then.
+
+use super::crowd::Crowd;
+use super::line::UnsteadyLine;
+use super::{Settings, judge};
+use crate::report::{Report, quantile, rounded};
+use crate::site::{Plan, Site};
+use anyhow::{Context, Result, ensure};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::ops::RangeInclusive;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Enough that a patient comes back now and then, and that most visits are of somebody else.
+const PATIENTS: usize = 40;
+/// Life of a gateway after it is ready.
+const LIFE_MS: RangeInclusive<u64> = 50..=1_500;
+/// How long a promise is waited for; with the line down and everybody choosing there may be none.
+const PROMISE_WITHIN: Duration = Duration::from_secs(2);
+/// Life of a gateway that dies while it starts.
+const EARLY_LIFE_MS: RangeInclusive<u64> = 1..=200;
+/// How long the queue may take to run empty once everything is up.
+const DRAIN: Duration = Duration::from_secs(60);
+
+pub(super) fn run(dir: &Path, settings: Settings, report: &mut Report) -> Result<()> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    let plan = Plan {
+        terminals: ["desk-1", "desk-2"].map(|desk| (desk.into(), vec!["a".into(), "b".into()])).to_vec(),
+        // Patients here do not dawdle, and a late answer is the interesting case.
+        answer_deadline_ms: 600,
+        ..Plan::default()
+    };
+    let mut site = Site::start(dir, plan)?;
+    let crowd = {
+        let _tasks = runtime.enter();
+        Crowd::send(&site, PATIENTS, settings.seed)?
+    };
+    let line = UnsteadyLine::start(site.control.clone(), settings.seed)?;
+    let killed = kill_again_and_again(&mut site, &crowd, settings, report)?;
+
+    let modes = line.steady()?;
+    let journal = runtime.block_on(crowd.go_home())?;
+    std::fs::write(dir.join("journal.json"), serde_json::to_vec_pretty(&journal)?)?;
+    let drained = wait_until_the_queue_is_empty(&site)?;
+    let ended = site.stop_gateway()?;
+    if ended != Some(0) {
+        report.fault(format!("the last gateway ended with {ended:?} when asked to stop"));
+    }
+    judge::judge(report, &journal, &site.control.ledger()?, &codes(&site)?);
+    let panics = std::fs::read_to_string(dir.join("gateway.log"))?.matches("panicked at").count();
+    if panics > 0 {
+        report.fault(format!("the gateway panicked {panics} times"));
+    }
+    report.figure("panics", panics);
+    report.figure("modes", modes);
+    report.figure("killed_at_a_promise", killed.at_a_promise);
+    report.figure("killed_while_starting", killed.early);
+    report.figure("recovery_p50_ms", rounded(quantile(&killed.recoveries_ms, 0.50)));
+    report.figure("recovery_p99_ms", rounded(quantile(&killed.recoveries_ms, 0.99)));
+    report.figure("drained_ms", drained.as_millis());
+    Ok(())
+}
+
+struct Killed {
+    /// From the last SIGKILL of a cycle to ready.
+    recoveries_ms: Vec<f64>,
+    early: u32,
+    at_a_promise: u32,
+}
+
+fn kill_again_and_again(site: &mut Site, crowd: &Crowd, settings: Settings, report: &mut Report) -> Result<Killed> {
+    let mut rng = StdRng::seed_from_u64(settings.seed);
+    let mut killed = Killed { recoveries_ms: Vec::new(), early: 0, at_a_promise: 0 };
+    for cycle in 1..=settings.cycles {
+        std::thread::sleep(Duration::from_millis(rng.random_range(LIFE_MS)));
+        if !site.gateway()?.is_running() {
+            report.fault(format!("the gateway ended by itself in cycle {cycle}"));
+        }
+        if rng.random() && crowd.wait_for_a_promise(PROMISE_WITHIN) {
+            killed.at_a_promise += 1;
+        }
+        let mut since = Instant::now();
+        site.kill_gateway()?;
+        if rng.random_ratio(1, 4) {
+            site.spawn_gateway()?;
+            std::thread::sleep(Duration::from_millis(rng.random_range(EARLY_LIFE_MS)));
+            since = Instant::now();
+            site.kill_gateway()?;
+            killed.early += 1;
+        }
+        site.start_gateway().with_context(|| format!("starting again in cycle {cycle}"))?;
+        killed.recoveries_ms.push(since.elapsed().as_secs_f64() * 1000.0);
+    }
+    Ok(killed)
+}
+
+/// A row that is refused for good or held back counts as waiting too: nothing here deserves it.
+fn wait_until_the_queue_is_empty(site: &Site) -> Result<Duration> {
+    let start = Instant::now();
+    loop {
+        let queue = ask(site, &["queue", "--json"])?;
+        let counts = &queue.first().context("no answer")?["counts"];
+        let waiting: Option<u64> = ["pending", "isolated", "rejected"].iter().map(|state| counts[state].as_u64()).sum();
+        if waiting.context("the queue's counts are not numbers")? == 0 {
+            return Ok(start.elapsed());
+        }
+        ensure!(start.elapsed() < DRAIN, "the queue is not empty after {DRAIN:?}: {queue:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// What the gateway says about each reception that it knows, by id.
+fn codes(site: &Site) -> Result<HashMap<String, String>> {
+    let told = ask(site, &["explain", "--json", "--limit", "1000000"])?;
+    let text = |value: &Value| value.as_str().map(str::to_owned).context("not a text");
+    told.iter().map(|told| Ok((text(&told["reception"])?, text(&told["explanation"]["code"])?))).collect()
+}
+
+/// Runs a command of the gateway's binary; returns its lines of JSON.
+fn ask(site: &Site, arguments: &[&str]) -> Result<Vec<Value>> {
+    let (code, text) = site.ask(arguments)?;
+    ensure!(code == Some(0), "uketsuke {arguments:?} ended with {code:?}: {text}");
+    text.lines().map(|line| serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))).collect()
+}

@@ -1,0 +1,64 @@
+//! Long fault campaigns against the real programs. One entry of [`CAMPAIGNS`] each.
+//!
+//! A campaign draws its faults from a seed, lets patients go about their business meanwhile, and judges afterwards by what
+//! patients were shown, what the central system's ledger says, and what the gateway says about itself.
+
+mod crowd;
+mod journal;
+mod judge;
+mod kill9;
+mod line;
+
+use crate::report::Report;
+use anyhow::Result;
+use std::path::Path;
+
+/// A campaign.
+pub struct Campaign {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// What it does, in one line.
+    pub what: &'static str,
+    /// Cycles unless told otherwise.
+    pub cycles: u32,
+    run: fn(&Path, Settings, &mut Report) -> Result<()>,
+}
+
+/// What a run was asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How many faults.
+    pub cycles: u32,
+    /// What decides about them.
+    pub seed: u64,
+}
+
+/// Every campaign.
+pub const CAMPAIGNS: &[Campaign] = &[Campaign {
+    name: "kill9",
+    what: "SIGKILL of the gateway at any moment, with busy readers and a central system that comes and goes",
+    cycles: 20,
+    run: kill9::run,
+}];
+
+impl Campaign {
+    /// Runs in a new folder, which is kept and named when something was wrong. A campaign that breaks off has failed.
+    pub fn run(&self, settings: Settings) -> Report {
+        println!("{}: {} cycles, seed {}", self.name, settings.cycles, settings.seed);
+        let mut report = Report::new(self.name);
+        report.figure("cycles", settings.cycles);
+        report.figure("seed", settings.seed);
+        match tempfile::Builder::new().prefix(&format!("uketsuke-{}-", self.name)).tempdir() {
+            Ok(folder) => {
+                if let Err(error) = (self.run)(folder.path(), settings, &mut report) {
+                    report.fault(format!("broke off: {error:#}"));
+                }
+                if !report.passed() {
+                    println!("{}: everything of this run is kept in {}", self.name, folder.keep().display());
+                }
+            }
+            Err(error) => report.fault(format!("no folder to run in: {error}")),
+        }
+        report
+    }
+}
