@@ -9,7 +9,7 @@ use crate::face_pool::FacePool;
 use crate::handle::{self, CourierStatus, ReaderName, SiteHandle};
 use crate::health::Health;
 use crate::reader::{Desk, ReaderParts, Scribe};
-use crate::shutdown::{self, Ending};
+use crate::shutdown::{self, Ending, Signals};
 use crate::site::{Site, SiteParts};
 use crate::store::{Keys, Store, StoreConfig};
 use crate::supervise;
@@ -107,7 +107,8 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
     let (restarts, restarts_asked) = async_channel::bounded(16);
     let (central_in, central_status) =
         watch::channel(CourierStatus { circuit: Circuit::Up, in_flight: 0, pending: 0, rejected: 0, since: started });
-    let (handles, terminals) = readers(&config, &desk, &clock, &metrics, &central_status);
+    let (accepting_in, accepting) = watch::channel(true);
+    let (handles, terminals) = readers(&config, &desk, &clock, &metrics, &central_status, &accepting);
     let site = SiteHandle {
         site: config.site.name.as_str().into(),
         readers: handles.into(),
@@ -115,7 +116,6 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
         restarts,
     };
 
-    let (accepting_in, accepting) = watch::channel(true);
     let state = WebState {
         site: site.clone(),
         store: store.clone(),
@@ -135,6 +135,8 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
     let web = server.handle();
     let serving = tokio::spawn(server);
 
+    // From here on a signal is heard: it must not end a process that has called itself ready in any other way than in order.
+    let signals = Signals::listen().map_err(setup)?;
     let stop = shutdown::Stops::default();
     let courier_parts = CourierParts {
         rules: config.central.courier_rules(),
@@ -157,7 +159,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
     tracing::info!(version = env!("CARGO_PKG_VERSION"), web = %web_address, readers = site.readers.len(), "ready");
     ready(&Ready { web: web_address });
 
-    let ending = shutdown::wait(&store, &[&courier, &desks]).await;
+    let ending = shutdown::wait(signals, &store, &[&courier, &desks]).await;
     tracing::info!(?ending, "stopping");
     accepting_in.send_replace(false);
     if ending == Ending::Asked {
@@ -244,6 +246,7 @@ fn readers(
     clock: &Clock,
     metrics: &Metrics,
     central: &watch::Receiver<CourierStatus>,
+    accepting: &watch::Receiver<bool>,
 ) -> (Vec<handle::ReaderHandle>, Vec<TerminalParts>) {
     let mut handles = Vec::new();
     let mut terminals = Vec::new();
@@ -259,8 +262,9 @@ fn readers(
                 rules: config.reception.rules(),
                 port,
                 desk: desk.clone(),
-                scribe: Scribe::start(desk.store.clone(), reader_name.to_string()),
+                scribe: Scribe::start(desk.store.clone(), reader_name.to_string(), metrics.clone()),
                 central: central.clone(),
+                accepting: accepting.clone(),
                 clock: clock.clone(),
                 metrics: metrics.clone(),
             });

@@ -29,11 +29,6 @@ impl Clock {
         Mono(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// When `mono` is, for tokio's timers.
-    pub fn instant(&self, mono: Mono) -> tokio::time::Instant {
-        tokio::time::Instant::from_std(self.start + std::time::Duration::from_millis(mono.0))
-    }
-
     /// The wall clock with its flag.
     #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
     pub fn stamp(&self) -> Stamp {

@@ -115,6 +115,9 @@ impl Courier {
     }
 
     fn selected(&mut self, rows: Vec<OutboxRow>, context: &mut Context<Self>) {
+        if self.stopping {
+            return self.on(Event::SelectFailed, context);
+        }
         let heads =
             rows.iter().map(|row| Head { seq: row.seq, order_key: row.order_key, attempts: row.attempts }).collect();
         for row in rows {
@@ -221,11 +224,15 @@ impl Courier {
         let (circuit, in_flight) = (self.plan.circuit(), self.plan.in_flight());
         let now = self.parts.clock.stamp();
         self.parts.status.send_if_modified(|status| {
-            let up = |circuit: Circuit| matches!(circuit, Circuit::Up);
-            let turned = up(status.circuit) != up(circuit);
+            let turned = std::mem::discriminant(&status.circuit) != std::mem::discriminant(&circuit);
             if turned {
                 status.since = now;
-                tracing::info!(up = up(circuit), "the central system");
+                let state = match circuit {
+                    Circuit::Up => "up",
+                    Circuit::Paused { .. } => "busy",
+                    Circuit::Down { .. } => "down",
+                };
+                tracing::info!(state, "the central system");
             }
             (status.circuit, status.in_flight) = (circuit, in_flight);
             turned
@@ -235,8 +242,9 @@ impl Courier {
 
 fn tried(error: CentralError) -> Tried {
     match error {
-        CentralError::Unreachable(_) | CentralError::Refused(_) => Tried::Unreachable,
-        CentralError::TimedOut => Tried::TimedOut,
+        CentralError::Unreachable(_) => Tried::Unreachable,
+        CentralError::TimedOut => Tried::Doubtful { code: "timed_out".into() },
+        CentralError::Refused(code) => Tried::Doubtful { code },
         CentralError::Busy(pause) => Tried::Busy(pause),
         CentralError::Rejected(code) => Tried::Rejected { code },
         CentralError::Protocol(code) => Tried::Failed { code },
@@ -247,7 +255,7 @@ fn tried_name(tried: &Tried) -> &'static str {
     match tried {
         Tried::Delivered => "delivered",
         Tried::Unreachable => "unreachable",
-        Tried::TimedOut => "timed_out",
+        Tried::Doubtful { .. } => "doubtful",
         Tried::Busy(_) => "busy",
         Tried::Failed { .. } => "failed",
         Tried::Rejected { .. } => "rejected",

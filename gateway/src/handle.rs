@@ -181,10 +181,16 @@ impl ReaderHandle {
 
     /// Puts a frame into the slot if it is the one that is wanted; the newest wins. `false` when nobody asked for it.
     pub fn put_frame(&self, frame: Frame) -> bool {
-        if *self.wanted_frame.borrow() != Some(frame.request) {
+        let wanted = |request| *self.wanted_frame.borrow() == Some(request);
+        let request = frame.request;
+        if !wanted(request) {
             return false;
         }
         self.frame.send_replace(Some(Arc::new(frame)));
+        // The attempt may have ended in between, after which nobody would wipe the slot.
+        if !wanted(request) {
+            self.frame.send_replace(None);
+        }
         true
     }
 

@@ -5,11 +5,13 @@ use crate::handle::SiteHandle;
 use crate::store::{Store, StoreHealth};
 use crate::supervise::{Child, ChildState};
 use std::time::Duration;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// Patients in the middle of a reception are given this long when the gateway is asked to stop.
 const FINISH_DEADLINE: Duration = Duration::from_secs(10);
+/// The last screen of a reception stays up this long unless the card is taken before: "done" is to be seen.
+const LAST_SCREEN: Duration = Duration::from_secs(2);
 
 /// Why the gateway ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,23 +52,39 @@ impl Default for Stops {
     }
 }
 
+/// SIGTERM and SIGINT, listened to from the moment this exists.
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Starts listening. Call within a tokio runtime.
+    ///
+    /// # Errors
+    /// The operating system's, when it has no room for a handler.
+    pub fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// Waits for a reason to end. After the first signal a second one ends the process at once, which is safe: everything that was
 /// acknowledged is on disk.
-pub async fn wait(store: &Store, children: &[&Child]) -> Ending {
+pub async fn wait(mut signals: Signals, store: &Store, children: &[&Child]) -> Ending {
     let mut health = store.health();
     let given_up = futures_util::future::select_all(children.iter().map(|child| {
         let mut state = child.state.clone();
         Box::pin(async move { state.wait_for(|state| *state == ChildState::GivenUp).await.is_ok() })
     }));
-    tokio::select! {
-        () = asked() => {
-            tokio::spawn(async {
-                asked().await;
-                tracing::warn!("second signal, ending at once");
-                std::process::exit(i32::from(exit::OK));
-            });
-            Ending::Asked
-        }
+    let ending = tokio::select! {
+        () = signals.asked() => Ending::Asked,
         failed = health.wait_for(|health| matches!(health, StoreHealth::Failed { .. })) => {
             if let Ok(health) = &failed {
                 tracing::error!(health = ?**health, "the store cannot promise anything any more");
@@ -74,36 +92,34 @@ pub async fn wait(store: &Store, children: &[&Child]) -> Ending {
             Ending::StoreFailed
         }
         _ = given_up => Ending::GaveUp,
-    }
-}
-
-async fn asked() {
-    let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    match (terminate, interrupt) {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        }
-        (Err(error), _) | (_, Err(error)) => {
-            tracing::error!(%error, "signals cannot be received; end the process by SIGKILL, nothing acknowledged is lost");
-            std::future::pending().await
-        }
-    }
-}
-
-/// Waits until nobody is in the middle of a reception, but not for ever.
-pub async fn let_receptions_finish(site: &SiteHandle) {
-    let idle = async {
-        for reader in site.readers.iter() {
-            let idle =
-                |state: &str| matches!(state, "idle" | "take_card" | "notice" | "starting" | "given_up" | "stopped");
-            // The other end lives as long as the readers, which stop only after this.
-            let _ = reader.status().wait_for(|status| idle(status.state)).await;
-        }
     };
-    if tokio::time::timeout(FINISH_DEADLINE, idle).await.is_err() {
+    let code = i32::from(ending.exit_code());
+    tokio::spawn(async move {
+        signals.asked().await;
+        tracing::warn!("asked again, ending at once");
+        std::process::exit(code);
+    });
+    ending
+}
+
+/// Waits until nobody is in the middle of a reception, but not for ever. Readers take no new cards by now.
+pub async fn let_receptions_finish(site: &SiteHandle) {
+    if tokio::time::timeout(FINISH_DEADLINE, no_reader_is(site, |state| !at_rest(state))).await.is_err() {
         tracing::warn!("receptions were still going on; they are abandoned and on the attention list");
+    }
+    // A card that is left behind stops no stop.
+    let _ =
+        tokio::time::timeout(LAST_SCREEN, no_reader_is(site, |state| matches!(state, "take_card" | "notice"))).await;
+}
+
+fn at_rest(state: &str) -> bool {
+    matches!(state, "idle" | "take_card" | "notice" | "starting" | "given_up" | "stopped")
+}
+
+/// Resolves at a moment when no reader is in such a state.
+async fn no_reader_is(site: &SiteHandle, such: impl Fn(&str) -> bool) {
+    while let Some(busy) = site.readers.iter().find(|reader| such(reader.status().borrow().state)) {
+        // The other end lives as long as the readers, which stop only after this.
+        let _ = busy.status().wait_for(|status| !such(status.state)).await;
     }
 }

@@ -3,8 +3,8 @@
 use crate::clock::Clock;
 use crate::handle::ReaderName;
 use crate::messages::{Ping, RestartReader, Stop};
-use crate::supervise::{self, Child};
-use crate::terminal::{Terminal, TerminalParts};
+use crate::supervise::{self, Child, ChildState};
+use crate::terminal::{Terminal, TerminalParts, announce};
 use actix::{Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, StreamHandler, WrapFuture};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -12,6 +12,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::WatchStream;
 use uketsuke_core::backoff::Backoff;
 use uketsuke_core::restart::Policy;
 
@@ -71,6 +73,8 @@ impl Actor for Site {
             let factory = move || Terminal::new(parts.clone());
             let stop = self.stop.subscribe();
             let child = supervise::spawn_addressed(name.to_string(), TERMINAL_POLICY, clock, stop, factory, lives);
+            let index = self.children.len();
+            context.add_stream(WatchStream::new(child.state.clone()).map(move |state| (index, state)));
             self.children.push(child);
         }
     }
@@ -83,13 +87,34 @@ impl Actor for Site {
 impl StreamHandler<ReaderName> for Site {
     fn handle(&mut self, name: ReaderName, _: &mut Self::Context) {
         tracing::info!(reader = %name, "staff ask for a restart");
-        if let Some(terminal) = self.addresses.borrow().get(&name.terminal) {
-            // A terminal that cannot take it is itself being started again, and its readers with it.
-            let _ = terminal.try_send(RestartReader(name));
+        let terminals = self.parts.terminals.iter().zip(&self.children);
+        for (_, child) in terminals.filter(|(terminal, _)| terminal.name == name.terminal) {
+            if *child.state.borrow() == ChildState::GivenUp {
+                child.restart();
+            } else if let Some(terminal) = self.addresses.borrow().get(&name.terminal) {
+                // A terminal that cannot take it is itself being started again, and its readers with it.
+                let _ = terminal.try_send(RestartReader(name.clone()));
+            }
         }
     }
 
     /// Nobody is left who could ask; the site goes on.
+    fn finished(&mut self, _: &mut Self::Context) {}
+}
+
+impl StreamHandler<(usize, ChildState)> for Site {
+    fn handle(&mut self, (index, state): (usize, ChildState), _: &mut Self::Context) {
+        // A terminal that runs speaks for its readers itself; otherwise nobody else would.
+        if !matches!(state, ChildState::Running { .. })
+            && let Some(terminal) = self.parts.terminals.get(index)
+        {
+            for reader in &terminal.readers {
+                announce(&reader.port, state, &self.parts.clock);
+            }
+        }
+    }
+
+    /// One terminal's supervisor has ended; the site goes on with the others.
     fn finished(&mut self, _: &mut Self::Context) {}
 }
 

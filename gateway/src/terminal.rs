@@ -78,7 +78,7 @@ impl StreamHandler<(usize, ChildState)> for Terminal {
 }
 
 /// Kiosk and staff learn at once what became of a reader.
-fn announce(port: &ReaderPort, state: ChildState, clock: &Clock) {
+pub(crate) fn announce(port: &ReaderPort, state: ChildState, clock: &Clock) {
     let (view, word) = match state {
         ChildState::Running { restarts } => {
             port.status.send_modify(|status| status.restarts = restarts);

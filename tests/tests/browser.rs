@@ -71,3 +71,9 @@ async fn a_patient_checks_in_by_pin_through_the_page_in_english() {
     assert!(explained.contains("\"code\":\"confirmed\"") && !explained.contains("face_score"), "{explained}");
     assert_eq!(card.pin_tries_left(), Some(3));
 }
+
+#[test]
+fn the_pin_pad_can_be_used_again_when_the_gateway_dropped_a_press() {
+    let pad = Command::new("node").arg(scripts().join("pad.mjs")).output().unwrap();
+    assert!(pad.status.success(), "{}", String::from_utf8_lossy(&pad.stderr));
+}

@@ -82,33 +82,32 @@ pub enum Reason {
     CardNotRegistered,
     /// 失効.
     CertificateRevoked,
-    /// ProcessingResultStatus other than 1; the code as it came.
-    ProcessingError(String),
     /// A validity code that this version does not know, as it came.
     UnknownCode(String),
 }
 
 impl Answer {
-    /// The verdict of this answer. Total: unknown codes get a reason of their own rather than a guess.
-    pub fn verdict(&self) -> Verdict {
+    /// The verdict of this answer; `None` when the central system could not process the question: a machine that failed is no verdict
+    /// on a patient, so it is asked again. Unknown codes get a reason of their own rather than a guess.
+    pub fn verdict(&self) -> Option<Verdict> {
         use Verdict::{Eligible, Ineligible};
         if self.certificate_revoked {
-            return Ineligible(Reason::CertificateRevoked);
+            return Some(Ineligible(Reason::CertificateRevoked));
         }
         if !self.processed {
-            return Ineligible(Reason::ProcessingError(self.processing_code.clone()));
+            return None;
         }
         if !self.card_registered {
-            return Ineligible(Reason::CardNotRegistered);
+            return Some(Ineligible(Reason::CardNotRegistered));
         }
-        match &self.validity {
+        Some(match &self.validity {
             Validity::Valid | Validity::ValidUnregistered => Eligible,
             Validity::Invalid => Ineligible(Reason::InsuranceInvalid(self.reason_of_loss.clone())),
             Validity::InvalidNewInsurance => Ineligible(Reason::NewInsurance),
             Validity::NoneFound => Ineligible(Reason::NoInsuranceFound),
             Validity::Several => Ineligible(Reason::SeveralInsurances),
             Validity::Unknown(raw) => Ineligible(Reason::UnknownCode(raw.clone())),
-        }
+        })
     }
 }
 
@@ -146,14 +145,19 @@ mod tests {
             ("7", Verdict::Ineligible(Reason::UnknownCode("7".into()))),
         ];
         for (code, expected) in table {
-            assert_eq!(answer(code).verdict(), expected, "code {code:?}");
+            assert_eq!(answer(code).verdict(), Some(expected), "code {code:?}");
         }
     }
 
     #[test]
     fn a_revoked_certificate_outweighs_everything_else() {
         let revoked = Answer { certificate_revoked: true, processed: false, ..answer("1") };
-        assert_eq!(revoked.verdict(), Verdict::Ineligible(Reason::CertificateRevoked));
+        assert_eq!(revoked.verdict(), Some(Verdict::Ineligible(Reason::CertificateRevoked)));
+    }
+
+    #[test]
+    fn a_question_that_could_not_be_processed_has_no_verdict() {
+        assert_eq!(Answer { processed: false, ..answer("2") }.verdict(), None);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Time as an argument.
 //!
-//! Ages and deadlines use [`Mono`] alone; the wall clock is only recorded, together with whether it was synchronised.
+//! Ages and deadlines of the machines here use [`Mono`] alone. The wall clock is recorded, together with whether it was synchronised;
+//! the dates of certificates are judged by it only when it was.
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -21,7 +22,7 @@ impl Mono {
     }
 }
 
-/// A point of the wall clock as it was read, to be recorded and shown, never to be computed with.
+/// A point of the wall clock as it was read, to be recorded and shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     /// Milliseconds since 1970-01-01 UTC.

@@ -141,16 +141,6 @@ pub fn reason(reason: &Reason, lang: Lang) -> Advice {
             "The card's certificate has been revoked.",
             "A new certificate is issued at the municipal office. Today, receive the patient with the certificate of eligibility (資格確認書) or the declaration (被保険者資格申立書).",
         ),
-        (Reason::ProcessingError(code), Ja) => advice(
-            "processing_error",
-            &format!("資格確認システムが処理できませんでした(コード {code})。"),
-            "しばらくして、もう一度カードで受付をしてください。続く場合はコードを医療機関等向けコールセンター(0800-080-4583)に伝えます。患者さんは資格確認書、または被保険者資格申立書で受け付けます。",
-        ),
-        (Reason::ProcessingError(code), En) => advice(
-            "processing_error",
-            &format!("The central system could not process the request (code {code})."),
-            "Try the card again in a while. If it stays, give the code to the call centre for sites (0800-080-4583). Receive the patient with the certificate (資格確認書) or the declaration (被保険者資格申立書).",
-        ),
         (Reason::UnknownCode(code), Ja) => advice(
             "unknown_code",
             &format!("資格確認システムの答え(コード「{code}」)は、このシステムの知らないものです。"),
@@ -410,7 +400,6 @@ fn abandoned(record: &ReceptionRecord, replied: Option<&Reply>, lang: Lang) -> A
             lang.pick("カードが途中で取り出されました", "The card was taken out before the end")
         }
         Some(Abandonment::Cancelled) => lang.pick("患者さんが取り消しました", "The patient cancelled"),
-        Some(Abandonment::TimedOut) => lang.pick("操作がないまま終わりました", "Nothing was pressed for too long"),
         Some(Abandonment::NotRecorded) => lang.pick("記録できませんでした", "It could not be recorded"),
         Some(Abandonment::ReaderFault) => lang.pick("カードリーダーに不具合がありました", "The reader failed"),
         Some(Abandonment::Restarted) | None => {

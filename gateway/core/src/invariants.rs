@@ -22,6 +22,9 @@ pub enum Broken {
     /// I6: a reception ended with its card in, and something other than its removal left "take your card".
     #[error("I6 broken: \"take your card\" was left while the card was in")]
     LeftWithCardIn,
+    /// A reception was opened by T1 and ended with neither T2 nor a word that it was given up: nobody would own it.
+    #[error("an opened reception ended without being recorded or abandoned")]
+    EndedUnwritten,
     /// I6: a session is open although no card is in and nothing is being written.
     #[error("I6 broken: state {0} goes on without a card")]
     SessionWithoutCard(&'static str),
@@ -31,6 +34,8 @@ pub enum Broken {
 #[derive(Debug, Clone, Default)]
 pub struct ReceptionWatch {
     committed: BTreeSet<ReceptionId>,
+    /// T1 was asked for; neither T2 nor abandonment was.
+    unwritten: BTreeSet<ReceptionId>,
     card_in: bool,
 }
 
@@ -55,6 +60,21 @@ impl ReceptionWatch {
                 self.committed.extend(facts.recorded_before.iter().map(|(reception, _)| *reception));
             }
             _ => {}
+        }
+        for effect in effects {
+            match effect {
+                Effect::Open { reception, .. } => {
+                    self.unwritten.insert(*reception);
+                }
+                Effect::Record { reception, .. } | Effect::Abandon(reception, _) => {
+                    self.unwritten.remove(reception);
+                }
+                _ => {}
+            }
+        }
+        let going_on = after.current().filter(|_| after.busy());
+        if self.unwritten.iter().any(|reception| Some(*reception) != going_on) {
+            return Err(Broken::EndedUnwritten);
         }
         self.done_is_committed(before, after)?;
         stranger_changed_nothing(before, event, effects, after)?;

@@ -1,7 +1,9 @@
 //! What a courier does next: how many requests are in flight, when a destination counts as down, and what a failure says.
 //!
-//! *Unreachable and busy say something about the destination, never about a row, and write nothing.* A row's try counts only
-//! when it fails while the destination works. One row per patient (order key) is in flight at a time.
+//! *Unreachable and busy say something about the destination, never about a row, and write nothing.* A row's try counts only when
+//! others succeed meanwhile: as long as nothing gets through, nothing is held against anybody, however long it takes. A row that
+//! fails while others succeed is tried again less and less often and in the end refused, so that its patient's later requests
+//! are not held up for ever; staff see it. One row per patient (order key) is in flight at a time.
 
 use crate::backoff::Backoff;
 use crate::clock::{Mono, Now};
@@ -20,8 +22,10 @@ pub struct Rules {
     pub busy_pause: Duration,
     /// An idle courier looks again after this long: rows may have waited for their time.
     pub sweep_every: Duration,
-    /// Between tries of a row that fails by itself.
+    /// Between tries of a row that fails.
     pub retry: Backoff,
+    /// Tries that fail while others succeed before a row counts as refused.
+    pub tries_max: u32,
 }
 
 impl Default for Rules {
@@ -31,7 +35,8 @@ impl Default for Rules {
             probe_every: Duration::from_secs(1),
             busy_pause: Duration::from_secs(2),
             sweep_every: Duration::from_secs(2),
-            retry: Backoff { first: Duration::from_secs(2), most: Duration::from_secs(600) },
+            retry: Backoff { first: Duration::from_secs(2), most: Duration::from_secs(60) },
+            tries_max: 8,
         }
     }
 }
@@ -52,13 +57,16 @@ pub struct Head {
 pub enum Tried {
     /// It took effect (now or at an earlier try).
     Delivered,
-    /// The destination could not be reached, or refused us as a whole.
+    /// The destination could not be reached.
     Unreachable,
-    /// The destination was reached, but this request got no answer in time.
-    TimedOut,
+    /// The destination was reached, but did not answer in time or refused us; that may be its fault or this request's.
+    Doubtful {
+        /// A word for the kind.
+        code: String,
+    },
     /// The destination asks for a pause.
     Busy(Option<Duration>),
-    /// This request failed in a way that another try may mend.
+    /// The destination works, yet failed at this request; another try may mend it.
     Failed {
         /// A word for the kind.
         code: String,
@@ -128,6 +136,9 @@ pub enum Effect {
     Probe,
 }
 
+/// Rows aside at once. With more, it is the destination that fails, and asking it for yet others is no use.
+const ASIDE_MAX: usize = 32;
+
 /// Whether the destination works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Circuit {
@@ -145,6 +156,17 @@ pub enum Circuit {
     },
 }
 
+/// A row that failed and waits for its next try. Only in memory: after a restart it is simply tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Aside {
+    order_key: OrderKey,
+    /// Failures in a row, counted or not.
+    failures: u32,
+    /// Deliveries when it failed last: any since then show that the destination works.
+    delivered: u64,
+    until: Mono,
+}
+
 /// The plan of one courier.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -152,8 +174,10 @@ pub struct Plan {
     circuit: Circuit,
     window: u32,
     in_flight: BTreeMap<i64, Head>,
-    /// Rows that timed out although the destination answers probes, with how often.
-    timed_out: BTreeMap<i64, u32>,
+    /// Rows that failed: not tried again for a while, whoever was to blame.
+    aside: BTreeMap<i64, Aside>,
+    /// Deliveries so far.
+    delivered: u64,
     selecting: bool,
     wanted: bool,
     looked: Mono,
@@ -167,7 +191,8 @@ impl Plan {
             circuit: Circuit::Up,
             window: 1,
             in_flight: BTreeMap::new(),
-            timed_out: BTreeMap::new(),
+            aside: BTreeMap::new(),
+            delivered: 0,
             selecting: false,
             wanted: true,
             looked: now.mono,
@@ -212,7 +237,6 @@ impl Plan {
             Event::Tried(seq, tried) => self.tried(now, seq, tried, jitter, effects),
             Event::Settled(seq) => {
                 self.in_flight.remove(&seq);
-                self.timed_out.remove(&seq);
                 // The patient's next request may have waited for this one.
                 self.wanted = true;
             }
@@ -254,11 +278,13 @@ impl Plan {
 
     fn select(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let room = self.window.saturating_sub(u32::try_from(self.in_flight.len()).unwrap_or(u32::MAX));
-        if self.circuit == Circuit::Up && self.wanted && !self.selecting && room > 0 {
+        let aside: Vec<_> =
+            self.aside.values().filter(|aside| now.mono < aside.until).map(|aside| aside.order_key).collect();
+        if self.circuit == Circuit::Up && self.wanted && !self.selecting && room > 0 && aside.len() < ASIDE_MAX {
             self.selecting = true;
             self.wanted = false;
             self.looked = now.mono;
-            let busy = self.in_flight.values().map(|head| head.order_key).collect();
+            let busy = self.in_flight.values().map(|head| head.order_key).chain(aside).collect();
             effects.push(Effect::Select { limit: room, busy });
         }
     }
@@ -285,23 +311,25 @@ impl Plan {
         match tried {
             Tried::Delivered => {
                 self.window = (self.window + 1).min(self.rules.window_max);
+                self.delivered += 1;
+                self.aside.remove(&seq);
                 effects.push(Effect::Settle(seq, Settle::Delivered));
             }
-            Tried::Rejected { code } => effects.push(Effect::Settle(seq, Settle::Rejected { code })),
-            Tried::Failed { code } => self.retry(head, code, jitter, effects),
+            Tried::Rejected { code } => {
+                self.aside.remove(&seq);
+                effects.push(Effect::Settle(seq, Settle::Rejected { code }));
+            }
+            Tried::Failed { code } => self.failed(now, head, code, jitter, effects),
+            Tried::Doubtful { code } => {
+                let alone = !self.others_succeeded(seq);
+                self.failed(now, head, code, jitter, effects);
+                if alone {
+                    self.go_down(now, jitter);
+                }
+            }
             Tried::Unreachable => {
                 self.in_flight.remove(&seq);
                 self.go_down(now, jitter);
-            }
-            Tried::TimedOut => {
-                let times = self.timed_out.entry(seq).and_modify(|n| *n += 1).or_insert(1);
-                if *times > 1 {
-                    // The destination answered a probe since, yet not this request: the row is at fault, let others pass.
-                    self.retry(head, "timed_out".into(), jitter, effects);
-                } else {
-                    self.in_flight.remove(&seq);
-                    self.go_down(now, jitter);
-                }
             }
             Tried::Busy(pause) => {
                 self.in_flight.remove(&seq);
@@ -313,9 +341,31 @@ impl Plan {
         }
     }
 
-    fn retry(&self, head: Head, code: String, jitter: f64, effects: &mut Vec<Effect>) {
-        let after = self.rules.retry.delay(head.attempts + 1, jitter);
-        effects.push(Effect::Settle(head.seq, Settle::Retry { code, after }));
+    /// Whether others got through since this row failed last. A row that has not failed before is given the benefit of the doubt.
+    fn others_succeeded(&self, seq: i64) -> bool {
+        self.aside.get(&seq).is_some_and(|aside| self.delivered > aside.delivered)
+    }
+
+    /// Puts the row aside for a while, and holds the failure against it if others got through meanwhile.
+    fn failed(&mut self, now: Now, head: Head, code: String, jitter: f64, effects: &mut Vec<Effect>) {
+        let Head { seq, order_key, attempts } = head;
+        let counts = self.others_succeeded(seq);
+        let failures = self.aside.get(&seq).map_or(0, |aside| aside.failures) + 1;
+        let wait = self.rules.retry.delay(failures, jitter);
+        if counts && attempts + 1 >= self.rules.tries_max {
+            self.aside.remove(&seq);
+            effects.push(Effect::Settle(seq, Settle::Rejected { code }));
+            return;
+        }
+        let until = now.mono.after(wait);
+        self.aside.insert(seq, Aside { order_key, failures, delivered: self.delivered, until });
+        if counts {
+            effects.push(Effect::Settle(seq, Settle::Retry { code, after: wait }));
+        } else {
+            self.in_flight.remove(&seq);
+            // There may be others who fare better.
+            self.wanted = true;
+        }
     }
 
     fn go_down(&mut self, now: Now, jitter: f64) {
@@ -383,18 +433,64 @@ mod tests {
         assert_eq!(step(&mut plan, 2030, Event::Probed(true)), [Effect::Select { limit: 1, busy: vec![] }]);
     }
 
+    fn doubtful() -> Tried {
+        Tried::Doubtful { code: "timed_out".into() }
+    }
+
+    /// Delivers one other patient's row, so that the destination is known to work.
+    fn deliver_another(plan: &mut Plan, ms: u64, seq: i64) {
+        step(plan, ms, Event::Selected(vec![head(seq, 200)]));
+        step(plan, ms, Event::Tried(seq, Tried::Delivered));
+        step(plan, ms, Event::Settled(seq));
+    }
+
     #[test]
-    fn a_row_that_times_out_twice_around_a_good_probe_lets_others_pass() {
+    fn a_row_that_fails_alone_steps_aside_and_is_not_blamed() {
         let mut plan = plan();
         step(&mut plan, 0, Event::Wake);
         step(&mut plan, 0, Event::Selected(vec![head(1, 1)]));
-        assert_eq!(step(&mut plan, 10, Event::Tried(1, Tried::TimedOut)), []);
-        step(&mut plan, 1010, Event::Tick);
-        step(&mut plan, 1010, Event::Probed(true));
-        step(&mut plan, 1010, Event::Selected(vec![head(1, 1)]));
-        let effects = step(&mut plan, 1020, Event::Tried(1, Tried::TimedOut));
-        assert!(matches!(&effects[..], [Effect::Settle(1, Settle::Retry { .. }), ..]), "{effects:?}");
-        assert_eq!(plan.circuit(), Circuit::Up);
+        assert_eq!(step(&mut plan, 10, Event::Tried(1, doubtful())), []);
+        assert_eq!(step(&mut plan, 1010, Event::Tick), [Effect::Probe]);
+        let effects = step(&mut plan, 1010, Event::Probed(true));
+        assert_eq!(effects, [Effect::Select { limit: 1, busy: vec![OrderKey([1; 32])] }]);
+    }
+
+    #[test]
+    fn a_row_that_fails_while_others_succeed_is_blamed_and_in_the_end_refused() {
+        let mut plan = plan();
+        step(&mut plan, 0, Event::Wake);
+        step(&mut plan, 0, Event::Selected(vec![head(1, 1)]));
+        step(&mut plan, 0, Event::Tried(1, Tried::Failed { code: "internal".into() }));
+        let mut settled = Vec::new();
+        for attempts in 0..8 {
+            let ms = 1_000_000 * u64::from(attempts + 1);
+            deliver_another(&mut plan, ms, 100 + i64::from(attempts));
+            step(&mut plan, ms, Event::Selected(vec![Head { attempts, ..head(1, 1) }]));
+            let effects = step(&mut plan, ms, Event::Tried(1, Tried::Failed { code: "internal".into() }));
+            settled.extend(effects.into_iter().filter(|effect| matches!(effect, Effect::Settle(1, _))));
+            step(&mut plan, ms, Event::Settled(1));
+            step(&mut plan, ms, Event::Selected(vec![]));
+        }
+        assert_eq!(settled.len(), 8);
+        assert!(
+            settled[..7].iter().all(|effect| matches!(effect, Effect::Settle(1, Settle::Retry { .. }))),
+            "{settled:?}"
+        );
+        assert_eq!(settled[7], Effect::Settle(1, Settle::Rejected { code: "internal".into() }));
+    }
+
+    #[test]
+    fn while_nothing_gets_through_nothing_is_held_against_anybody() {
+        let mut plan = plan();
+        step(&mut plan, 0, Event::Wake);
+        for round in 1..200 {
+            let ms = round * 100_000;
+            for seq in [1, 2] {
+                step(&mut plan, ms, Event::Selected(vec![head(seq, seq as u8)]));
+                let effects = step(&mut plan, ms, Event::Tried(seq, Tried::Failed { code: "internal".into() }));
+                assert!(!effects.iter().any(|effect| matches!(effect, Effect::Settle(..))), "{effects:?}");
+            }
+        }
     }
 
     #[test]
@@ -458,7 +554,7 @@ mod tests {
                         Effect::Send(seq) => queue.insert(0, Event::Tried(seq, match luck.next().unwrap() {
                             0 => Tried::Unreachable,
                             1 => Tried::Busy(None),
-                            2 => Tried::TimedOut,
+                            2 => doubtful(),
                             3 => Tried::Failed { code: "x".into() },
                             _ => Tried::Delivered,
                         })),

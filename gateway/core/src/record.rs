@@ -52,8 +52,6 @@ pub enum Abandonment {
     CardRemoved,
     /// The patient pressed 取消.
     Cancelled,
-    /// Nobody did anything for too long.
-    TimedOut,
     /// T2 could not be written.
     NotRecorded,
     /// The reader failed.

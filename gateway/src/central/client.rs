@@ -18,7 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status};
 use uketsuke_core::record::Reply;
 use uketsuke_proto::central_v1::online_eligibility_client::OnlineEligibilityClient;
-use uketsuke_proto::central_v1::{EligibilityAnswer, PingRequest, Signed};
+use uketsuke_proto::central_v1::{PingRequest, Signed};
 use zeroize::Zeroizing;
 
 /// HTTP/2 pings while requests are in flight and while none are: a line that died in silence is noticed within 8 s.
@@ -90,7 +90,8 @@ impl CentralClient {
                 if answer.request_id != row.request.id.0.as_bytes() {
                     return Err(CentralError::Protocol("answer_to_another_request".into()));
                 }
-                Ok(answered(&answer))
+                let reply = wire::reply(&answer).map_err(CentralError::Protocol)?;
+                Ok(Delivery::Answered { reply, answer: Zeroizing::new(answer.encode_to_vec()) })
             }
             RequestKind::Consent => {
                 let receipt = self.within_deadline(client.record_consent(signed)).await?;
@@ -125,10 +126,6 @@ impl CentralClient {
             Err(_) => Err(CentralError::TimedOut),
         }
     }
-}
-
-fn answered(answer: &EligibilityAnswer) -> Delivery {
-    Delivery::Answered { reply: wire::reply(answer), answer: Zeroizing::new(answer.encode_to_vec()) }
 }
 
 async fn connect(

@@ -50,15 +50,21 @@ pub(super) fn from_status(status: &Status) -> CentralError {
         Code::Unavailable => CentralError::Unreachable(code),
         Code::Cancelled | Code::DeadlineExceeded => CentralError::TimedOut,
         Code::ResourceExhausted => CentralError::Busy(pushback(status)),
-        Code::Unauthenticated => CentralError::Refused(code),
-        Code::InvalidArgument
-        | Code::PermissionDenied
-        | Code::OutOfRange
-        | Code::Unimplemented
-        | Code::AlreadyExists => CentralError::Rejected(snake(status.code()).into()),
-        Code::Unknown | Code::Internal | Code::NotFound | Code::FailedPrecondition | Code::Aborted | Code::DataLoss => {
-            CentralError::Protocol(snake(status.code()).into())
+        // Also what a proxy in front of the service says (HTTP 401, 403, 404): never a verdict on one request.
+        Code::Unauthenticated | Code::PermissionDenied | Code::Unimplemented => {
+            CentralError::Refused(snake(status.code()).into())
         }
+        // The one code that the protocol gives for a request that will never be accepted.
+        Code::InvalidArgument => CentralError::Rejected(snake(status.code()).into()),
+        // OutOfRange is also tonic's own word for an answer that is too large.
+        Code::Unknown
+        | Code::Internal
+        | Code::NotFound
+        | Code::AlreadyExists
+        | Code::OutOfRange
+        | Code::FailedPrecondition
+        | Code::Aborted
+        | Code::DataLoss => CentralError::Protocol(snake(status.code()).into()),
     }
 }
 
@@ -131,12 +137,10 @@ mod tests {
                 Code::Unavailable => unreachable(&found),
                 Code::Cancelled | Code::DeadlineExceeded => found == CentralError::TimedOut,
                 Code::ResourceExhausted => found == CentralError::Busy(None),
-                Code::Unauthenticated => matches!(found, CentralError::Refused(_)),
-                Code::InvalidArgument
-                | Code::PermissionDenied
-                | Code::OutOfRange
-                | Code::Unimplemented
-                | Code::AlreadyExists => rejected(&found),
+                Code::Unauthenticated | Code::PermissionDenied | Code::Unimplemented => {
+                    matches!(found, CentralError::Refused(_))
+                }
+                Code::InvalidArgument => rejected(&found),
                 _ => protocol(&found),
             };
             assert!(right, "{code:?} became {found:?}");

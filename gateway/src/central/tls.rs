@@ -1,4 +1,5 @@
-//! Our side of mutual TLS: TLS 1.3 only, one root, our certificate. Checked as a whole before anything is sent.
+//! Our side of mutual TLS: TLS 1.3 only, the authorities of the site network alone, our certificate. Checked as a whole before
+//! anything is sent.
 
 use crate::config;
 use rustls::pki_types::pem::PemObject;

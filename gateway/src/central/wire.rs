@@ -156,8 +156,8 @@ impl GatewaySigner {
     }
 }
 
-/// What an answer means. Codes are kept raw where this version does not know them.
-pub(super) fn reply(answer: &wire::EligibilityAnswer) -> Reply {
+/// What an answer means; the code of an answer that is no verdict. Codes are kept raw where this version does not know them.
+pub(super) fn reply(answer: &wire::EligibilityAnswer) -> Result<Reply, String> {
     let first = answer.results.first();
     let decisive = Answer {
         processed: answer.processing_result_status == "1",
@@ -171,5 +171,8 @@ pub(super) fn reply(answer: &wire::EligibilityAnswer) -> Reply {
             .iter()
             .any(|r| [&r.name, &r.name_kana, &r.address].into_iter().any(|text| text.contains(UNMAPPED))),
     };
-    Reply::Answered { verdict: decisive.verdict(), unmapped_characters: decisive.unmapped_characters }
+    match decisive.verdict() {
+        Some(verdict) => Ok(Reply::Answered { verdict, unmapped_characters: decisive.unmapped_characters }),
+        None => Err(format!("not_processed {}", decisive.processing_code).trim_end().to_owned()),
+    }
 }

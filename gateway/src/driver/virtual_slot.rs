@@ -176,12 +176,12 @@ impl SlotTransport {
 impl Transport for SlotTransport {
     fn transmit(&mut self, command: &[u8]) -> Result<Vec<u8>, TransportError> {
         let request = SlotRequest::Apdu(command.to_vec());
-        let body = self.exchange(&request)?;
+        let exchanged = self.exchange(&request);
         if let SlotRequest::Apdu(mut apdu) = request {
             // It may have been a VERIFY with the PIN.
             zeroize::Zeroize::zeroize(&mut apdu);
         }
-        Ok(body.to_vec())
+        exchanged.map(|body| body.to_vec())
     }
 
     fn reset(&mut self) -> Result<(), TransportError> {

@@ -22,14 +22,14 @@ pub(super) struct Judged {
 
 /// Runs until a decision; the core's deadline ends it from outside by dropping this future.
 pub(super) async fn run(port: ReaderPort, pool: FacePool, reference: Arc<Template>) -> Judged {
-    let asking = Asking { wanted: &port.wanted_frame };
+    let asking = Asking { port: &port };
     let mut frames = port.frame.subscribe();
     let mut decider = pool.decider();
     let mut own = Duration::ZERO;
     let mut request: FrameRequest = rand::random();
     loop {
         request = request.wrapping_add(1);
-        asking.wanted.send_replace(Some(request));
+        asking.port.wanted_frame.send_replace(Some(request));
         let Some(frame) = next_frame(&mut frames, request).await else { continue };
         let start = tokio::time::Instant::now();
         let result = pool.compare(frame, reference.clone()).await;
@@ -58,12 +58,13 @@ pub(super) async fn run(port: ReaderPort, pool: FacePool, reference: Arc<Templat
 
 /// Stops asking for frames and wipes the slot when the attempt ends, also from outside.
 struct Asking<'a> {
-    wanted: &'a watch::Sender<Option<FrameRequest>>,
+    port: &'a ReaderPort,
 }
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        self.wanted.send_replace(None);
+        self.port.wanted_frame.send_replace(None);
+        self.port.frame.send_replace(None);
     }
 }
 

@@ -1,15 +1,25 @@
 //! Writes one reader's receptions in the order they were decided, and outlives the actors that decide them.
 //!
 //! T1, T2, abandonment and closing of one reception must reach the store in this order; separate tasks would race. When an
-//! actor dies, what it had handed over is written before its successor's first write.
+//! actor dies, what it had handed over is written before its successor's first write. A T2 that cannot be written becomes an
+//! abandonment here, where it cannot be missed: no reception is left open without an owner.
 
-use crate::store::{Opening, Recording, Store, StoreError};
+use crate::store::{Class, Opening, Recording, Store, StoreError};
+use crate::telemetry::Metrics;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
+use uketsuke_core::backoff::Backoff;
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::ReceptionId;
 use uketsuke_core::record::Abandonment;
+
+/// Between tries of a write that may succeed later.
+const RETRY: Backoff = Backoff { first: Duration::from_millis(100), most: Duration::from_secs(2) };
+/// A patient waits for T1 and T2: then rather the desk. Less than the core's own deadline.
+const PATIENT_WAITS: Duration = Duration::from_secs(4);
+/// Nobody waits for the others, and they should not be lost to a disk that is full for a moment.
+const NOBODY_WAITS: Duration = Duration::from_secs(120);
 
 /// Something to be written.
 pub(super) enum Write {
@@ -19,8 +29,6 @@ pub(super) enum Write {
     Close(ReceptionId),
     /// Whatever an earlier life of this reader left open.
     AbandonOpen(Stamp),
-    /// Nothing: done when everything before it is.
-    Nothing,
 }
 
 /// What became of a write.
@@ -45,16 +53,19 @@ pub struct Scribe {
 
 impl Scribe {
     /// Starts a scribe for `reader` (`terminal/reader`). It ends when every clone is dropped and everything is written.
-    pub fn start(store: Store, reader: String) -> Self {
+    pub fn start(store: Store, reader: String, metrics: Metrics) -> Self {
         let (jobs, mut queue) = mpsc::unbounded_channel::<Job>();
+        let desk = Desk { store, reader, metrics };
         tokio::spawn(async move {
             while let Some(Job { write, since, done }) = queue.recv().await {
-                let result = perform(&store, &reader, write).await;
-                if let Err(error) = &result {
-                    tracing::error!(reader, %error, "a reception could not be written");
-                }
+                let result = desk.perform(&write).await;
                 // The actor may be gone; the write counts all the same.
-                let _ = done.send(Written { result, took: since.elapsed() });
+                let _ = done.send(Written { result: result.clone(), took: since.elapsed() });
+                if let (Write::Record(recording), Err(_)) = (&write, &result) {
+                    let (reception, at) = (recording.reception, recording.recorded);
+                    // Refused by the store if T2 did reach the disk: that one is irrevocable.
+                    let _ = desk.perform(&Write::Abandon(reception, Abandonment::NotRecorded, at)).await;
+                }
             }
         });
         Self { jobs }
@@ -70,25 +81,55 @@ impl Scribe {
             written.await.unwrap_or(Written { result: Err(lost), took: Duration::ZERO })
         }
     }
-
-    /// Resolves when everything queued before this call is on disk, or could not be written.
-    pub(super) fn caught_up(&self) -> impl Future<Output = ()> + use<> {
-        let written = self.write(Write::Nothing);
-        async move { drop(written.await) }
-    }
 }
 
-async fn perform(store: &Store, reader: &str, write: Write) -> Result<(), StoreError> {
-    match write {
-        Write::Open(opening) => store.open_reception(*opening).await,
-        Write::Record(recording) => store.record_reception(*recording).await,
-        Write::Abandon(reception, why, at) => store.abandon_reception(reception, why, at).await,
-        Write::Close(reception) => store.close_reception(reception).await,
-        Write::Nothing => Ok(()),
-        Write::AbandonOpen(at) => store.abandon_open(Some(reader), at).await.map(|abandoned| {
-            for reception in abandoned {
-                tracing::warn!(reader, %reception, "an open reception was abandoned by a restart");
+struct Desk {
+    store: Store,
+    reader: String,
+    metrics: Metrics,
+}
+
+impl Desk {
+    /// Writes, again and again while that may help and somebody would be glad of it.
+    async fn perform(&self, write: &Write) -> Result<(), StoreError> {
+        let start = Instant::now();
+        let patience = match write {
+            Write::Open(_) | Write::Record(_) => PATIENT_WAITS,
+            Write::Abandon(..) | Write::Close(_) | Write::AbandonOpen(_) => NOBODY_WAITS,
+        };
+        let mut failures = 0;
+        loop {
+            let error = match self.once(write).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            failures += 1;
+            let wait = RETRY.delay(failures, rand::random());
+            if error.class() != Class::Transient || start.elapsed() + wait > patience {
+                tracing::error!(reader = self.reader, %error, failures, "a reception could not be written");
+                return Err(error);
             }
-        }),
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn once(&self, write: &Write) -> Result<(), StoreError> {
+        match write {
+            Write::Open(opening) => self.store.open_reception(Opening::clone(opening)).await,
+            Write::Record(recording) => self.store.record_reception(Recording::clone(recording)).await,
+            Write::Abandon(reception, why, at) => {
+                self.store.abandon_reception(*reception, *why, *at).await?;
+                self.metrics.abandoned(*why);
+                Ok(())
+            }
+            Write::Close(reception) => self.store.close_reception(*reception).await,
+            Write::AbandonOpen(at) => {
+                for reception in self.store.abandon_open(Some(&self.reader), *at).await? {
+                    tracing::warn!(reader = self.reader, %reception, "an open reception was abandoned by a restart");
+                    self.metrics.abandoned(Abandonment::Restarted);
+                }
+                Ok(())
+            }
+        }
     }
 }

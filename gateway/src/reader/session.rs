@@ -3,13 +3,14 @@
 use crate::central::GatewaySigner;
 use crate::face_pool::{FacePool, Template};
 use crate::store::{Keys, Request, Store};
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use uketsuke_card::{AuthCertificate, CardReading, PhotoUnavailable, PinStatus, ReadError, TrustAnchors, Validity};
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::reception::{CardFacts, CertificateAge, FaceMethod, ReadFailure};
-use uketsuke_core::record::{Method, Stage};
+use uketsuke_core::record::{Method, Shown};
 
 /// The card that is in.
 pub(super) struct Session {
@@ -57,23 +58,23 @@ pub(super) async fn card_in(
     reception: ReceptionId,
     reading: CardReading,
     now: Stamp,
+    resumable: Option<Range<i64>>,
 ) -> Result<CardIn, ReadFailure> {
     let CardReading { certificate, pin, photo } = reading;
-    if let Err(error) = desk.anchors.verify_chain(&certificate, now.wall_ms) {
+    let today_ms = judged_on(&certificate, now);
+    if let Err(error) = desk.anchors.verify_chain(&certificate, today_ms) {
         tracing::warn!(%reception, %error, "the card's certificate is not trusted");
         return Err(ReadFailure::Untrusted);
     }
-    let order_key = desk.keys.order_key(certificate.serial().as_bytes());
+    // The whole certificate: serials are unique for one authority only, and there are several.
+    let order_key = desk.keys.order_key(certificate.der());
     let (face, template) = face_method(desk, reception, photo).await;
-    let recorded_before = match desk.store.last_recorded(reader, order_key).await {
-        Ok(record) => record.filter(|r| r.stage == Stage::Recorded).and_then(|r| Some((r.reception, r.recorded?.1))),
-        Err(error) => {
-            tracing::warn!(%reception, %error, "cannot tell whether this card was recorded before");
-            None
-        }
+    let recorded_before = match resumable {
+        Some(when) => recorded_before(desk, reader, order_key, when).await,
+        None => None,
     };
     let facts = CardFacts {
-        certificate: match certificate.validity(now.wall_ms) {
+        certificate: match certificate.validity(today_ms) {
             Validity::Valid => CertificateAge::Valid,
             Validity::ExpiresSoon { .. } => CertificateAge::ExpiresSoon,
             Validity::ExpiredWithinGrace => CertificateAge::Grace,
@@ -102,6 +103,28 @@ pub(super) async fn card_in(
         own: Duration::ZERO,
     };
     Ok(CardIn { facts, session })
+}
+
+/// The moment by which a certificate's dates are judged. A clock that nobody vouches for must not turn patients away, so then every
+/// certificate is judged as in the middle of its life; the evidence carries the flag, and the central system knows the date.
+fn judged_on(certificate: &AuthCertificate, now: Stamp) -> i64 {
+    if now.synchronised { now.wall_ms } else { certificate.not_before_ms().midpoint(certificate.not_after_ms()) }
+}
+
+/// The reception of this card that was recorded at this reader within `when`, if its card was never seen to be taken.
+async fn recorded_before(
+    desk: &Desk,
+    reader: &str,
+    order_key: OrderKey,
+    when: Range<i64>,
+) -> Option<(ReceptionId, Shown)> {
+    match desk.store.last_recorded(reader, order_key, when.start, when.end).await {
+        Ok(record) => record.and_then(|record| Some((record.reception, record.recorded?.1))),
+        Err(error) => {
+            tracing::warn!(reader, %error, "cannot tell whether the card that is in was recorded before the restart");
+            None
+        }
+    }
 }
 
 async fn face_method(

@@ -1,9 +1,13 @@
 //! What the store promises, whatever it is made of: every sentence here holds for SQLite and for the model.
 
 use super::scene::{Rig, answered, at, consent_request, eligibility, eligible, opening, patient, reception, recording};
-use super::{Class, Destination, Lane, READER_CHARS_MAX, RowState, Settlement, StoreError, StoreHealth};
+use super::{
+    Class, Destination, Lane, PASSED_AFTER_ATTEMPTS, READER_CHARS_MAX, REQUEST_REJECTED, RowState, Settlement,
+    StoreError, StoreHealth,
+};
 use std::time::Duration;
-use uketsuke_core::answer::Reason;
+use uketsuke_core::answer::{Reason, Verdict};
+use uketsuke_core::ids::RequestId;
 use uketsuke_core::record::{Abandonment, Rejection, Reply, Shown, Stage};
 
 macro_rules! contract {
@@ -43,9 +47,14 @@ contract! {
     a_failed_try_waits_holds_its_patient_and_is_counted
     a_wait_dated_by_a_clock_set_back_is_over
     a_rejection_is_kept_shown_and_releases_its_successor
+    a_rejected_question_rejects_the_consents_that_reference_it
+    a_consent_recorded_after_its_questions_rejection_is_kept_as_rejected
+    a_consent_never_holds_back_another_receptions_question
+    an_interactive_question_passes_a_row_that_failed_often_and_waits
+    a_provisional_reception_that_was_settled_otherwise_is_listed
     a_verdict_twice_changes_nothing
     a_verdict_of_the_wrong_kind_is_refused
-    the_last_recorded_reception_is_that_of_this_reader_and_card
+    the_last_recorded_reception_is_that_of_this_reader_and_card_within_its_time
     limits_are_refused_and_neighbours_unharmed
     listeners_hear_of_rows_and_replies
     a_crash_keeps_what_was_acknowledged
@@ -136,7 +145,7 @@ async fn an_abandoned_reception_cannot_be_recorded_and_a_recorded_one_not_abando
     let store = &rig.store;
     store.open_reception(opening(1, 1)).await.unwrap();
     store.abandon_reception(reception(1), Abandonment::CardRemoved, at(7)).await.unwrap();
-    store.abandon_reception(reception(1), Abandonment::TimedOut, at(8)).await.unwrap();
+    store.abandon_reception(reception(1), Abandonment::Cancelled, at(8)).await.unwrap();
     let error = store.record_reception(recording(1, Shown::Provisional)).await.unwrap_err();
     assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
     let abandoned = store.reception(reception(1)).await.unwrap().unwrap();
@@ -187,7 +196,7 @@ async fn a_restart_abandons_what_was_open_at_its_reader_only(rig: Rig) {
 
 async fn a_late_answer_is_attached_to_an_abandoned_reception(rig: Rig) {
     rig.store.open_reception(opening(1, 1)).await.unwrap();
-    rig.store.abandon_reception(reception(1), Abandonment::TimedOut, at(1)).await.unwrap();
+    rig.store.abandon_reception(reception(1), Abandonment::Cancelled, at(1)).await.unwrap();
     rig.settle(eligibility(1).id, answered()).await;
     let record = rig.store.reception(reception(1)).await.unwrap().unwrap();
     assert_eq!((record.stage, record.replied), (Stage::Abandoned, Some((at(5000), eligible()))));
@@ -229,7 +238,7 @@ async fn one_patients_requests_go_one_by_one_in_their_order(rig: Rig) {
     assert_eq!(rig.line(1).await[0].0, eligibility(2).id);
 
     for number in [2, 3, 4] {
-        rig.store.abandon_reception(reception(number), Abandonment::TimedOut, at(1)).await.unwrap();
+        rig.store.abandon_reception(reception(number), Abandonment::Cancelled, at(1)).await.unwrap();
     }
     let backlog: Vec<_> = rig.line(9).await.into_iter().map(|row| row.0).collect();
     assert_eq!(backlog, [eligibility(2).id, eligibility(4).id], "the same in the backlog");
@@ -245,7 +254,7 @@ async fn a_key_in_flight_is_not_selected(rig: Rig) {
 async fn interactive_rows_go_first_and_backlog_is_not_starved(rig: Rig) {
     for number in 1..=4 {
         rig.store.open_reception(opening(number, number as u8)).await.unwrap();
-        rig.store.abandon_reception(reception(number), Abandonment::TimedOut, at(1)).await.unwrap();
+        rig.store.abandon_reception(reception(number), Abandonment::Cancelled, at(1)).await.unwrap();
     }
     for number in 11..=16 {
         rig.store.open_reception(opening(number, number as u8)).await.unwrap();
@@ -266,7 +275,7 @@ async fn interactive_rows_go_first_and_backlog_is_not_starved(rig: Rig) {
 async fn a_new_interactive_request_promotes_its_patients_older_ones(rig: Rig) {
     for number in [1, 2] {
         rig.store.open_reception(opening(number, number as u8)).await.unwrap();
-        rig.store.abandon_reception(reception(number), Abandonment::TimedOut, at(1)).await.unwrap();
+        rig.store.abandon_reception(reception(number), Abandonment::Cancelled, at(1)).await.unwrap();
     }
     rig.store.open_reception(opening(3, 2)).await.unwrap();
     assert_eq!(rig.line(1).await, [(eligibility(2).id, Lane::Backlog)]);
@@ -311,6 +320,127 @@ async fn a_rejection_is_kept_shown_and_releases_its_successor(rig: Rig) {
     assert_eq!(rig.store.outbox_counts(Destination::Central).await.unwrap().pending, 1);
 }
 
+/// State and last error of every row of the outbox, by its request.
+async fn states(rig: &Rig) -> Vec<(RequestId, RowState, Option<String>)> {
+    let rows = rig.store.outbox(Destination::Central, 99).await.unwrap();
+    rows.into_iter().map(|row| (row.id, row.state, row.last_error)).collect()
+}
+
+async fn a_rejected_question_rejects_the_consents_that_reference_it(rig: Rig) {
+    for number in [1, 2] {
+        rig.store.open_reception(opening(number, 1)).await.unwrap();
+        rig.store.record_reception(recording(number, Shown::Provisional)).await.unwrap();
+    }
+    let commits = rig.store.commits();
+    rig.settle(eligibility(1).id, Settlement::Rejected { code: "bad_signature".into() }).await;
+    assert_eq!(rig.store.commits(), commits + 1, "in the same commit");
+    let rejected = |id, code: &str| (id, RowState::Rejected, Some(code.to_owned()));
+    assert_eq!(
+        states(&rig).await,
+        [
+            rejected(eligibility(1).id, "bad_signature"),
+            rejected(consent_request(1).id, REQUEST_REJECTED),
+            (eligibility(2).id, RowState::Pending, None),
+            (consent_request(2).id, RowState::Pending, None),
+        ]
+    );
+    assert_eq!(rig.line(9).await, [(eligibility(2).id, Lane::Backlog)]);
+    rig.store.record_reception(recording(1, Shown::Provisional)).await.unwrap();
+    assert_eq!(states(&rig).await.len(), 4, "acknowledged again, queued never");
+    let rig = rig.crash().await;
+    assert_eq!(rig.line(9).await, [(eligibility(2).id, Lane::Backlog)]);
+}
+
+async fn a_consent_recorded_after_its_questions_rejection_is_kept_as_rejected(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    rig.settle(eligibility(1).id, Settlement::Rejected { code: "bad_signature".into() }).await;
+    let mut appended = rig.store.appended();
+    appended.mark_unchanged();
+    for _ in 0..2 {
+        rig.store.record_reception(recording(1, Shown::Provisional)).await.unwrap();
+        let rejected = (consent_request(1).id, RowState::Rejected, Some(REQUEST_REJECTED.to_owned()));
+        assert_eq!(states(&rig).await[1..], [rejected]);
+    }
+    assert!(rig.select(9).await.is_empty());
+    let record = rig.store.reception(reception(1)).await.unwrap().unwrap();
+    assert_eq!(record.consents, recording(1, Shown::Provisional).consents, "what the patient said stays");
+}
+
+/// Lets a row fail `times` times at noon; it waits for half a minute.
+async fn fail(rig: &Rig, id: RequestId, times: u32) {
+    for _ in 0..times {
+        let retry = Settlement::Retry { code: "busy_record".into(), after: Duration::from_secs(30) };
+        rig.store.settle(rig.seq(id).await, retry, at(0)).await.unwrap();
+    }
+}
+
+async fn a_consent_never_holds_back_another_receptions_question(rig: Rig) {
+    let store = &rig.store;
+    store.open_reception(opening(1, 1)).await.unwrap();
+    rig.settle(eligibility(1).id, answered()).await;
+    store.record_reception(recording(1, Shown::Confirmed)).await.unwrap();
+    store.open_reception(opening(2, 1)).await.unwrap();
+    assert_eq!(rig.line(9).await[0].0, consent_request(1).id, "one that may go goes first, as it came");
+    fail(&rig, consent_request(1).id, 1).await;
+    assert_eq!(rig.line(9).await, [(eligibility(2).id, Lane::Interactive)]);
+
+    store.record_reception(recording(2, Shown::Provisional)).await.unwrap();
+    assert_eq!(rig.line(9).await, [(eligibility(2).id, Lane::Backlog)], "in the backlog too, and one row of a patient");
+    rig.settle(eligibility(2).id, answered()).await;
+    assert_eq!(rig.line(9).await, [], "consents among themselves keep their order");
+    let later = store.select(Destination::Central, 9, &[], at(30_000).wall_ms).await.unwrap();
+    assert_eq!(later.iter().map(|row| row.request.id).collect::<Vec<_>>(), [consent_request(1).id]);
+}
+
+async fn an_interactive_question_passes_a_row_that_failed_often_and_waits(rig: Rig) {
+    let store = &rig.store;
+    store.open_reception(opening(1, 1)).await.unwrap();
+    store.record_reception(recording(1, Shown::Provisional)).await.unwrap();
+    store.open_reception(opening(2, 1)).await.unwrap();
+    fail(&rig, eligibility(1).id, PASSED_AFTER_ATTEMPTS - 1).await;
+    assert_eq!(rig.line(9).await, []);
+    fail(&rig, eligibility(1).id, 1).await;
+    assert_eq!(rig.line(9).await, [(eligibility(2).id, Lane::Interactive)], "past the consent that waits for it, too");
+    let due = store.select(Destination::Central, 9, &[], at(30_000).wall_ms).await.unwrap();
+    assert_eq!(due.iter().map(|row| row.request.id).collect::<Vec<_>>(), [eligibility(1).id], "once due it goes first");
+
+    store.record_reception(recording(2, Shown::Provisional)).await.unwrap();
+    assert_eq!(rig.line(9).await, [], "nobody stands there any more: the order holds again");
+    store.open_reception(opening(3, 1)).await.unwrap();
+    assert_eq!(rig.line(9).await, [], "and so does a row that has not failed");
+}
+
+async fn a_provisional_reception_that_was_settled_otherwise_is_listed(rig: Rig) {
+    let store = &rig.store;
+    let verdict = |verdict| Reply::Answered { verdict, unmapped_characters: true };
+    let ineligible = || verdict(Verdict::Ineligible(Reason::NoInsuranceFound));
+    let answered = |reply| Settlement::Answered { reply, answer: zeroize::Zeroizing::new(b"answer".to_vec()) };
+    let cases = [
+        (1, Shown::Provisional, answered(ineligible())),
+        (2, Shown::Provisional, answered(verdict(Verdict::Eligible))),
+        (3, Shown::Provisional, answered(eligible())),
+        (4, Shown::Ineligible(Reason::NoInsuranceFound), answered(ineligible())),
+        (5, Shown::Provisional, Settlement::Rejected { code: "bad_signature".into() }),
+        (6, Shown::Provisional, answered(ineligible())),
+    ];
+    for (number, shown, settlement) in cases {
+        store.open_reception(opening(number, number as u8)).await.unwrap();
+        store.record_reception(recording(number, shown)).await.unwrap();
+        let seq = rig.seq(eligibility(number).id).await;
+        store.settle(seq, settlement, at(10_000 - i64::from(number))).await.unwrap();
+    }
+    store.open_reception(opening(7, 7)).await.unwrap();
+    store.record_reception(recording(7, Shown::Provisional)).await.unwrap();
+    store.close_reception(reception(5)).await.unwrap();
+    let list = async |since_ms, limit| -> Vec<_> {
+        let records = store.settled_otherwise(at(since_ms).wall_ms, limit).await.unwrap();
+        records.into_iter().map(|record| record.reception).collect()
+    };
+    assert_eq!(list(0, 9).await, [reception(1), reception(5), reception(6)], "newest reply first, closed or not");
+    assert_eq!(list(9_995, 9).await, [reception(1), reception(5)], "from that moment on");
+    assert_eq!(list(0, 1).await, [reception(1)]);
+}
+
 async fn a_verdict_twice_changes_nothing(rig: Rig) {
     rig.store.open_reception(opening(1, 1)).await.unwrap();
     let seq = rig.seq(eligibility(1).id).await;
@@ -327,17 +457,23 @@ async fn a_verdict_of_the_wrong_kind_is_refused(rig: Rig) {
     assert_eq!(rig.select(9).await.len(), 1);
 }
 
-async fn the_last_recorded_reception_is_that_of_this_reader_and_card(rig: Rig) {
+async fn the_last_recorded_reception_is_that_of_this_reader_and_card_within_its_time(rig: Rig) {
     let store = &rig.store;
+    let last = async |reader, number, since: i64, before: i64| {
+        let (since_ms, before_ms) = (at(since).wall_ms, at(before).wall_ms);
+        store.last_recorded(reader, patient(number), since_ms, before_ms).await.unwrap().map(|record| record.reception)
+    };
     store.open_reception(opening(1, 1)).await.unwrap();
-    assert_eq!(store.last_recorded("desk-1/a", patient(1)).await.unwrap(), None, "open, not recorded");
+    assert_eq!(last("desk-1/a", 1, 0, 9999).await, None, "open, not recorded");
     store.record_reception(recording(1, Shown::Provisional)).await.unwrap();
-    let last = store.last_recorded("desk-1/a", patient(1)).await.unwrap();
-    assert_eq!(last.map(|record| record.reception), Some(reception(1)));
-    assert_eq!(store.last_recorded("desk-1/a", patient(2)).await.unwrap(), None, "another card");
-    assert_eq!(store.last_recorded("desk-1/b", patient(1)).await.unwrap(), None, "another reader");
+    assert_eq!(last("desk-1/a", 1, 0, 9999).await, Some(reception(1)));
+    assert_eq!(last("desk-1/a", 1, 1001, 1002).await, Some(reception(1)), "recorded at 1001");
+    assert_eq!(last("desk-1/a", 1, 1002, 9999).await, None, "too long ago");
+    assert_eq!(last("desk-1/a", 1, 0, 1001).await, None, "by a clock that was ahead");
+    assert_eq!(last("desk-1/a", 2, 0, 9999).await, None, "another card");
+    assert_eq!(last("desk-1/b", 1, 0, 9999).await, None, "another reader");
     store.open_reception(opening(2, 2)).await.unwrap();
-    assert_eq!(store.last_recorded("desk-1/a", patient(1)).await.unwrap(), None, "not the latest");
+    assert_eq!(last("desk-1/a", 1, 0, 9999).await, None, "not the latest");
 }
 
 async fn limits_are_refused_and_neighbours_unharmed(rig: Rig) {

@@ -23,6 +23,14 @@ pub enum StoreError {
     /// Another program holds the database. Try again.
     #[error("cannot write to the store: another program holds the database locked; close it")]
     Busy,
+    /// A read failed for want of something else than what is on disk: a file handle, memory, a connection. Try again.
+    #[error(
+        "cannot read the store at this moment: {what}; it is tried again; if this goes on, look at the open files and the disk"
+    )]
+    Unreadable {
+        /// What failed.
+        what: String,
+    },
     /// The id is taken by other content, or the reception has gone another way. Do not try again.
     #[error("cannot write {what}: {why}")]
     Conflict {
@@ -69,7 +77,7 @@ impl StoreError {
     /// How to treat it.
     pub fn class(&self) -> Class {
         match self {
-            Self::Full | Self::Busy => Class::Transient,
+            Self::Full | Self::Busy | Self::Unreadable { .. } => Class::Transient,
             Self::Conflict { .. }
             | Self::Unknown { .. }
             | Self::Refused { .. }

@@ -154,8 +154,15 @@ impl Store {
         self.write(Command::Ping).await.map(drop)
     }
 
-    /// The next rows to send: pending and due, of each patient only the oldest, no key of `busy` (the keys in flight).
-    /// Interactive first, one in four backlog while both wait. A patient's older backlog rows go with his interactive one.
+    /// The next rows to send: pending and due, of each patient only the oldest that may go, no key of `busy` (the keys in
+    /// flight). Interactive first, one in four backlog while both wait. A patient's older backlog rows go with his
+    /// interactive one.
+    ///
+    /// A row may go when no older row of its patient is left, except that an eligibility request is not held by consents,
+    /// which are of other receptions, and an interactive one not by a pending row that waits after [`PASSED_AFTER_ATTEMPTS`]
+    /// failures.
+    ///
+    /// [`PASSED_AFTER_ATTEMPTS`]: super::PASSED_AFTER_ATTEMPTS
     pub async fn select(
         &self,
         destination: Destination,
@@ -181,14 +188,32 @@ impl Store {
         backend!(self, backend => backend.awaiting_reply(limit).await)
     }
 
+    /// Recorded as provisional, and the reply, at or after `since_wall_ms`, is anything but eligible; newest reply first. To be
+    /// seen to by staff.
+    pub async fn settled_otherwise(
+        &self,
+        since_wall_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<ReceptionRecord>, StoreError> {
+        backend!(self, backend => backend.settled_otherwise(since_wall_ms, limit).await)
+    }
+
     /// Abandoned at or after `wall_ms`, newest first.
     pub async fn abandoned_since(&self, wall_ms: i64, limit: usize) -> Result<Vec<ReceptionRecord>, StoreError> {
         backend!(self, backend => backend.abandoned_since(wall_ms, limit).await)
     }
 
-    /// The latest reception of this reader, if it is recorded, not closed, and of this card.
-    pub async fn last_recorded(&self, reader: &str, key: OrderKey) -> Result<Option<ReceptionRecord>, StoreError> {
-        backend!(self, backend => backend.last_recorded(reader, key).await)
+    /// The latest reception of this reader, if it is not closed, of this card, and was recorded within
+    /// `recorded_since_ms..recorded_before_ms` (milliseconds since 1970 UTC).
+    pub async fn last_recorded(
+        &self,
+        reader: &str,
+        key: OrderKey,
+        recorded_since_ms: i64,
+        recorded_before_ms: i64,
+    ) -> Result<Option<ReceptionRecord>, StoreError> {
+        let recorded_ms = recorded_since_ms..recorded_before_ms;
+        backend!(self, backend => backend.last_recorded(reader, key, recorded_ms).await)
     }
 
     /// How many rows wait.

@@ -14,6 +14,7 @@
 //! * A new file is on disk, whole, before its keys are used.
 //! * Key material is wiped when the last handle goes, and never printed.
 
+use super::Class;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use std::fmt::{self, Write as _};
@@ -48,15 +49,25 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// Why there are no keys. All permanent: somebody has to act on the file.
+/// Why there are no keys. Whether somebody has to act on the file first, [`KeyError::class`] tells.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The file cannot be read or written.
-    #[error("cannot {doing} the store's key file {}: {source}", path.display())]
+    /// There is no such file.
+    #[error(
+        "cannot read the store's key file {}: there is no such file; restore it from its backup: without it the database cannot \
+         be read (where there is no database yet, start the gateway once: it makes both)",
+        path.display()
+    )]
+    Missing {
+        /// The key file.
+        path: PathBuf,
+    },
+    /// A file operation failed.
+    #[error("cannot {doing} {}: {source}", path.display())]
     Io {
         /// What was tried.
         doing: &'static str,
-        /// The key file.
+        /// The key file, its draft or its folder: what the operation was about.
         path: PathBuf,
         /// Why it failed.
         source: io::Error,
@@ -79,11 +90,30 @@ pub enum KeyError {
     },
 }
 
+impl KeyError {
+    /// [`Class::Permanent`]: wrong until somebody acts on the file, so another start does not help. [`Class::Transient`]: the
+    /// machine is in trouble (a full or failing disk, no more file handles), the file and the configuration may be right.
+    pub fn class(&self) -> Class {
+        use io::ErrorKind::{AlreadyExists, IsADirectory, NotADirectory, NotFound, PermissionDenied};
+        match self {
+            Self::Missing { .. } | Self::Exposed { .. } | Self::Malformed { .. } => Class::Permanent,
+            Self::Io { source, .. } => match source.kind() {
+                AlreadyExists | IsADirectory | NotADirectory | NotFound | PermissionDenied => Class::Permanent,
+                _ => Class::Transient,
+            },
+        }
+    }
+}
+
 impl Keys {
     /// Reads a key file written by [`Keys::create`].
     pub fn load(path: &Path) -> Result<Self, KeyError> {
-        let io = |source| KeyError::Io { doing: "read", path: path.to_owned(), source };
         let malformed = |why: String| KeyError::Malformed { path: path.to_owned(), why };
+        let io = |source: io::Error| match source.kind() {
+            io::ErrorKind::NotFound => KeyError::Missing { path: path.to_owned() },
+            io::ErrorKind::InvalidData => malformed("it is not text".into()),
+            _ => KeyError::Io { doing: "read the store's key file", path: path.to_owned(), source },
+        };
         let mut file = File::open(path).map_err(io)?;
         #[cfg(unix)]
         {
@@ -105,9 +135,9 @@ impl Keys {
     }
 
     /// Makes new keys and writes them to a new file of mode 0600; the file and its folder are on disk when this returns.
-    /// An existing file is never replaced: losing these keys loses every sealed value.
+    /// An existing file is never replaced: losing these keys loses every sealed value. The draft's name is random, so one
+    /// that a crash left behind is in nobody's way; its keys were never used.
     pub fn create(path: &Path) -> Result<Self, KeyError> {
-        let io = |source| KeyError::Io { doing: "create", path: path.to_owned(), source };
         let keys = Self::random();
         let mut text = Zeroizing::new(String::with_capacity(4096));
         text.push_str(
@@ -127,26 +157,28 @@ impl Keys {
             text.push_str("\"\n");
         }
         let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let draft = path.with_extension("new");
+        let mut draft = path.as_os_str().to_owned();
+        draft.push(format!(".{:08x}.new", rand::random::<u32>()));
+        let draft = PathBuf::from(draft);
+        let failed = |doing, path: &Path| {
+            let path = path.to_owned();
+            move |source| KeyError::Io { doing, path, source }
+        };
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let written = (|| {
-            let mut file = options.open(&draft)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
+        let mut file = options.open(&draft).map_err(failed("create the draft of the store's key file", &draft))?;
+        let written = file
+            .write_all(text.as_bytes())
+            .and_then(|()| file.sync_all())
+            .map_err(failed("write the draft of the store's key file", &draft))
             // A hard link fails where a rename would replace: an existing key file survives every race.
-            fs::hard_link(&draft, path)?;
-            fs::remove_file(&draft)?;
-            File::open(folder)?.sync_all()
-        })();
-        written.map_err(|source| {
-            if source.kind() != io::ErrorKind::AlreadyExists {
-                let _ = fs::remove_file(&draft);
-            }
-            io(source)
-        })?;
+            .and_then(|()| fs::hard_link(&draft, path).map_err(failed("create the store's key file", path)));
+        let removed = fs::remove_file(&draft).map_err(failed("remove the draft of the store's key file", &draft));
+        written.and(removed)?;
+        let synced = File::open(folder).and_then(|folder| folder.sync_all());
+        synced.map_err(failed("write to disk the folder of the store's key file,", folder))?;
         Ok(keys)
     }
 
@@ -252,8 +284,43 @@ mod tests {
         Keys::create(&path).unwrap();
         let before = fs::read(&path).unwrap();
         let error = Keys::create(&path).unwrap_err();
-        assert!(error.to_string().contains("cannot create"), "{error}");
+        assert!(error.to_string().contains("cannot create the store's key file"), "{error}");
+        assert!(error.to_string().contains("store.key: "), "the file that stands in the way is named: {error}");
+        assert_eq!(error.class(), Class::Permanent);
         assert_eq!(fs::read(&path).unwrap(), before);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the draft is gone");
+    }
+
+    #[test]
+    fn a_draft_left_by_a_crash_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store.key");
+        for draft in ["store.new", "store.key.new", "store.key.00000000.new"] {
+            fs::write(folder.path().join(draft), "half a").unwrap();
+        }
+        let created = Keys::create(&path).unwrap();
+        assert_eq!(created.sealing(), Keys::load(&path).unwrap().sealing());
+    }
+
+    #[test]
+    fn a_missing_key_file_says_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Keys::load(&folder.path().join("store.key")).unwrap_err();
+        assert!(matches!(error, KeyError::Missing { .. }), "{error}");
+        assert!(error.to_string().contains("restore it from its backup: without it the database cannot be read"));
+        assert_eq!(error.class(), Class::Permanent);
+    }
+
+    #[test]
+    fn a_full_disk_is_no_matter_of_configuration_and_a_missing_folder_is() {
+        let failed = |source: io::Error| KeyError::Io { doing: "write", path: "store.key".into(), source };
+        assert_eq!(failed(io::ErrorKind::StorageFull.into()).class(), Class::Transient);
+        // EMFILE
+        assert_eq!(failed(io::Error::from_raw_os_error(24)).class(), Class::Transient);
+        let folder = tempfile::tempdir().unwrap();
+        let error = Keys::create(&folder.path().join("no-such-folder/store.key")).unwrap_err();
+        assert_eq!(error.class(), Class::Permanent);
+        assert!(error.to_string().contains("no-such-folder/store.key."), "the draft is named: {error}");
     }
 
     #[cfg(unix)]

@@ -5,7 +5,10 @@
 //! * Every durable write goes through one writer and shares a commit with whatever waits beside it; dropping the caller's
 //!   future cancels nothing.
 //! * An id is written once. The same id with the same content is acknowledged again; with other content it is refused.
-//! * No row leaves the outbox without a verdict, and one patient's rows (same [`OrderKey`]) leave in the order they came.
+//! * No row leaves the outbox without a verdict, and one patient's rows (same [`OrderKey`]) leave in the order they came, with
+//!   two exceptions that let a question pass (see [`Store::select`]). A consent never leaves before its own question.
+//! * A consent whose question was rejected is rejected with it ([`REQUEST_REJECTED`]): the central system would never know the
+//!   request that it references.
 //! * Personal columns are sealed; a row that was altered outside this program is detected, never silently used.
 //! * After an I/O error nothing is acknowledged any more.
 
@@ -91,6 +94,16 @@ pub const SETTLED_KEPT: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 /// been set back, and is due.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
+/// A row that failed this often, and waits to be tried again, is passed by an interactive eligibility request of the same patient.
+///
+/// A patient stands at a reader and waits, while the older row may fail for days. Eligibility requests are independent
+/// questions; their order carries no meaning. That of consents does, within a reception and among themselves, and is kept.
+/// Not at the first failure: what fails once mostly succeeds at the next try, before anybody notices.
+pub const PASSED_AFTER_ATTEMPTS: u32 = 3;
+
+/// Code of a consent that was rejected because the eligibility request it references was.
+pub const REQUEST_REJECTED: &str = "request_rejected";
+
 /// How long an isolated row holds back its patient's later rows.
 pub const ISOLATED_HOLD: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -122,7 +135,8 @@ pub struct Recording {
     pub shown: Shown,
     /// Consents as given; empty when none were asked.
     pub consents: Vec<Consent>,
-    /// The consent row for the central system, if there is anything to say.
+    /// The consent row for the central system, if there is anything to say. When the question of this reception is already
+    /// rejected it is written down as rejected too ([`REQUEST_REJECTED`]), for people to see, and never sent.
     pub request: Option<Request>,
     /// When.
     pub recorded: Stamp,
@@ -157,7 +171,7 @@ pub enum Settlement {
     },
     /// The destination took a consent.
     Delivered,
-    /// The destination refused this request for good.
+    /// The destination refused this request for good. With an eligibility request go the pending consents of its reception.
     Rejected {
         /// A word for the kind, no personal data.
         code: String,
@@ -177,7 +191,8 @@ pub enum Settlement {
 pub enum RowState {
     /// On its way.
     Pending,
-    /// Altered outside this program, so never sent; holds its patient's later rows for [`ISOLATED_HOLD`].
+    /// Altered outside this program, so never sent; holds its patient's later rows for [`ISOLATED_HOLD`] (a consent only the
+    /// later consents).
     Isolated,
     /// Refused for good by its destination; holds nobody.
     Rejected,

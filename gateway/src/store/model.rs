@@ -7,16 +7,18 @@ use super::command::{Command, DONE, Outcome};
 use super::signals::Signals;
 use super::turns::take_turns;
 use super::{
-    Destination, Lane, Opening, OutboxCounts, OutboxHead, OutboxRow, READER_CHARS_MAX, RETRY_AFTER_MAX, Recording,
-    ReplyNotice, Request, RequestKind, RowState, SETTLED_KEPT, Settlement, Store, StoreError,
+    Destination, Lane, Opening, OutboxCounts, OutboxHead, OutboxRow, PASSED_AFTER_ATTEMPTS, READER_CHARS_MAX,
+    REQUEST_REJECTED, RETRY_AFTER_MAX, Recording, ReplyNotice, Request, RequestKind, RowState, SETTLED_KEPT,
+    Settlement, Store, StoreError,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
-use uketsuke_core::answer::bounded_code;
+use uketsuke_core::answer::{Verdict, bounded_code};
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
-use uketsuke_core::record::{Abandonment, ReceptionRecord, Rejection, Reply, Stage};
+use uketsuke_core::record::{Abandonment, ReceptionRecord, Rejection, Reply, Shown, Stage};
 use zeroize::Zeroizing;
 
 /// The store in memory.
@@ -206,6 +208,26 @@ impl Model {
         })
     }
 
+    pub(super) async fn settled_otherwise(
+        &self,
+        since_wall_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<ReceptionRecord>, StoreError> {
+        let otherwise = |record: &ReceptionRecord| match (&record.recorded, &record.replied) {
+            (Some((_, Shown::Provisional)), Some((at, reply))) => {
+                at.wall_ms >= since_wall_ms && !matches!(reply, Reply::Answered { verdict: Verdict::Eligible, .. })
+            }
+            _ => false,
+        };
+        self.read(|disk| {
+            let newest_first = disk.receptions.iter().rev().map(|r| &r.record);
+            let mut found: Vec<_> = newest_first.filter(|record| otherwise(record)).cloned().collect();
+            found.sort_by_key(|record| std::cmp::Reverse(record.replied.as_ref().map(|(at, _)| at.wall_ms)));
+            found.truncate(limit);
+            found
+        })
+    }
+
     pub(super) async fn abandoned_since(&self, wall_ms: i64, limit: usize) -> Result<Vec<ReceptionRecord>, StoreError> {
         self.read(|disk| {
             let when = |record: &ReceptionRecord| record.abandoned.map(|(at, _)| at.wall_ms);
@@ -221,10 +243,13 @@ impl Model {
         &self,
         reader: &str,
         key: OrderKey,
+        recorded_ms: Range<i64>,
     ) -> Result<Option<ReceptionRecord>, StoreError> {
         self.read(|disk| {
             let last = disk.receptions.iter().rev().find(|r| r.record.reader == reader)?;
-            (last.order_key == key && last.record.stage == Stage::Recorded).then(|| last.record.clone())
+            let recorded = last.record.recorded.as_ref().is_some_and(|(at, _)| recorded_ms.contains(&at.wall_ms));
+            let asked = last.order_key == key && last.record.stage == Stage::Recorded && recorded;
+            asked.then(|| last.record.clone())
         })
     }
 
@@ -358,11 +383,15 @@ impl Disk {
         reception.consent_request = request.map(|request| request.id);
         told.changed = true;
         let (question, key) = (record.request, reception.order_key);
-        if recording.shown == uketsuke_core::record::Shown::Provisional {
+        let rejected = matches!(record.replied, Some((_, Reply::Rejected(_))));
+        if recording.shown == Shown::Provisional {
             self.move_to_backlog(question);
         }
         if let Some(request) = request.filter(|_| fresh) {
             self.append(request, recording.reception, key, Lane::Backlog, recording.recorded, told);
+        }
+        if rejected {
+            self.reject_consents(recording.reception, recording.recorded);
         }
         DONE
     }
@@ -424,16 +453,31 @@ impl Disk {
                 self.outbox.remove(index);
             }
             Settlement::Rejected { code } => {
-                row.state = RowState::Rejected;
-                row.last_error = Some(bounded_code(code));
-                self.keep_settled(index, at);
+                self.reject(index, bounded_code(code), at);
                 if eligibility {
                     self.attach(reception, Reply::Rejected(Rejection { code: bounded_code(code) }), at, told);
+                    self.reject_consents(reception, at);
                 }
             }
         }
         told.changed = true;
         DONE
+    }
+
+    fn reject(&mut self, index: usize, code: String, at: Stamp) {
+        let row = &mut self.outbox[index];
+        row.state = RowState::Rejected;
+        row.last_error = Some(code);
+        self.keep_settled(index, at);
+    }
+
+    fn reject_consents(&mut self, reception: ReceptionId, at: Stamp) {
+        for index in 0..self.outbox.len() {
+            let Row { row, state, .. } = &self.outbox[index];
+            if row.reception == reception && row.request.kind == RequestKind::Consent && *state == RowState::Pending {
+                self.reject(index, REQUEST_REJECTED.into(), at);
+            }
+        }
     }
 
     fn attach(&mut self, id: ReceptionId, reply: Reply, at: Stamp, told: &mut Told) {
@@ -500,14 +544,24 @@ impl Disk {
             self.pending().filter(|r| r.row.lane == Lane::Interactive).map(|r| r.row.order_key).collect();
         let mut seen: HashSet<OrderKey> = busy.iter().copied().collect();
         let flying = seen.intersection(&urgent).count();
-        let waits = |row: &&Row| {
+        let waits = |row: &Row| {
             let latest = now_ms.saturating_add(RETRY_AFTER_MAX.as_millis() as i64);
             row.not_before_ms > now_ms && row.not_before_ms <= latest
         };
-        // The outbox is in order of seq: the first row of a key is its head.
-        let heads: Vec<&Row> = self.pending().filter(|row| seen.insert(row.row.order_key)).collect();
-        let (first, others): (Vec<&Row>, Vec<&Row>) =
-            heads.into_iter().filter(|row| !waits(row)).partition(|row| urgent.contains(&row.row.order_key));
+        let passes = |row: &Row, older: &Row| {
+            row.row.request.kind == RequestKind::Eligibility
+                && (older.row.request.kind == RequestKind::Consent
+                    || (row.row.lane == Lane::Interactive
+                        && older.row.attempts >= PASSED_AFTER_ATTEMPTS
+                        && waits(older)))
+        };
+        let free = |row: &Row| {
+            let same_patient = self.pending().filter(|older| older.row.order_key == row.row.order_key);
+            same_patient.take_while(|older| older.row.seq < row.row.seq).all(|older| passes(row, older))
+        };
+        // The outbox is in order of seq: the first row of a key that may go is the one that goes.
+        let go = self.pending().filter(|row| !waits(row) && free(row) && seen.insert(row.row.order_key));
+        let (first, others): (Vec<&Row>, Vec<&Row>) = go.partition(|row| urgent.contains(&row.row.order_key));
         let turns = take_turns(first, others, (flying, busy.len().saturating_sub(flying)), limit);
         turns.into_iter().map(|row| row.row.clone()).collect()
     }

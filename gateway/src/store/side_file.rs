@@ -7,10 +7,11 @@
 //! * Two slots take turns, each on its own sector with a checksum: a torn write damages only the commit that nobody has been
 //!   told of yet.
 //! * [`SideFile::record`] returns when the slot is on disk. The file never grows: a full disk does not stop it.
+//! * The file appears whole: it is made under another name, and renamed when it is on disk.
 //!
 //! Slot: magic (8) ‖ store id (16) ‖ commits (8, little endian) ‖ highest outbox seq (8) ‖ CRC-32 of all before (4).
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,7 +41,7 @@ pub(super) struct SideFile {
 /// What was found in place of a side file.
 #[derive(Debug)]
 pub(super) enum Found {
-    /// No file.
+    /// No file, or an empty one: an older version made it in place, and a crash may have come between.
     Missing,
     /// A file with at least one good slot; the newer one.
     Head(Head),
@@ -61,17 +62,29 @@ impl SideFile {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
             Err(error) => return Err(error),
         };
+        if file.metadata()?.len() == 0 {
+            return Ok(Found::Missing);
+        }
         let newest = [0, 1].into_iter().filter_map(|slot| read_slot(&file, slot)).max_by_key(|head| head.commits);
         Ok(newest.map_or(Found::Damaged, Found::Head))
     }
 
-    /// Opens the file for writing, creating it at full size, and writes `head` to both slots.
+    /// Opens the file for writing, making it at full size where there is none, and writes `head` to both slots. One that is
+    /// there is written in place, so that a full disk stops no start.
     pub(super) fn start(database: &Path, head: Head) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(Self::path(database))?;
+        let path = Self::path(database);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        let there = fs::metadata(&path).is_ok_and(|found| found.len() > 0);
+        let draft = super::beside(database, "head.new");
+        let file = if there { options.open(&path)? } else { options.create(true).truncate(true).open(&draft)? };
         // One after the other, each on disk first: at every moment one slot is good.
         for slot in [head.commits + 1, head.commits] {
             write_slot(&file, slot, head)?;
             file.sync_all()?;
+        }
+        if !there {
+            fs::rename(&draft, &path)?;
         }
         super::sync_folder(database)?;
         Ok(Self { file: Arc::new(file) })
@@ -144,6 +157,20 @@ mod tests {
             side.record(head(commits)).unwrap();
             assert_eq!(found(&database), Some(head(commits)));
         }
+    }
+
+    #[test]
+    fn a_half_made_file_is_as_none_and_one_that_appears_is_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("db");
+        fs::write(SideFile::path(&database), b"").unwrap();
+        fs::write(folder.path().join("db.head.new"), b"cut short by a crash").unwrap();
+        assert!(matches!(SideFile::read(&database).unwrap(), Found::Missing));
+        let side = SideFile::start(&database, head(0)).unwrap();
+        assert_eq!(found(&database), Some(head(0)));
+        side.record(head(1)).unwrap();
+        assert_eq!(found(&database), Some(head(1)), "the file that is written is the one that is read");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the draft is gone");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The metric catalogue, as OpenMetrics text for `/metrics`.
 
 use super::state::in_service;
-use crate::handle::{ReaderName, SiteHandle};
+use crate::handle::SiteHandle;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -16,7 +16,6 @@ use uketsuke_core::record::{Abandonment, Method, Shown};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReceptionLabels {
-    reader: String,
     method: &'static str,
     outcome: &'static str,
 }
@@ -104,8 +103,8 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// T2 is on disk. `own` is the gateway's own share, where it is known.
-    pub fn recorded(&self, reader: &ReaderName, method: Method, shown: &Shown, own: Option<Duration>) {
+    /// T2 is on disk. Not told apart by reader: beside the reader's state that would tell who just was not insured. `own` is the gateway's own share, where it is known.
+    pub fn recorded(&self, method: Method, shown: &Shown, own: Option<Duration>) {
         let method = match method {
             Method::Face => "face",
             Method::Pin => "pin",
@@ -116,7 +115,7 @@ impl Metrics {
             Shown::Ineligible(_) => "ineligible",
             Shown::Provisional => "provisional",
         };
-        self.receptions.get_or_create(&ReceptionLabels { reader: reader.to_string(), method, outcome }).inc();
+        self.receptions.get_or_create(&ReceptionLabels { method, outcome }).inc();
         if let Some(own) = own {
             self.own.get_or_create(&MethodLabel { method }).observe(own.as_secs_f64());
         }
@@ -127,7 +126,6 @@ impl Metrics {
         let why = match why {
             Abandonment::CardRemoved => "card_removed",
             Abandonment::Cancelled => "cancelled",
-            Abandonment::TimedOut => "timed_out",
             Abandonment::NotRecorded => "not_recorded",
             Abandonment::ReaderFault => "reader_fault",
             Abandonment::Restarted => "restarted",

@@ -27,8 +27,6 @@ const GOODBYE_DEADLINE: Duration = Duration::from_secs(1);
 
 /// The running publisher.
 pub struct Publisher {
-    /// Whether the broker has accepted us.
-    pub connected: watch::Receiver<u64>,
     task: JoinHandle<()>,
 }
 
@@ -52,8 +50,7 @@ pub fn spawn(mqtt: &config::Mqtt, site: SiteHandle, started: Stamp, stop: watch:
     let refresh = Duration::from_secs(mqtt.refresh_s);
     let polling = tokio::spawn(poll(event_loop, connected_in));
     let publishing = Publishing { client, topics, site, started, refresh, published: BTreeMap::new() };
-    let task = tokio::spawn(publishing.run(connected.clone(), stop, polling));
-    Publisher { connected, task }
+    Publisher { task: tokio::spawn(publishing.run(connected, stop, polling)) }
 }
 
 /// Polls the connection. The number of connects so far goes out through `connected`; 0 means "not now".

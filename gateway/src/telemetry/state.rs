@@ -56,8 +56,7 @@ struct Reader {
 /// Cumulative since the process started, so that a lost message loses nothing.
 #[derive(Serialize)]
 struct Receptions {
-    confirmed: u64,
-    ineligible: u64,
+    recorded: u64,
     provisional: u64,
 }
 
@@ -106,14 +105,15 @@ pub(super) fn in_service(status: &ReaderStatus) -> bool {
 fn reader(status: &ReaderStatus) -> Reader {
     let (confirmed, ineligible, provisional) = status.recorded;
     Reader {
-        state: status.state,
+        // Being told that the insurance is not valid is nobody's business here: to those who watch it is one more step.
+        state: if status.state == "informing" { "asking" } else { status.state },
         // Only that somebody is wanted: why a patient's insurance is not valid is nobody's business here.
         attention: status.attention.as_ref().map(|attention| match attention {
             Attention::StaffLook(_) => "staff_look",
             Attention::LeftBehind => "card_left_behind",
             Attention::Ineligible(_) | Attention::Ended(_) => "desk",
         }),
-        receptions: Receptions { confirmed, ineligible, provisional },
+        receptions: Receptions { recorded: confirmed + ineligible + provisional, provisional },
         restarts: status.restarts,
         since_ms: status.since.wall_ms,
     }

@@ -64,7 +64,7 @@ fn refusal(request: &ServiceRequest) -> Option<HttpResponse> {
     if post && !is_json(request.headers()) {
         return Some(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
     }
-    let stopping = request.app_data::<web::Data<WebState>>().is_some_and(|state| !*state.accepting.borrow());
+    let stopping = request.app_data::<web::Data<WebState>>().is_some_and(|state| state.stopping());
     // Orders of staff still go through: receptions under way may need them to finish.
     if stopping && !post && !answers_while_stopping(request.path()) {
         return Some(page::stopping(Words::from_query(request.query_string())));
@@ -72,8 +72,10 @@ fn refusal(request: &ServiceRequest) -> Option<HttpResponse> {
     None
 }
 
+/// Kiosks decide for themselves: a patient in the middle of a reception may still load or connect
+/// ([`WebState::refuses_kiosk_of`]).
 fn answers_while_stopping(path: &str) -> bool {
-    path == "/metrics" || path == "/healthz" || path.starts_with("/static/")
+    path == "/metrics" || path == "/healthz" || path.starts_with("/static/") || path.starts_with("/kiosk/")
 }
 
 fn plain(status: StatusCode, text: &'static str) -> HttpResponse {

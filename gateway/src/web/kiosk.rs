@@ -22,10 +22,13 @@ pub(super) async fn connect(
     path: web::Path<(String, String)>,
 ) -> actix_web::Result<HttpResponse> {
     let Some(reader) = state.site.reader(&path.0, &path.1) else { return Ok(page::not_found(request).await) };
+    let w = Words::from_query(request.query_string());
+    if state.refuses_kiosk_of(reader) {
+        return Ok(page::stopping(w));
+    }
     let (response, session, stream) = actix_ws::handle(&request, body)?;
     let stream =
         stream.max_frame_size(FRAME_BYTES_MAX).aggregate_continuations().max_continuation_size(FRAME_BYTES_MAX);
-    let w = Words::from_query(request.query_string());
     actix_web::rt::spawn(serve(reader.clone(), w, Line::new(session), stream, state.accepting.clone()));
     Ok(response)
 }

@@ -15,7 +15,7 @@
 //! | `{"type":"frame","request":12}` | send one camera frame with this number |
 //! | `{"type":"camera_off"}` | switch the camera off |
 //! | `{"type":"replaced"}`, then close | another connection took over |
-//! | `{"type":"closing"}` | the gateway is about to stop; the reception under way goes on |
+//! | `{"type":"closing"}` | the gateway is about to stop; the reception under way goes on, also after a reconnection |
 //!
 //! Kiosk to server, JSON text of at most 4 KiB: `{"reception":"uuid","version":7,"intent":…}` with `choose_face`, `choose_pin`,
 //! `call_staff`, `back`, `cancel`, `acknowledge`; `"intent":"pin","keys":[0,9,8,1]` (positions on the pad, never digits);
@@ -43,7 +43,7 @@ mod words;
 mod tests;
 
 use crate::clock::Clock;
-use crate::handle::SiteHandle;
+use crate::handle::{ReaderHandle, SiteHandle, View};
 use crate::health::HealthReport;
 use crate::store::Store;
 use actix_web::middleware::from_fn;
@@ -82,8 +82,22 @@ pub struct WebState {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Whether the gateway can do its work.
     pub health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
-    /// `false` once the gateway is about to stop: no new pages and connections; those that exist are told and stay.
+    /// `false` once the gateway is about to stop: no new pages and connections, but for kiosks in the middle of a reception;
+    /// those that exist are told and stay.
     pub accepting: watch::Receiver<bool>,
+}
+
+impl WebState {
+    /// The gateway is about to stop.
+    fn stopping(&self) -> bool {
+        !*self.accepting.borrow()
+    }
+
+    /// The gateway is about to stop and nobody is in the middle of a reception at this reader. A kiosk that lost its connection
+    /// during one comes back, so that the patient can finish.
+    fn refuses_kiosk_of(&self, reader: &ReaderHandle) -> bool {
+        self.stopping() && !matches!(*reader.view().borrow(), View::Live { reception: Some(_), .. })
+    }
 }
 
 /// Listens. The server runs when it is awaited or spawned, inside an actix system, and ends by its handle's `stop`; it handles no

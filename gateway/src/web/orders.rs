@@ -1,13 +1,13 @@
 //! What staff decide: the only requests that change something.
 
 use super::WebState;
-use crate::handle::{ReaderInput, ReaderName};
+use crate::handle::{ReaderInput, ReaderName, ReaderStatus};
 use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use uketsuke_core::ids::ReceptionId;
-use uketsuke_core::reception::{Attention, StaffDecision};
+use uketsuke_core::reception::StaffDecision;
 
 /// `POST /staff/decision`.
 #[derive(Debug, Deserialize)]
@@ -51,17 +51,18 @@ pub(super) fn json_config(bytes_max: usize) -> web::JsonConfig {
     })
 }
 
-/// Takes the decision of a staff look to the reader, if the reader still waits for one about this reception.
+/// The reception that staff may decide about now: 目視確認 may be started at any time while the person is not verified yet, asked
+/// for or not.
+pub(super) fn open_to_decision(status: &ReaderStatus) -> Option<ReceptionId> {
+    status.reception.filter(|_| matches!(status.state, "choosing" | "face" | "pin" | "staff_look"))
+}
+
+/// Takes the decision of a staff look to the reader, if this reception is still open to one.
 pub(super) async fn decision(state: web::Data<WebState>, order: web::Json<DecisionOrder>) -> HttpResponse {
     let Some(reader) = state.site.reader(&order.terminal, &order.reader) else {
         return told(StatusCode::NOT_FOUND, "unknown_reader");
     };
-    let wanted = {
-        let status = reader.status();
-        let status = status.borrow();
-        status.reception == Some(order.reception) && matches!(status.attention, Some(Attention::StaffLook(_)))
-    };
-    if !wanted {
+    if open_to_decision(&reader.status().borrow()) != Some(order.reception) {
         return told(StatusCode::CONFLICT, "not_wanted");
     }
     let decision = match order.decision {

@@ -87,6 +87,9 @@ pub(super) async fn kiosk(
 ) -> HttpResponse {
     let Some(reader) = state.site.reader(&path.0, &path.1) else { return not_found(request).await };
     let w = Words::from_query(request.query_string());
+    if state.refuses_kiosk_of(reader) {
+        return stopping(w);
+    }
     html(StatusCode::OK, &KioskPage { w, site: &state.site.site, reader: reader.name().to_string() })
 }
 

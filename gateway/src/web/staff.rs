@@ -2,6 +2,7 @@
 
 use super::WebState;
 use super::jst;
+use super::orders;
 use super::page;
 use super::words::Words;
 use crate::handle::{CourierStatus, ReaderHandle};
@@ -42,8 +43,10 @@ struct ReaderRow {
     state: &'static str,
     since: String,
     attention: Option<Advice>,
-    /// Set when a staff look is wanted: what a decision must name.
+    /// Set while staff may decide: what a decision must name.
     look: Option<ReceptionId>,
+    /// Staff are wanted for it: the buttons are in plain sight.
+    look_wanted: bool,
     given_up: bool,
     confirmed: u64,
     provisional: u64,
@@ -69,6 +72,7 @@ struct WorkFragment {
 }
 
 struct Lists {
+    settled_otherwise: Vec<ReceptionRow>,
     awaiting: Vec<ReceptionRow>,
     abandoned: Vec<ReceptionRow>,
     latest: Vec<ReceptionRow>,
@@ -126,7 +130,6 @@ fn row(reader: &ReaderHandle, w: Words) -> ReaderRow {
     let name = reader.name();
     let status = reader.status();
     let status = status.borrow();
-    let look = matches!(status.attention, Some(Attention::StaffLook(_))).then_some(status.reception).flatten();
     let (confirmed, ineligible, provisional) = status.recorded;
     ReaderRow {
         terminal: name.terminal.to_string(),
@@ -134,7 +137,8 @@ fn row(reader: &ReaderHandle, w: Words) -> ReaderRow {
         state: state_words(status.state, w),
         since: jst::time_of_day(status.since.wall_ms),
         attention: status.attention.as_ref().map(|attention| explain::attention(attention, w.0)),
-        look,
+        look: orders::open_to_decision(&status),
+        look_wanted: matches!(status.attention, Some(Attention::StaffLook(_))),
         given_up: status.state == "given_up",
         confirmed,
         provisional,
@@ -181,15 +185,19 @@ async fn lists(store: &Store, now_ms: i64, w: Words) -> Result<Lists, StoreError
             .into_iter()
             .map(|record| ReceptionRow {
                 id: record.reception,
-                time: jst::time_of_day(record.opened.wall_ms),
+                time: jst::moment(record.opened.wall_ms, now_ms),
                 advice: explain::reception(&record, w.0).advice,
                 reader: record.reader,
             })
             .collect()
     };
+    let today = jst::midnight_before(now_ms);
+    // Yesterday too: an answer may come after closing time, when nobody looks.
+    let yesterday = jst::midnight_before(today.saturating_sub(1));
     Ok(Lists {
+        settled_otherwise: rows(store.settled_otherwise(yesterday, ROWS_MAX).await?),
         awaiting: rows(store.awaiting_reply(ROWS_MAX).await?),
-        abandoned: rows(store.abandoned_since(jst::midnight_before(now_ms), ROWS_MAX).await?),
+        abandoned: rows(store.abandoned_since(today, ROWS_MAX).await?),
         latest: rows(store.receptions(LATEST_MAX).await?),
     })
 }

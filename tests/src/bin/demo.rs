@@ -8,6 +8,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
 use uketsuke_tests::central::ModeSpec;
 use uketsuke_tests::patient::{Camera, CardInSlot, Kiosk, PatientCard, Visit, Way, check_in};
 use uketsuke_tests::site::{Plan, Site, portrait};
@@ -30,6 +31,31 @@ const PIN_DIGITS: [u8; 4] = *b"1234";
 #[tokio::main]
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
+    // However this program is told to end, its site must not outlive it: what was started is ended by being dropped.
+    tokio::select! {
+        told = run(arguments) => told,
+        () = told_to_end() => {
+            println!("\nstopping");
+            Ok(())
+        }
+    }
+}
+
+async fn told_to_end() {
+    let wait = |kind: SignalKind| async move {
+        match signal(kind) {
+            Ok(mut received) => drop(received.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = wait(SignalKind::interrupt()) => {}
+        () = wait(SignalKind::terminate()) => {}
+        () = wait(SignalKind::hangup()) => {}
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<()> {
     let temporary = tempfile::tempdir()?;
     let dir = arguments.dir.clone().unwrap_or_else(|| temporary.path().to_owned());
     std::fs::create_dir_all(&dir)?;
@@ -68,12 +94,7 @@ async fn main() -> Result<()> {
         return Ok(());
     }
     print_addresses(&site)?;
-    tokio::select! {
-        ended = by_hand(&site) => ended?,
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-    }
-    println!("\nstopping");
-    Ok(())
+    by_hand(&site).await
 }
 
 /// Lets whoever watches put cards in, take them out, and cut the line, by commands on standard input.

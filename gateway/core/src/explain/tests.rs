@@ -74,7 +74,6 @@ fn every_outcome_has_a_sentence_and_a_next_step_in_both_languages() {
         Reason::SeveralInsurances,
         Reason::CardNotRegistered,
         Reason::CertificateRevoked,
-        Reason::ProcessingError("E1".into()),
         Reason::UnknownCode("9".into()),
     ];
     for lang in [Lang::Ja, Lang::En] {

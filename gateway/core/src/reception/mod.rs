@@ -235,7 +235,8 @@ impl Reception {
             }
             Phase::Active(_) => self.end(now, Ending::CardPulled, Card::Gone, effects),
             Phase::Leaving { reception, ending, .. } => {
-                if taken == Taken::Yes && matches!(ending, Ending::Done(_)) {
+                // T2 may have reached the disk after all when it was given up waiting for.
+                if taken == Taken::Yes && matches!(ending, Ending::Done(_) | Ending::NotWritten) {
                     effects.push(Effect::Close(*reception));
                 }
                 self.phase = Phase::Idle;
@@ -394,18 +395,20 @@ impl Ending {
         )
     }
 
-    /// How an end between T1 and T2 is written down; `None` when T2 was.
+    /// How an end between T1 and T2 is written down; `None` for ends after T2 and for those that come before T1.
     fn abandonment(&self) -> Option<Abandonment> {
-        Some(match self {
-            Self::Done(_) => return None,
-            Self::Cancelled => Abandonment::Cancelled,
-            Self::CardPulled => Abandonment::CardRemoved,
-            Self::ReaderFault | Self::NotRead(_) => Abandonment::ReaderFault,
-            Self::NotWritten => Abandonment::NotRecorded,
-            Self::TimedOut | Self::CertificateExpired | Self::CertificateNotYetValid | Self::NotSamePerson => {
-                Abandonment::TimedOut
-            }
-        })
+        match self {
+            Self::Cancelled => Some(Abandonment::Cancelled),
+            Self::CardPulled => Some(Abandonment::CardRemoved),
+            Self::ReaderFault => Some(Abandonment::ReaderFault),
+            Self::NotWritten => Some(Abandonment::NotRecorded),
+            Self::Done(_)
+            | Self::NotRead(_)
+            | Self::CertificateExpired
+            | Self::CertificateNotYetValid
+            | Self::NotSamePerson
+            | Self::TimedOut => None,
+        }
     }
 }
 

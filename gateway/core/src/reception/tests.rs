@@ -35,7 +35,7 @@ fn replied(validity: Validity) -> Reply {
         reason_of_loss: None,
         unmapped_characters: false,
     };
-    Reply::Answered { verdict: answer.verdict(), unmapped_characters: false }
+    Reply::Answered { verdict: answer.verdict().unwrap(), unmapped_characters: false }
 }
 
 /// A reader with a clock and a watch that panics when an invariant breaks.
@@ -191,6 +191,20 @@ fn a_face_that_does_not_match_twice_goes_to_staff_who_decide() {
         scene.on(Event::StaffDecided(id(1), decision));
         assert_eq!(scene.core.screen(), expected);
     }
+}
+
+#[test]
+fn a_face_that_failed_often_enough_is_not_offered_again_in_this_reception() {
+    let mut scene = Scene::with_card(facts());
+    for attempt in 1..=2 {
+        scene.intent(Intent::ChooseFace);
+        scene.on(Event::FaceJudged(id(1), attempt, FaceOutcome::NoMatch { score: 0.12 }));
+    }
+    scene.intent(Intent::Back);
+    let expected = Choose { face: false, pin: true, notice: None, renew: None };
+    assert_eq!(scene.core.screen(), Screen::Choose(expected));
+    scene.intent(Intent::ChooseFace);
+    assert_eq!(scene.effects, []);
 }
 
 #[test]

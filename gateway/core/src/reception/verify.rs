@@ -14,11 +14,12 @@ use crate::record::Method;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Verify {
     reception: ReceptionId,
+    /// Attempts that may still fail before the face is left to the staff for the rest of this reception.
+    face_failures_left: u32,
     face: FaceMethod,
     pin_tries: Option<u8>,
     certificate: CertificateAge,
     face_attempt: u32,
-    face_failures: u32,
     stage: Stage,
     deadline: Mono,
 }
@@ -47,7 +48,7 @@ impl Verify {
             pin_tries: facts.pin_tries,
             certificate: facts.certificate,
             face_attempt: 0,
-            face_failures: 0,
+            face_failures_left: timing.face_attempts_max,
             stage: Stage::Choose(None),
             deadline: now.mono.after(timing.choose),
         };
@@ -62,7 +63,7 @@ impl Verify {
     }
 
     fn face_offered(&self) -> bool {
-        self.face == FaceMethod::Ready
+        self.face == FaceMethod::Ready && self.face_failures_left > 0
     }
 
     fn pin_offered(&self) -> bool {
@@ -181,8 +182,8 @@ impl Verify {
             FaceOutcome::Match { score } => return Some(Outcome::Verified(Method::Face, Some(score))),
             FaceOutcome::Uncertain { .. } => self.ask_staff(StaffReason::FaceUncertain, now, timing),
             FaceOutcome::NoMatch { .. } => {
-                self.face_failures += 1;
-                if self.face_failures >= timing.face_attempts_max {
+                self.face_failures_left = self.face_failures_left.saturating_sub(1);
+                if self.face_failures_left == 0 {
                     self.ask_staff(StaffReason::FaceNotMatched, now, timing);
                 } else {
                     self.enter(Stage::Choose(Some(ChooseNotice::FaceNotMatched)), now, timing.choose);

@@ -108,7 +108,9 @@ enum Trouble {
     Full,
     /// Somebody else's lock.
     Busy,
-    /// What is on disk can no longer be trusted.
+    /// What was found is no sound database.
+    Damaged,
+    /// An I/O error, or a file that cannot be opened: whether a write is on disk is unknown.
     Fatal,
     /// This statement, with these values.
     Row,
@@ -130,8 +132,10 @@ fn trouble(error: &sqlx::Error) -> Trouble {
         (IOERR_SHMSIZE, _) | (_, 13) => Trouble::Full,
         // BUSY, LOCKED
         (_, 5 | 6) => Trouble::Busy,
-        // PERM, READONLY, IOERR, CORRUPT, CANTOPEN, PROTOCOL, NOTADB
-        (_, 3 | 8 | 10 | 11 | 14 | 15 | 26) => Trouble::Fatal,
+        // CORRUPT, NOTADB
+        (_, 11 | 26) => Trouble::Damaged,
+        // PERM, READONLY, IOERR, CANTOPEN, PROTOCOL
+        (_, 3 | 8 | 10 | 14 | 15) => Trouble::Fatal,
         _ => Trouble::Row,
     }
 }

@@ -21,7 +21,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// "UKTK", set by the first migration.
 const APPLICATION_ID: i64 = 0x554b_544b;
 /// `user_version` as the last migration leaves it.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// The write-ahead log is cut back to this after a checkpoint.
 const WAL_BYTES_MAX: usize = 16 * 1024 * 1024;
 const READERS_MAX: u32 = 4;
@@ -116,7 +116,7 @@ async fn inspect(config: &StoreConfig, keys: &Keys, side: Found, purpose: Purpos
             Found::Missing,
             Some(Contents { meta: None | Some(Meta { head: Head { commits: 0, .. }, .. }), .. }) | None,
         ) => None,
-        (Found::Missing, Some(_)) => return Err(OpenError::SideFile { path, why: "is missing" }),
+        (Found::Missing, Some(_)) => return Err(OpenError::SideFile { path, why: "is missing or empty" }),
     };
     let Some(Contents { application_id, version, tables, meta }) = found else {
         return behind(path, 0, acknowledged);

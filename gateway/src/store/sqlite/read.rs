@@ -1,11 +1,13 @@
 //! The reads: single statements on read-only connections.
 
-use super::rows::{OutboxCells, ReceptionCells, word};
+use super::rows::{OutboxCells, ReceptionCells, json, word};
 use super::{Sqlite, Trouble, trouble};
 use crate::store::{Destination, OutboxCounts, OutboxHead, StoreError};
 use sqlx::sqlite::SqliteArguments;
+use std::ops::Range;
+use uketsuke_core::answer::Verdict;
 use uketsuke_core::ids::{OrderKey, ReceptionId};
-use uketsuke_core::record::{ReceptionRecord, Stage};
+use uketsuke_core::record::{ReceptionRecord, Reply, Shown, Stage};
 
 type Query<'q, T> = sqlx::query::QueryAs<'q, sqlx::Sqlite, T, SqliteArguments>;
 
@@ -31,6 +33,21 @@ impl Sqlite {
         self.records(query.bind(count(limit))).await
     }
 
+    pub(in crate::store) async fn settled_otherwise(
+        &self,
+        since_wall_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<ReceptionRecord>, StoreError> {
+        // Compared as the texts that `json` has written.
+        let eligible = |unmapped_characters| json(&Reply::Answered { verdict: Verdict::Eligible, unmapped_characters });
+        let query = sqlx::query_as(
+            "SELECT * FROM receptions WHERE replied_ms >= ? AND shown = ? AND reply NOT IN (?, ?) \
+             ORDER BY replied_ms DESC, seq DESC LIMIT ?",
+        );
+        let query = query.bind(since_wall_ms).bind(json(&Shown::Provisional));
+        self.records(query.bind(eligible(false)).bind(eligible(true)).bind(count(limit))).await
+    }
+
     pub(in crate::store) async fn abandoned_since(
         &self,
         wall_ms: i64,
@@ -47,11 +64,13 @@ impl Sqlite {
         &self,
         reader: &str,
         key: OrderKey,
+        recorded_ms: Range<i64>,
     ) -> Result<Option<ReceptionRecord>, StoreError> {
         let query: Query<'_, ReceptionCells> =
             sqlx::query_as("SELECT * FROM receptions WHERE reader = ? ORDER BY seq DESC LIMIT 1").bind(reader);
         let Some(row) = self.rows(query).await?.pop() else { return Ok(None) };
-        if row.order_key != key.0 || row.stage != word(Stage::Recorded) {
+        let recorded = row.recorded_ms.is_some_and(|at| recorded_ms.contains(&at));
+        if row.order_key != key.0 || row.stage != word(Stage::Recorded) || !recorded {
             return Ok(None);
         }
         row.record(&self.keys).map(Some).map_err(|_| {
@@ -110,9 +129,11 @@ impl Sqlite {
                 Trouble::Busy => StoreError::Busy,
                 Trouble::Full => StoreError::Full,
                 Trouble::Row => StoreError::Tampered { what: "a row with a value of a wrong kind".into() },
-                Trouble::Fatal => match self.signals.check() {
-                    Err(closed) => closed,
-                    Ok(()) => self.signals.failed(&error.to_string()),
+                Trouble::Damaged | Trouble::Fatal => match (self.signals.check(), trouble(&error)) {
+                    (Err(closed), _) => closed,
+                    (Ok(()), Trouble::Damaged) => self.signals.failed(&error.to_string()),
+                    // A reader that finds no file handle says nothing of what the writer has promised.
+                    (Ok(()), _) => StoreError::Unreadable { what: error.to_string() },
                 },
             }
         })

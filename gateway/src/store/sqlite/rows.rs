@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
-use uketsuke_core::record::{ReceptionRecord, Shown};
+use uketsuke_core::record::{ReceptionRecord, Reply, Shown};
 use uuid::Uuid;
 
 /// Rows in one statement; SQLite takes 32,766 values, a row has at most 24.
@@ -110,6 +110,12 @@ impl ReceptionCells {
     pub(super) fn open_consents(&self, keys: &Keys) -> Result<Vec<uketsuke_core::consent::Consent>, Unreadable> {
         let Some(bytes) = &self.consents else { return Ok(Vec::new()) };
         Sealed::from_disk(bytes.clone()).open(keys, self.place("consents"))
+    }
+
+    /// Whether the central system has refused the question of this reception for good.
+    pub(super) fn question_rejected(&self) -> bool {
+        let reply = self.reply.as_deref().map(parse_json::<Reply>);
+        matches!(reply, Some(Ok(Reply::Rejected(_))))
     }
 
     /// Brings what follows from the other columns up to date; before every write.
@@ -248,6 +254,12 @@ impl OutboxCells {
         };
         row.finish(keys);
         row
+    }
+
+    /// Refused for good; the caller writes it.
+    pub(super) fn reject(&mut self, code: String) {
+        self.state = word(crate::store::RowState::Rejected);
+        self.last_error = Some(code);
     }
 
     fn check(&self, keys: &Keys) -> RowMac {

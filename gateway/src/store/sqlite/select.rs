@@ -5,7 +5,7 @@ use super::read::count;
 use super::rows::{OutboxCells, word};
 use crate::store::command::Command;
 use crate::store::turns::take_turns;
-use crate::store::{Destination, OutboxRow, RETRY_AFTER_MAX, StoreError};
+use crate::store::{Destination, OutboxRow, PASSED_AFTER_ATTEMPTS, RETRY_AFTER_MAX, StoreError};
 use sqlx::AssertSqlSafe;
 use uketsuke_core::ids::OrderKey;
 
@@ -29,7 +29,8 @@ impl Sqlite {
             .bind(word(destination))
             .bind(now_ms)
             .bind(count(limit))
-            .bind(RETRY_AFTER_MAX.as_millis() as i64);
+            .bind(RETRY_AFTER_MAX.as_millis() as i64)
+            .bind(PASSED_AFTER_ATTEMPTS);
         for key in busy {
             query = query.bind(key.0.to_vec());
         }
@@ -58,37 +59,54 @@ impl Sqlite {
     }
 }
 
-/// Parameters: 1 destination, 2 now, 3 limit, 4 longest wait, from 5 the busy keys.
+/// Parameters: 1 destination, 2 now, 3 limit, 4 longest wait, 5 failures after which a row is passed, from 6 the busy keys.
 ///
-/// Two walks along the index by lane, each bounded by the limit. A key is held by its oldest row that is pending, or isolated
-/// and not yet past its hold; it is urgent when any of its pending rows is interactive, whatever the oldest is.
+/// Two walks along the index by lane. Of each key goes the oldest row that is due and held by none before it; a key is urgent
+/// when any of its pending rows is interactive, whatever the oldest is. The walk along the backlog, which may be long, ends with
+/// the limit. The indexes are named where the planner, which knows no statistics, takes the one that walks all the rows.
 fn statement(busy: usize) -> String {
-    let busy = (0..busy).map(|index| format!("?{}", index + 5)).collect::<Vec<_>>().join(", ");
-    let holds = "(e.state = 'pending' OR (e.state = 'isolated' AND e.not_before_ms > ?2))";
-    let due = "NOT (o.not_before_ms > ?2 AND o.not_before_ms <= ?2 + ?4)";
+    let busy = (0..busy).map(|index| format!("?{}", index + 6)).collect::<Vec<_>>().join(", ");
+    let waits = |row: &str| format!("({row}.not_before_ms > ?2 AND {row}.not_before_ms <= ?2 + ?4)");
+    let free = |row: &str| {
+        format!(
+            "NOT EXISTS (
+                 SELECT 1 FROM outbox e
+                 WHERE e.destination = ?1 AND e.order_key = {row}.order_key AND e.seq < {row}.seq
+                   AND (e.state = 'pending' OR (e.state = 'isolated' AND e.not_before_ms > ?2))
+                   AND NOT ({row}.kind = 'eligibility'
+                            AND (e.kind = 'consent'
+                                 OR ({row}.lane = 'interactive' AND e.state = 'pending' AND e.attempts >= ?5 AND {waits}))))",
+            waits = waits("e"),
+        )
+    };
+    let goes = |row: &str| format!("{row}.state = 'pending' AND NOT {} AND {}", waits(row), free(row));
     format!(
         "WITH urgent AS (
-             SELECT o.* FROM outbox o
-             WHERE o.state = 'pending' AND {due} AND o.seq IN (
-                 SELECT (SELECT MIN(e.seq) FROM outbox e
-                         WHERE e.destination = ?1 AND e.order_key = w.order_key AND {holds})
-                 FROM outbox w
-                 WHERE w.destination = ?1 AND w.state = 'pending' AND w.lane = 'interactive'
-                   AND w.order_key NOT IN ({busy}))
-             ORDER BY o.seq LIMIT ?3),
+             SELECT * FROM outbox WHERE seq IN (
+                 SELECT (SELECT o.seq FROM outbox o
+                         WHERE o.destination = ?1 AND o.order_key = w.order_key AND {o_goes}
+                         ORDER BY o.seq LIMIT 1)
+                 FROM (SELECT DISTINCT order_key FROM outbox INDEXED BY outbox_by_lane
+                       WHERE destination = ?1 AND state = 'pending' AND lane = 'interactive'
+                         AND order_key NOT IN ({busy})) w)
+             ORDER BY seq LIMIT ?3),
          others AS (
              SELECT o.* FROM outbox o
-             WHERE o.destination = ?1 AND o.state = 'pending' AND o.lane = 'backlog' AND {due}
-               AND o.order_key NOT IN ({busy})
-               AND NOT EXISTS (SELECT 1 FROM outbox e
-                               WHERE e.destination = ?1 AND e.order_key = o.order_key
-                                 AND ((e.seq < o.seq AND {holds}) OR (e.state = 'pending' AND e.lane = 'interactive')))
+             WHERE o.destination = ?1 AND o.state = 'pending' AND o.lane = 'backlog' AND o.order_key NOT IN ({busy})
+               AND {o_goes}
+               AND NOT EXISTS (SELECT 1 FROM outbox i INDEXED BY outbox_by_key
+                               WHERE i.destination = ?1 AND i.order_key = o.order_key
+                                 AND i.state = 'pending' AND i.lane = 'interactive')
+               AND NOT EXISTS (SELECT 1 FROM outbox p
+                               WHERE p.destination = ?1 AND p.order_key = o.order_key AND p.seq < o.seq AND {p_goes})
              ORDER BY o.seq LIMIT ?3),
          flying AS (
              SELECT COUNT(DISTINCT w.order_key) AS flying FROM outbox w
              WHERE w.destination = ?1 AND w.state = 'pending' AND w.lane = 'interactive' AND w.order_key IN ({busy}))
          SELECT 1 AS urgent, flying.flying, urgent.* FROM urgent, flying
          UNION ALL
-         SELECT 0 AS urgent, flying.flying, others.* FROM others, flying"
+         SELECT 0 AS urgent, flying.flying, others.* FROM others, flying",
+        o_goes = goes("o"),
+        p_goes = goes("p"),
     )
 }

@@ -90,7 +90,13 @@ async fn a_side_file_that_is_missing_damaged_or_foreign_is_an_error_and_a_torn_s
     let copy = snapshot(folder.path());
     fs::remove_file(head(&copy)).unwrap();
     let error = open(copy.path(), &keys).await.err().unwrap();
-    assert!(matches!(error, OpenError::SideFile { why: "is missing", .. }), "{error}");
+    assert!(matches!(error, OpenError::SideFile { why: "is missing or empty", .. }), "{error}");
+    fs::write(head(&copy), b"").unwrap();
+    let error = open(copy.path(), &keys).await.err().unwrap();
+    assert!(
+        matches!(error, OpenError::SideFile { why: "is missing or empty", .. }),
+        "an emptied one hides losses: {error}"
+    );
     fs::write(head(&copy), b"torn").unwrap();
     let error = open(copy.path(), &keys).await.err().unwrap();
     assert!(matches!(error, OpenError::SideFile { why: "is damaged", .. }), "{error}");
@@ -104,6 +110,44 @@ async fn a_side_file_that_is_missing_damaged_or_foreign_is_an_error_and_a_torn_s
     fs::write(head(&copy), bytes).unwrap();
     open(copy.path(), &keys).await.unwrap().close().await.unwrap();
     drop(store);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_cut_short_while_its_side_file_was_made_is_made_good_by_the_next() {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+    open(folder.path(), &keys).await.unwrap().close().await.unwrap();
+    fs::write(folder.path().join("store.db.head"), b"").unwrap();
+    let store = open(folder.path(), &keys).await.unwrap();
+    store.open_reception(opening(1, 1)).await.unwrap();
+    store.close().await.unwrap();
+    let store = open(folder.path(), &keys).await.unwrap();
+    assert_eq!(store.receptions(9).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_finds_no_file_handle_fails_alone() {
+    let (folder, _keys, store) = three().await;
+    let (database, away) = (folder.path().join("store.db"), folder.path().join("away"));
+    // What a connection meets that cannot be opened (CANTOPEN); too many open files look the same.
+    fs::rename(&database, &away).unwrap();
+    let error = store.receptions(9).await.unwrap_err();
+    assert_eq!(error.class(), Class::Transient, "{error}");
+    assert_eq!(*store.health().borrow(), StoreHealth::Ok);
+    store.open_reception(opening(4, 4)).await.unwrap();
+    fs::rename(&away, &database).unwrap();
+    assert_eq!(store.receptions(9).await.unwrap().len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_finds_the_database_damaged_ends_all_acknowledgement() {
+    let (folder, keys, store) = three().await;
+    store.close().await.unwrap();
+    let reading = Store::open_read_only(&config(folder.path()), keys).await.unwrap();
+    fs::write(folder.path().join("store.db"), "not a database, but long enough to be looked at. ".repeat(1000))
+        .unwrap();
+    let error = reading.receptions(9).await.unwrap_err();
+    assert_eq!(error.class(), Class::Fatal, "{error}");
+    assert!(matches!(*reading.health().borrow(), StoreHealth::Failed { .. }));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -125,6 +169,21 @@ async fn a_foreign_a_newer_and_a_text_file_are_refused_untouched() {
     meddle(&folder.path().join("store.db"), "PRAGMA user_version = 99").await;
     let error = open(folder.path(), &keys).await.err().unwrap();
     assert!(matches!(error, OpenError::Version { found: 99, .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_of_the_first_version_is_brought_up_to_this_one() {
+    let (folder, keys, store) = three().await;
+    store.close().await.unwrap();
+    let back = "DROP INDEX receptions_replied; DELETE FROM _sqlx_migrations WHERE version = 2; PRAGMA user_version = 1";
+    let mut conn = SqliteConnectOptions::new().filename(folder.path().join("store.db")).connect().await.unwrap();
+    sqlx::raw_sql(back).execute(&mut conn).await.unwrap();
+    conn.close().await.unwrap();
+    let error = Store::open_read_only(&config(folder.path()), keys.clone()).await.err().unwrap();
+    assert!(matches!(error, OpenError::Version { found: 1, .. }), "{error}");
+    let store = open(folder.path(), &keys).await.unwrap();
+    assert_eq!(store.receptions(9).await.unwrap().len(), 3);
+    assert!(store.settled_otherwise(0, 9).await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,8 +7,8 @@ use super::rows::{OutboxCells, ReceptionCells, json, word};
 use crate::store::command::{Command, DONE, Outcome};
 use crate::store::keys::Keys;
 use crate::store::{
-    ISOLATED_HOLD, Lane, Opening, RETRY_AFTER_MAX, Recording, ReplyNotice, Request, RequestKind, RowState,
-    SETTLED_KEPT, Settlement, StoreError,
+    ISOLATED_HOLD, Lane, Opening, REQUEST_REJECTED, RETRY_AFTER_MAX, Recording, ReplyNotice, Request, RequestKind,
+    RowState, SETTLED_KEPT, Settlement, StoreError,
 };
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use std::collections::HashMap;
@@ -240,12 +240,40 @@ impl Batch<'_> {
         self.save(row).await
     }
 
-    /// Nobody waits at the reader for a consent to arrive.
+    /// Nobody waits at the reader for a consent to arrive. One that references a rejected question is written down as rejected,
+    /// as it would be had it come before.
     async fn append_consent(&mut self, request: &Request, row: &ReceptionCells, at: Stamp) -> sqlx::Result<()> {
         *self.last_seq += 1;
         let key = row.order_key.clone();
-        let consent = OutboxCells::new(self.keys, *self.last_seq, request, row.id, key, Lane::Backlog, at);
-        self.append(&[consent]).await
+        let mut consent = OutboxCells::new(self.keys, *self.last_seq, request, row.id, key, Lane::Backlog, at);
+        if !row.question_rejected() {
+            return self.append(&[consent]).await;
+        }
+        consent.reject(REQUEST_REJECTED.into());
+        consent.finish(self.keys);
+        self.keep_settled(&consent, at).await?;
+        OutboxCells::insert(&[consent], self.conn).await
+    }
+
+    /// The central system will never know the request that these reference. An altered one is left for the selection to find.
+    async fn reject_consents(&mut self, question: &OutboxCells, at: Stamp) -> sqlx::Result<()> {
+        let consents: Vec<OutboxCells> = sqlx::query_as(
+            "SELECT * FROM outbox WHERE destination = ? AND order_key = ? AND reception = ? AND kind = ? AND state = ? \
+             ORDER BY seq",
+        )
+        .bind(&question.destination)
+        .bind(&question.order_key)
+        .bind(question.reception)
+        .bind(word(RequestKind::Consent))
+        .bind(word(RowState::Pending))
+        .fetch_all(&mut *self.conn)
+        .await?;
+        for mut consent in consents.into_iter().filter(|row| row.genuine(self.keys)).collect::<Vec<_>>() {
+            self.keep_settled(&consent, at).await?;
+            consent.reject(REQUEST_REJECTED.into());
+            self.rewrite(consent).await?;
+        }
+        Ok(())
     }
 
     async fn abandon(&mut self, mut row: ReceptionCells, why: Abandonment, at: Stamp) -> Result<(), Stop> {
@@ -335,10 +363,10 @@ impl Batch<'_> {
                 let code = bounded_code(code);
                 if eligibility {
                     self.attach(&row, &Reply::Rejected(Rejection { code: code.clone() }), None, at).await?;
+                    self.reject_consents(&row, at).await?;
                 }
                 self.keep_settled(&row, at).await?;
-                row.state = word(RowState::Rejected);
-                row.last_error = Some(code);
+                row.reject(code);
                 self.rewrite(row).await?;
             }
         }

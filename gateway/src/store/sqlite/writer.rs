@@ -177,7 +177,9 @@ impl Writer {
             Trouble::Row => {
                 StoreError::Refused { what: command.subject(), why: "the database refuses the row; see the log".into() }
             }
-            Trouble::Fatal => self.signals.check().err().unwrap_or_else(|| self.signals.failed("an I/O error")),
+            Trouble::Fatal | Trouble::Damaged => {
+                self.signals.check().err().unwrap_or_else(|| self.signals.failed("an I/O error"))
+            }
         }
     }
 
@@ -201,7 +203,7 @@ impl Writer {
                 let _ = sqlx::query("ROLLBACK").execute(&mut self.conn).await;
                 let trouble = trouble(&error);
                 tracing::warn!(%error, ?trouble, commands = commands.len(), "a transaction of the store failed");
-                if trouble == Trouble::Fatal {
+                if matches!(trouble, Trouble::Fatal | Trouble::Damaged) {
                     self.signals.failed(&error.to_string());
                 }
                 return Err(trouble);
@@ -275,7 +277,7 @@ impl Writer {
     async fn checkpoint(&mut self) {
         if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut self.conn).await {
             tracing::warn!(%error, "the store's write-ahead log could not be emptied; its content is safe in it");
-            if trouble(&error) == Trouble::Fatal {
+            if matches!(trouble(&error), Trouble::Fatal | Trouble::Damaged) {
                 self.signals.failed(&error.to_string());
             }
         }

@@ -34,7 +34,7 @@ function connect() {
 
 function disconnected() {
   camera.stop();
-  forgetKeys();
+  release();
   page.hidden = true;
   page.replaceChildren();
   document.body.dataset.screen = "";
@@ -71,7 +71,6 @@ function show(message) {
   retries = 0;
   const before = shown.name;
   shown = { reception: message.reception, version: message.version, name: message.name };
-  forgetKeys();
   release();
   document.getElementById("offline").hidden = true;
   // From our own server only; the content security policy runs no script in it.
@@ -104,9 +103,12 @@ function hold() {
   pressed = setTimeout(release, PRESS_MS);
 }
 
+// A new screen, or the gateway dropped the press: in either case the patient begins anew, with an empty pad.
 function release() {
   clearTimeout(pressed);
   page.inert = false;
+  forgetKeys();
+  drawCircles();
 }
 
 document.addEventListener("click", (event) => {
@@ -141,6 +143,7 @@ function pressKey(position) {
   drawCircles();
   if (keys.length < PIN_LENGTH) return;
   send({ intent: "pin", keys });
+  // The positions are wiped at once; four circles stay filled until the buttons come back.
   keys.fill(0);
   hold();
 }
@@ -152,7 +155,8 @@ function forgetKeys() {
 
 function drawCircles() {
   page.querySelectorAll(".circles i").forEach((circle, index) => circle.classList.toggle("filled", index < keys.length));
-  page.querySelector(".circles")?.setAttribute("data-filled", String(keys.length));
+  const count = page.querySelector(".circles .unseen");
+  if (count !== null) count.textContent = `${keys.length} / ${PIN_LENGTH}`;
 }
 
 // --- camera: on from the first frame asked for until told to stop

@@ -4,7 +4,14 @@ const RETRY_MS = 250;
 const RETRY_MS_MAX = 5000;
 const PARTS = ["readers", "central", "work"];
 
+// An answer to an order stays long enough to be read.
+const TOLD_MS = 8000;
+
 const told = document.getElementById("told");
+const news = document.getElementById("news");
+// What was said last, by part.
+const said = new Map();
+let toldTimer = 0;
 let retries = 0;
 
 function connect() {
@@ -24,19 +31,33 @@ function receive(message) {
   } else if (message.type === "fragment" && PARTS.includes(message.id)) {
     retries = 0;
     document.getElementById("offline").hidden = true;
-    replace(document.getElementById(message.id), message.html);
+    const part = document.getElementById(message.id);
+    replace(part, message.html);
+    say(part);
   }
 }
 
-// A part that changes under the hand of somebody who uses the keyboard keeps the place.
+// A part that changes under somebody's hand keeps the place of the keyboard and what was opened.
 function replace(part, html) {
+  const opened = [...part.querySelectorAll("details[open]")].map((details) => details.id);
   const focused = part.contains(document.activeElement) ? document.activeElement.id : "";
   // From our own server only; the content security policy runs no script in it.
   part.innerHTML = html;
+  for (const id of opened) document.getElementById(id)?.setAttribute("open", "");
   if (focused !== "") document.getElementById(focused)?.focus();
 }
 
+// Only what is new is said: counters and times change all the time.
+function say(part) {
+  const now = [...part.querySelectorAll("[data-say]")].map((element) => element.dataset.say || element.textContent);
+  const before = said.get(part.id) ?? now;
+  said.set(part.id, now);
+  const fresh = now.filter((text) => !before.includes(text));
+  if (fresh.length > 0) news.textContent = fresh.join(" ");
+}
+
 async function order(path, body) {
+  clearTimeout(toldTimer);
   told.textContent = "";
   let result = "failed";
   try {
@@ -50,6 +71,7 @@ async function order(path, body) {
     // No connection: said below.
   }
   told.textContent = told.dataset[result];
+  toldTimer = setTimeout(() => { told.textContent = ""; }, TOLD_MS);
 }
 
 document.addEventListener("click", (event) => {

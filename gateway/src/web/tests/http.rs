@@ -2,6 +2,7 @@
 
 use super::{Scene, id};
 use crate::handle::ReaderInput;
+use crate::store::Settlement;
 use crate::web::{guard, routes};
 use actix_web::body::to_bytes;
 use actix_web::dev::ServiceResponse;
@@ -9,8 +10,9 @@ use actix_web::middleware::from_fn;
 use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::{App, web};
 use std::sync::atomic::Ordering;
-use uketsuke_core::reception::{Attention, StaffDecision, StaffReason};
-use uketsuke_core::record::Abandonment;
+use uketsuke_core::answer::{Reason, Verdict};
+use uketsuke_core::reception::{Attention, Screen, StaffDecision, StaffReason};
+use uketsuke_core::record::{Abandonment, Reply};
 
 async fn call(scene: &Scene, request: TestRequest) -> ServiceResponse {
     let app = App::new().app_data(web::Data::new(scene.state.clone())).wrap(from_fn(guard::guard)).configure(routes);
@@ -195,7 +197,7 @@ async fn the_story_of_a_reception_is_told() {
 }
 
 #[actix_web::test]
-async fn a_decision_reaches_the_reader_only_while_it_is_wanted() {
+async fn a_decision_reaches_the_reader_until_the_person_is_verified() {
     let scene = Scene::new();
     let reception = id();
     let order = |reception: &dyn std::fmt::Display, reader: &str, decision: &str| {
@@ -207,6 +209,10 @@ async fn a_decision_reaches_the_reader_only_while_it_is_wanted() {
         )
     };
     assert_eq!(call(&scene, order(&reception, "a", "same_person")).await.status(), 409);
+    for state in ["reading", "asking", "informing", "consent", "recording", "take_card", "notice"] {
+        scene.status(state, Some(reception), None);
+        assert_eq!(call(&scene, order(&reception, "a", "same_person")).await.status(), 409, "{state}");
+    }
     scene.status("staff_look", Some(reception), Some(Attention::StaffLook(StaffReason::Asked)));
     assert_eq!(call(&scene, order(&id(), "a", "same_person")).await.status(), 409);
     assert_eq!(call(&scene, order(&reception, "b", "same_person")).await.status(), 404);
@@ -215,6 +221,69 @@ async fn a_decision_reaches_the_reader_only_while_it_is_wanted() {
     assert_eq!(call(&scene, order(&reception, "a", "not_same_person")).await.status(), 202);
     let input = scene.port.inputs.try_recv().unwrap();
     assert!(matches!(input, ReaderInput::Staff(named, StaffDecision::NotSamePerson) if named == reception));
+    for state in ["choosing", "face", "pin"] {
+        scene.status(state, Some(reception), None);
+        assert_eq!(call(&scene, order(&reception, "a", "same_person")).await.status(), 202, "{state}");
+        let input = scene.port.inputs.try_recv().unwrap();
+        assert!(matches!(input, ReaderInput::Staff(named, StaffDecision::SamePerson) if named == reception));
+    }
+}
+
+#[actix_web::test]
+async fn staff_may_look_at_any_time_and_are_pressed_to_only_when_they_are_wanted() {
+    let scene = Scene::new();
+    for state in ["choosing", "face", "pin"] {
+        scene.status(state, Some(id()), None);
+        let html = page(&scene, "/staff").await;
+        let (_, offer) = html.split_once("目視確認をする").unwrap_or_else(|| panic!("{state}: {html}"));
+        assert!(offer.contains("same_person") && offer.contains("not_same_person") && !offer.contains("primary"));
+    }
+    scene.status("staff_look", Some(id()), Some(Attention::StaffLook(StaffReason::Asked)));
+    let wanted = page(&scene, "/staff").await;
+    assert!(!wanted.contains("<details") && wanted.contains("class=\"primary\" id=\"same-"), "{wanted}");
+    for (state, reception) in [("idle", None), ("asking", Some(id()))] {
+        scene.status(state, reception, None);
+        assert!(!page(&scene, "/staff").await.contains("data-decision"), "{state}");
+    }
+}
+
+#[actix_web::test]
+async fn a_provisional_reception_that_turned_out_bad_is_handed_to_the_staff() {
+    let scene = Scene::new();
+    let (ineligible, refused, good) = (scene.provisional().await, scene.provisional().await, scene.provisional().await);
+    let answered = |verdict| Settlement::Answered {
+        reply: Reply::Answered { verdict, unmapped_characters: false },
+        answer: b"answer".to_vec().into(),
+    };
+    scene.settle(ineligible, answered(Verdict::Ineligible(Reason::NoInsuranceFound))).await;
+    scene.settle(refused, Settlement::Rejected { code: "bad_signature".into() }).await;
+    scene.settle(good, answered(Verdict::Eligible)).await;
+    let html = page(&scene, "/staff?lang=en").await;
+    let (_, rest) = html.split_once("To be seen to").unwrap();
+    let (listed, rest) = rest.split_once("Provisional, waiting for an answer").unwrap();
+    for part in ["class=\"count\">2<", "No insurance was found.", "have the declaration", "bad_signature"] {
+        assert!(listed.contains(part), "{part}: {listed}");
+    }
+    for (reception, is_listed) in [(ineligible, true), (refused, true), (good, false)] {
+        assert_eq!(listed.contains(&format!("/staff/explain/{reception}")), is_listed, "{listed}");
+    }
+    assert!(rest.starts_with(" <span class=\"count\">0<"), "none waits any more: {rest}");
+}
+
+#[actix_web::test]
+async fn every_page_has_one_heading_of_the_first_rank_and_names_for_its_buttons() {
+    let scene = Scene::new();
+    let reception = scene.provisional().await;
+    scene.status("staff_look", Some(id()), Some(Attention::StaffLook(StaffReason::Asked)));
+    for path in ["/", "/staff", &format!("/staff/explain/{reception}"), "/nowhere"] {
+        let html = text(get(&scene, path).await).await;
+        assert_eq!(html.matches("<h1").count(), 1, "{path}");
+        assert!(!html.contains("></button>") && html.contains("<html lang=\"ja\">"), "{path}");
+    }
+    // Besides the one that is shown at a time.
+    let kiosk = page(&scene, "/kiosk/desk-1/a").await;
+    assert_eq!(kiosk.matches("<h1").count(), 2);
+    assert!(kiosk.contains("id=\"replaced\" class=\"overlay\" hidden"), "{kiosk}");
 }
 
 #[actix_web::test]
@@ -231,6 +300,7 @@ async fn a_restart_is_handed_to_the_supervisors() {
 async fn while_stopping_pages_are_refused_and_orders_and_machines_are_not() {
     let scene = Scene::new();
     scene.accepting.send_replace(false);
+    scene.show(None, 1, Screen::Idle);
     for path in ["/", "/kiosk/desk-1/a", "/staff", "/kiosk/desk-1/a/ws"] {
         assert_eq!(get(&scene, path).await.status(), 503, "{path}");
     }
@@ -239,6 +309,18 @@ async fn while_stopping_pages_are_refused_and_orders_and_machines_are_not() {
     }
     let order = r#"{"terminal":"desk-1","reader":"a"}"#;
     assert_eq!(call(&scene, post("/staff/restart", order)).await.status(), 202);
+}
+
+#[actix_web::test]
+async fn while_stopping_the_kiosk_of_a_reception_under_way_may_be_loaded_again() {
+    let scene = Scene::new();
+    scene.show(Some(id()), 3, Screen::Face);
+    scene.accepting.send_replace(false);
+    assert_eq!(get(&scene, "/kiosk/desk-1/a").await.status(), 200);
+    let other = "/kiosk/%3Cb%3E/%22&'";
+    assert_eq!(get(&scene, other).await.status(), 503, "nobody is at that one");
+    scene.show(None, 4, Screen::Idle);
+    assert_eq!(get(&scene, "/kiosk/desk-1/a").await.status(), 503, "the reception is over");
 }
 
 #[actix_web::test]

@@ -8,7 +8,7 @@ use super::WebState;
 use crate::clock::Clock;
 use crate::handle::{self, CourierStatus, ReaderName, ReaderPort, ReaderStatus, SiteHandle, View};
 use crate::health::{HealthPart, HealthReport};
-use crate::store::{Opening, Recording, Request, RequestKind, Store};
+use crate::store::{Destination, Opening, Recording, Request, RequestKind, Settlement, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
@@ -105,6 +105,14 @@ impl Scene {
             Recording { reception, shown: Shown::Provisional, consents: vec![], request: None, recorded: NOW };
         self.state.store.record_reception(recording).await.unwrap();
         reception
+    }
+
+    /// What became of its question, just now.
+    async fn settle(&self, reception: ReceptionId, settlement: Settlement) {
+        let now = self.state.clock.stamp();
+        let rows = self.state.store.select(Destination::Central, 10, &[], now.wall_ms).await.unwrap();
+        let row = rows.iter().find(|row| row.reception == reception).expect("its question is on its way");
+        self.state.store.settle(row.seq, settlement, now).await.unwrap();
     }
 }
 

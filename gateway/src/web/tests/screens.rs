@@ -28,7 +28,6 @@ fn reasons() -> Vec<Reason> {
         Reason::SeveralInsurances,
         Reason::CardNotRegistered,
         Reason::CertificateRevoked,
-        Reason::ProcessingError("<E1>".into()),
         Reason::UnknownCode("<9>".into()),
     ]
 }
@@ -121,7 +120,7 @@ fn every_screen_is_drawn_in_both_languages_without_left_over_marks() {
         for lang in [Lang::Ja, Lang::En] {
             let drawn = render(&view, Words(lang)).unwrap();
             assert!(drawn.html.contains("<h1"), "{view:?}");
-            for mark in ["{{", "}}", "{%", "%}", "None", "Some(", "style=", "onclick", "<E1>", "<9>"] {
+            for mark in ["{{", "}}", "{%", "%}", "None", "Some(", "style=", "onclick", "<9>"] {
                 assert!(!drawn.html.contains(mark), "{mark} in {view:?}: {}", drawn.html);
             }
             match lang {

@@ -211,6 +211,20 @@ async fn a_kiosk_is_told_that_the_gateway_stops_and_may_finish() {
 }
 
 #[actix_web::test]
+async fn a_kiosk_that_lost_its_connection_while_the_gateway_stops_comes_back_to_its_reception() {
+    let served = Served::new();
+    let reception = id();
+    served.scene.show(Some(reception), 7, choose());
+    served.scene.accepting.send_replace(false);
+    let mut kiosk = served.kiosk().await;
+    let screen = kiosk.json().await;
+    assert_eq!((&screen["name"], &screen["reception"]), (&json!("choose"), &json!(reception)));
+    assert_eq!(kiosk.json().await, json!({"type": "closing"}));
+    kiosk.send(format!(r#"{{"reception":"{reception}","version":7,"intent":"choose_face"}}"#)).await;
+    assert!(matches!(served.scene.port.inputs.recv().await.unwrap(), ReaderInput::Intent(..)));
+}
+
+#[actix_web::test]
 async fn the_staff_page_is_pushed_what_changed_and_listens_to_nothing() {
     let served = Served::new();
     let mut staff = served.open("/staff/ws?lang=en").await;

@@ -1,0 +1,277 @@
+//! What the core asks for, performed. Each effect leads back to the core as an event, at once or later.
+
+use super::Reader;
+use super::attempt;
+use super::scribe::{Write, Written};
+use super::session::{self, CardIn, Session};
+use crate::central::{NewRequest, consent_request, eligibility_payload, sealed_request};
+use crate::driver::PinReply;
+use crate::store::{Opening, Recording, Request, RequestKind};
+use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
+use rand::seq::SliceRandom;
+use std::time::Instant;
+use uketsuke_card::Pin as CardPin;
+use uketsuke_core::consent::Consent;
+use uketsuke_core::ids::{ReceptionId, RequestId};
+use uketsuke_core::pin::{Pad, Pin};
+use uketsuke_core::reception::{Effect, Event, FaceOutcome, NotWritten, PinOutcome};
+use uketsuke_core::record::{Method, Shown};
+
+impl Reader {
+    /// Performs an effect. What it leads to comes back as an event, at once or later.
+    pub(super) fn perform(&mut self, effect: Effect, context: &mut Context<Self>) -> Option<Event> {
+        match effect {
+            Effect::ReadCard(reception) => self.read_card(reception, context),
+            Effect::DrawPad(reception) => return draw_pad().map(|pad| Event::PadDrawn(reception, pad)),
+            Effect::StartFace(reception, attempt) => return self.start_face(reception, attempt, context),
+            Effect::StopFace(_) => {
+                if let Some(attempt) = self.attempt.take() {
+                    context.cancel_future(attempt);
+                }
+            }
+            Effect::VerifyPin(reception, pin) => return self.verify_pin(reception, &pin, context),
+            Effect::Open { reception, method, face_score } => return self.open(reception, method, face_score, context),
+            Effect::Record { reception, shown, consents } => return self.record(reception, shown, consents, context),
+            Effect::Abandon(reception, why) => {
+                let abandon = Write::Abandon(reception, why, self.parts.clock.stamp());
+                drop(self.parts.scribe.write(abandon));
+            }
+            Effect::Close(reception) => drop(self.parts.scribe.write(Write::Close(reception))),
+            Effect::ForgetCard(reception) => self.forget_card(reception),
+        }
+        None
+    }
+
+    fn read_card(&mut self, reception: ReceptionId, context: &mut Context<Self>) {
+        let Some(driver) = self.driver.clone() else { return };
+        let desk = self.parts.desk.clone();
+        let reader = self.parts.port.name.to_string();
+        let now = self.parts.clock.stamp();
+        // Only the first card of a life can be one that was in when the last life ended.
+        let resumable = std::mem::take(&mut self.resumable);
+        let read = async move {
+            let reading = driver.read().await;
+            let start = Instant::now();
+            let card = match reading {
+                Ok(reading) => session::card_in(&desk, &reader, reception, reading, now, resumable).await,
+                Err(error) => {
+                    tracing::warn!(%reception, %error, "the card cannot be read");
+                    // Its removal is about to be reported, and leaves the patient time to read what happened.
+                    if matches!(error, uketsuke_card::ReadError::CardGone { .. }) {
+                        return None;
+                    }
+                    Err(session::read_failure(&error))
+                }
+            };
+            Some((card, start.elapsed()))
+        };
+        let done = read.into_actor(self).map(move |read, actor, context| {
+            let Some((card, own)) = read else { return };
+            let facts = card.map(|CardIn { facts, session }| {
+                // A card that went in the meantime must not leave its data behind.
+                if actor.core.current() == Some(reception) {
+                    actor.session = Some(session);
+                    actor.own(own);
+                }
+                facts
+            });
+            actor.on(Event::CardRead(reception, facts), context);
+        });
+        context.spawn(done);
+    }
+
+    fn start_face(&mut self, reception: ReceptionId, attempt: u32, context: &mut Context<Self>) -> Option<Event> {
+        let template = self.session.as_ref().and_then(|session| session.template.clone());
+        let (Some(pool), Some(template)) = (self.parts.desk.face.get().cloned(), template) else {
+            return Some(Event::FaceJudged(reception, attempt, FaceOutcome::Fault));
+        };
+        let judging = attempt::run(self.parts.port.clone(), pool, template);
+        let done = judging.into_actor(self).map(move |judged, actor, context| {
+            tracing::info!(%reception, attempt, outcome = outcome_name(judged.outcome), "face judged");
+            actor.attempt = None;
+            actor.own(judged.own);
+            actor.on(Event::FaceJudged(reception, attempt, judged.outcome), context);
+        });
+        self.attempt = Some(context.spawn(done));
+        None
+    }
+
+    fn verify_pin(&mut self, reception: ReceptionId, pin: &Pin, context: &mut Context<Self>) -> Option<Event> {
+        let fault = Some(Event::PinChecked(reception, PinOutcome::Fault));
+        let Some(session) = &self.session else { return fault };
+        let (Some(driver), Ok(pin)) = (self.driver.clone(), CardPin::from_ascii(pin.digits())) else { return fault };
+        let certificate = session.certificate.clone();
+        let (request, payload) = self.payload(session, Method::Pin);
+        let checking = async move {
+            let reply = driver.verify_and_sign(pin, certificate.clone(), payload.clone()).await;
+            match reply {
+                PinReply::Signed(signature) => {
+                    (PinOutcome::Verified, Some(sealed_request(request, &payload, signature, certificate.der())))
+                }
+                PinReply::Wrong(tries_left) => (PinOutcome::Wrong { tries_left }, None),
+                PinReply::Locked => (PinOutcome::Locked, None),
+                PinReply::Fault(error) => {
+                    tracing::warn!(%reception, error, "the card did not answer to the PIN");
+                    (PinOutcome::Fault, None)
+                }
+            }
+        };
+        let done = checking.into_actor(self).map(move |(outcome, signed), actor, context| {
+            if let Some(session) = actor.session.as_mut().filter(|session| session.reception == reception) {
+                session.signed = signed;
+            }
+            actor.on(Event::PinChecked(reception, outcome), context);
+        });
+        context.spawn(done);
+        None
+    }
+
+    fn payload(&self, session: &Session, method: Method) -> (RequestId, zeroize::Zeroizing<Vec<u8>>) {
+        let payload = eligibility_payload(&NewRequest {
+            request: session.request,
+            reception: session.reception,
+            medical_institution_code: &self.parts.desk.medical_institution_code,
+            card_certificate: session.certificate.der(),
+            method,
+            asked: self.parts.clock.stamp(),
+        });
+        (session.request, payload)
+    }
+
+    /// T1.
+    fn open(
+        &mut self,
+        reception: ReceptionId,
+        method: Method,
+        face_score: Option<f32>,
+        context: &mut Context<Self>,
+    ) -> Option<Event> {
+        let Some(request) = self.request(method) else { return Some(Event::Opened(reception, Err(NotWritten))) };
+        let session = self.session.as_mut()?;
+        session.method = method;
+        let opening = Opening {
+            reception,
+            reader: self.parts.port.name.to_string(),
+            order_key: session.order_key,
+            method,
+            face_score,
+            opened: self.parts.clock.stamp(),
+            request,
+        };
+        self.write(Write::Open(Box::new(opening)), context, move |_, result| Event::Opened(reception, result));
+        None
+    }
+
+    /// The signed eligibility request: by the card where it was asked for its PIN, by the gateway otherwise.
+    fn request(&mut self, method: Method) -> Option<Request> {
+        let session = self.session.as_mut()?;
+        if method == Method::Pin
+            && let Some(signed) = session.signed.take()
+        {
+            return Some(signed);
+        }
+        let (id, payload) = self.payload(self.session.as_ref()?, method);
+        match self.parts.desk.signer.sign(id, RequestKind::Eligibility, &payload) {
+            Ok(request) => Some(request),
+            Err(error) => {
+                tracing::error!(%error, "the request cannot be signed");
+                None
+            }
+        }
+    }
+
+    /// T2.
+    fn record(
+        &mut self,
+        reception: ReceptionId,
+        shown: Shown,
+        consents: Vec<Consent>,
+        context: &mut Context<Self>,
+    ) -> Option<Event> {
+        let (request, method) = match (self.consent_row(reception, &consents), &self.session) {
+            (Ok(request), Some(session)) => (request, session.method),
+            (Ok(_), None) => return Some(Event::Recorded(reception, Err(NotWritten))),
+            (Err(error), _) => {
+                tracing::error!(%reception, error, "the consent cannot be signed");
+                return Some(Event::Recorded(reception, Err(NotWritten)));
+            }
+        };
+        self.recording = Some((reception, method, shown.clone()));
+        let recording = Recording { reception, shown, consents, request, recorded: self.parts.clock.stamp() };
+        self.write(Write::Record(Box::new(recording)), context, move |actor, result| {
+            if result.is_ok() {
+                actor.count_recorded(reception);
+            }
+            Event::Recorded(reception, result)
+        });
+        None
+    }
+
+    fn count_recorded(&mut self, reception: ReceptionId) {
+        let Some((_, method, shown)) = self.recording.take_if(|(recorded, ..)| *recorded == reception) else { return };
+        let own = self.session.as_ref().filter(|session| session.reception == reception).map(|session| session.own);
+        self.parts.metrics.recorded(method, &shown, own);
+        let own_ms = own.map(|own| own.as_secs_f64() * 1000.0);
+        tracing::info!(%reception, ?method, own_ms, "recorded");
+        self.parts.port.status.send_modify(|status| match shown {
+            Shown::Confirmed => status.recorded.0 += 1,
+            Shown::Ineligible(_) => status.recorded.1 += 1,
+            Shown::Provisional => status.recorded.2 += 1,
+        });
+    }
+
+    fn consent_row(&self, reception: ReceptionId, consents: &[Consent]) -> Result<Option<Request>, String> {
+        if consents.is_empty() {
+            return Ok(None);
+        }
+        let session = self.session.as_ref().ok_or("the card is gone")?;
+        let id = RequestId(uuid::Uuid::now_v7());
+        let desk = &self.parts.desk;
+        consent_request(&desk.signer, id, reception, session.request, &desk.medical_institution_code, consents)
+            .map(Some)
+            .map_err(|error| error.to_string())
+    }
+
+    /// Queues a write now; its event comes when it is on disk, or is not.
+    fn write(
+        &mut self,
+        write: Write,
+        context: &mut Context<Self>,
+        event: impl FnOnce(&mut Self, Result<(), NotWritten>) -> Event + 'static,
+    ) {
+        let done = self.parts.scribe.write(write).into_actor(self).map(|written, actor, context| {
+            let Written { result, took } = written;
+            actor.own(took);
+            let event = event(actor, result.map_err(|_| NotWritten));
+            actor.on(event, context);
+        });
+        context.spawn(done);
+    }
+
+    fn forget_card(&mut self, reception: ReceptionId) {
+        if let Some(driver) = &self.driver {
+            driver.reset();
+        }
+        if self.session.as_ref().is_some_and(|session| session.reception == reception) {
+            self.session = None;
+        }
+        self.parts.port.frame.send_replace(None);
+    }
+}
+
+/// A pad at random. `None` cannot happen: a shuffled 0..=9 is a pad.
+fn draw_pad() -> Option<Pad> {
+    let mut digits = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
+    digits.shuffle(&mut rand::rng());
+    Pad::new(digits)
+}
+
+fn outcome_name(outcome: FaceOutcome) -> &'static str {
+    match outcome {
+        FaceOutcome::Match { .. } => "match",
+        FaceOutcome::Uncertain { .. } => "uncertain",
+        FaceOutcome::NoMatch { .. } => "no_match",
+        FaceOutcome::NoFace => "no_face",
+        FaceOutcome::Fault => "fault",
+    }
+}

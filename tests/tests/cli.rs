@@ -1,0 +1,186 @@
+//! The command line: help, exit codes, and output for people and programs.
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use std::process::Command;
+use uketsuke_tests::central::ModeSpec;
+use uketsuke_tests::scene::{PIN, Scene};
+use uketsuke_tests::site::{Plan, binary, installed_models};
+
+/// Exit code, standard output, standard error of a command without a site.
+fn uketsuke(arguments: &[&str]) -> Result<(Option<i32>, String, String)> {
+    let output = Command::new(binary("uketsuke")?).args(arguments).output()?;
+    Ok((output.status.code(), String::from_utf8(output.stdout)?, String::from_utf8(output.stderr)?))
+}
+
+fn lines(text: &str) -> Result<Vec<Value>> {
+    text.lines().map(|line| serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))).collect()
+}
+
+#[test]
+fn every_command_explains_itself() -> Result<()> {
+    for (command, words) in [
+        (&["--help"][..], &["run", "check", "models", "queue", "explain"][..]),
+        (&["run", "--help"], &["SIGTERM", "--config", "--json"]),
+        (&["check", "--help"], &["mend", "--config", "--json"]),
+        (&["models", "--help"], &["install", "verify", "ls"]),
+        (&["models", "install", "--help"], &["--from", "--dir", "deploy/models"]),
+        (&["models", "verify", "--help"], &["--dir", "--json"]),
+        (&["models", "ls", "--help"], &["--dir", "--json"]),
+        (&["queue", "--help"], &["--limit", "central system"]),
+        (&["explain", "--help"], &["[RECEPTION]", "--lang", "staff page"]),
+    ] {
+        let (code, help, errors) = uketsuke(command)?;
+        assert_eq!((code, errors.as_str()), (Some(0), ""), "{command:?}");
+        for word in words {
+            assert!(help.contains(word), "{command:?} does not mention {word}:\n{help}");
+        }
+        // An option without a word of explanation is a riddle: its text stands behind it or on the next line.
+        let all: Vec<&str> = help.lines().collect();
+        for (at, line) in all.iter().enumerate().filter(|(_, line)| line.trim_start().starts_with("--")) {
+            let explained = line.trim().contains("  ") || all.get(at + 1).is_some_and(|next| !next.is_empty());
+            assert!(explained, "{command:?}: {line:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn wrong_usage_is_exit_code_64_with_a_hint() -> Result<()> {
+    for command in [
+        &[][..],
+        &["frobnicate"],
+        &["run", "--frobnicate"],
+        &["run", "--config"],
+        &["explain", "not-an-id"],
+        &["explain", "--lang", "fr"],
+        &["queue", "--limit", "many"],
+        &["models"],
+        &["models", "install"],
+    ] {
+        let (code, out, errors) = uketsuke(command)?;
+        assert_eq!((code, out.as_str()), (Some(64), ""), "{command:?}: {errors}");
+        assert!(errors.contains("--help") || errors.contains("Usage"), "{command:?} gives no hint: {errors}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_finds_nothing_wrong_with_a_good_site_before_and_while_it_runs() -> Result<()> {
+    let mut scene = Scene::prepare(Plan { mqtt: true, ..Plan::default() })?;
+    for running in [false, true] {
+        if running {
+            scene.site.start_gateway()?;
+        }
+        let (code, text) = scene.site.ask(&["check", "--json"])?;
+        let findings = lines(&text)?;
+        assert_eq!(code, Some(0), "{text}");
+        assert!(findings.iter().all(|finding| finding["grade"] == "ok"), "{text}");
+        let checks: Vec<_> = findings.iter().filter_map(|finding| finding["check"].as_str()).collect();
+        assert_eq!(checks, ["configuration", "card anchors", "signing key", "store", "face", "central", "mqtt"]);
+        let (code, text) = scene.site.ask(&["check"])?;
+        assert_eq!((code, text.lines().count()), (Some(0), 7), "{text}");
+        assert!(text.lines().all(|line| line.starts_with("ok ")), "{text}");
+    }
+    assert!(!scene.dir().join("data").join("uketsuke.db.part").exists());
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_changes_nothing() -> Result<()> {
+    let scene = Scene::prepare(Plan::default())?;
+    assert_eq!(scene.site.ask(&["check"])?.0, Some(0));
+    for made_by_a_start in ["data", "keys"] {
+        assert!(!scene.dir().join(made_by_a_start).exists(), "check made {made_by_a_start}/");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_warns_in_words_about_what_is_down_and_says_that_patients_are_received() -> Result<()> {
+    let mut scene = Scene::start(Plan { mqtt: true, ..Plan::default() })?;
+    scene.site.stop_broker()?;
+    scene.central(ModeSpec::new("down"))?;
+    let (code, text) = scene.site.ask(&["check", "--json"])?;
+    assert_eq!(code, Some(0), "a warning is no failure: {text}");
+    for (check, words) in [("central", "receptions will be provisional"), ("mqtt", "telemetry will wait")] {
+        let findings = lines(&text)?;
+        let finding = findings.iter().find(|finding| finding["check"] == check).context("the finding")?;
+        assert_eq!(finding["grade"], "warning", "{finding}");
+        assert!(finding["text"].to_string().contains(words), "{finding}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explain_lists_the_latest_receptions_tells_one_and_knows_when_it_does_not_know() -> Result<()> {
+    let scene = Scene::start(Plan::default())?;
+    let visit = scene.check_in("desk-1/a", &scene.card("TEST-VALID-1")?, PIN).await?;
+    scene.until_code(&visit.reception, "confirmed").await?;
+    let (code, list) = scene.site.ask(&["explain"])?;
+    assert!(code == Some(0) && list.contains(&visit.reception) && list.contains("desk-1/a"), "{list}");
+    let (code, told) = scene.site.ask(&["explain", &visit.reception, "--lang", "en"])?;
+    assert!(
+        code == Some(0) && told.contains("The insurance is valid.") && told.contains("Next: Nothing to do."),
+        "{told}"
+    );
+
+    let unknown = uuid::Uuid::now_v7().to_string();
+    let (code, said) = scene.ended(&["explain", &unknown])?;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(&unknown) && said.contains("`uketsuke explain` lists the latest ones"), "{said}");
+    let (code, said) = scene.site.ask(&["explain", &unknown, "--json"])?;
+    let said: Value = serde_json::from_str(&said)?;
+    assert_eq!((code, &said["exit"]), (Some(1), &1.into()), "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queue_shows_what_waits_for_people_and_for_programs() -> Result<()> {
+    let scene = Scene::start(Plan { answer_deadline_ms: 500, ..Plan::default() })?;
+    let (code, text) = scene.site.ask(&["queue"])?;
+    assert!(code == Some(0) && text.contains("Nothing waits"), "{text}");
+    scene.central(ModeSpec::new("down"))?;
+    let visit = scene.check_in("desk-1/a", &scene.card("TEST-VALID-1")?, PIN).await?;
+    let (code, text) = scene.site.ask(&["queue"])?;
+    assert!(code == Some(0) && text.contains("2 waiting") && text.contains(&visit.reception), "{text}");
+    let (code, text) = scene.site.ask(&["queue", "--json"])?;
+    let queue: Value = serde_json::from_str(&text)?;
+    assert_eq!((code, &queue["counts"]["pending"]), (Some(0), &2.into()), "{queue}");
+    let kinds: Vec<_> = queue["rows"].as_array().context("rows")?.iter().map(|row| row["kind"].clone()).collect();
+    assert_eq!(kinds, ["eligibility", "consent"]);
+    let (_, text) = scene.site.ask(&["queue", "--json", "--limit", "1"])?;
+    let queue: Value = serde_json::from_str(&text)?;
+    assert_eq!(queue["rows"].as_array().map(Vec::len), Some(1), "{queue}");
+    Ok(())
+}
+
+#[test]
+fn questions_to_a_site_that_never_ran_are_answered_with_what_to_do() -> Result<()> {
+    let scene = Scene::prepare(Plan::default())?;
+    for command in [&["queue"][..], &["explain"]] {
+        let (code, said) = scene.ended(command)?;
+        assert!(matches!(code, Some(64 | 74)), "{command:?}: {code:?} {said}");
+        assert!(said.contains("store") && !said.contains("panicked"), "{command:?}: {said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn models_are_listed_and_verified_for_programs() -> Result<()> {
+    let models = installed_models().context("run: deploy/setup")?;
+    let dir = models.to_str().context("a path in UTF-8")?;
+    let (code, text, _) = uketsuke(&["models", "ls", "--json", "--dir", dir])?;
+    let listed = lines(&text)?;
+    assert_eq!(code, Some(0), "{text}");
+    let roles: Vec<_> = listed.iter().filter_map(|model| model["role"].as_str()).collect();
+    assert_eq!(roles, ["detector", "embedder", "runtime"]);
+    for model in &listed {
+        assert_eq!(model["state"], "ok", "{model}");
+        assert!(model["licence"].as_str().is_some_and(|licence| !licence.is_empty()), "{model}");
+    }
+    let (code, text, _) = uketsuke(&["models", "verify", "--json", "--dir", dir])?;
+    let report: Value = serde_json::from_str(&text)?;
+    assert_eq!((code, report["files"].as_array().map(Vec::len)), (Some(0), Some(3)), "{report}");
+    Ok(())
+}
