@@ -11,7 +11,7 @@ use crate::health::Health;
 use crate::reader::{Desk, ReaderParts, Scribe};
 use crate::shutdown::{self, Ending, Signals};
 use crate::site::{Site, SiteParts};
-use crate::store::{Keys, Store, StoreConfig};
+use crate::store::{Class, Keys, Store, StoreConfig};
 use crate::supervise;
 use crate::telemetry::{self, Metrics};
 use crate::terminal::TerminalParts;
@@ -39,6 +39,9 @@ pub enum StartError {
     /// A file named in the configuration cannot be used.
     #[error("{0}")]
     Setup(String),
+    /// The store's keys cannot be read or made.
+    #[error("{0}")]
+    Keys(#[from] crate::store::KeyError),
     /// The store cannot be opened.
     #[error("{0}")]
     Store(#[from] crate::store::OpenError),
@@ -57,10 +60,19 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Setup(_) => exit::CONFIG,
+            Self::Keys(error) => keys_exit_code(error),
             Self::Store(_) => exit::STORE,
             // Whoever holds the port may let go of it.
             Self::Web { .. } => exit::GAVE_UP,
         }
+    }
+}
+
+/// A full disk is no mistake of the configuration; a missing or exposed file is.
+pub fn keys_exit_code(error: &crate::store::KeyError) -> u8 {
+    match error.class() {
+        Class::Permanent => exit::CONFIG,
+        Class::Transient | Class::Fatal => exit::STORE,
     }
 }
 
@@ -194,7 +206,7 @@ fn setup(error: impl std::fmt::Display) -> StartError {
 /// Reads the store's keys; makes them together with a new database, never for an existing one.
 fn store_keys(store: &config::Store) -> Result<Keys, StartError> {
     if store.key_file.exists() || store.path.exists() {
-        return Keys::load(&store.key_file).map_err(setup);
+        return Ok(Keys::load(&store.key_file)?);
     }
     for file in [&store.key_file, &store.path] {
         if let Some(folder) = file.parent() {
@@ -203,7 +215,7 @@ fn store_keys(store: &config::Store) -> Result<Keys, StartError> {
         }
     }
     tracing::info!(path = %store.key_file.display(), "making new store keys; back them up");
-    Keys::create(&store.key_file).map_err(setup)
+    Ok(Keys::create(&store.key_file)?)
 }
 
 /// Reads the authorities of the cards' certificates.

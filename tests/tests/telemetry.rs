@@ -53,7 +53,7 @@ async fn every_part_of_a_site_has_a_retained_topic_with_its_state() -> Result<()
     let counted = |topics: &BTreeMap<String, Value>| {
         let reader =
             &topics.get(&format!("{ROOT}/reader/desk-1/a")).map_or(Value::Null, |reader| reader["receptions"].clone());
-        everything(topics) && reader["confirmed"] == 1 && reader["ineligible"] == 1 && reader["provisional"] == 0
+        everything(topics) && reader["recorded"] == 2 && reader["provisional"] == 0
     };
     let early = scene.site.listen_to_mqtt()?;
     until_seen(&early, STEP, "everything with two receptions", counted)?;
@@ -119,7 +119,7 @@ async fn a_broker_that_lost_its_memory_is_told_everything_again() -> Result<()> 
     scene.site.start_broker()?;
     let listener = scene.site.listen_to_mqtt()?;
     let with_the_reception = |topics: &BTreeMap<String, Value>| {
-        everything(topics) && topics[&format!("{ROOT}/reader/desk-1/a")]["receptions"]["confirmed"] == 1
+        everything(topics) && topics[&format!("{ROOT}/reader/desk-1/a")]["receptions"]["recorded"] == 1
     };
     until_seen(&listener, STEP, "everything, with the reception that the broker missed", with_the_reception)
 }

@@ -97,7 +97,8 @@ pub(super) enum Error {
 impl Error {
     pub(super) fn exit_code(&self) -> u8 {
         match self {
-            Self::Config(_) | Self::Keys(_) => exit::CONFIG,
+            Self::Config(_) => exit::CONFIG,
+            Self::Keys(error) => crate::app::keys_exit_code(error),
             Self::Open(_) | Self::Store(_) => exit::STORE,
         }
     }
