@@ -127,12 +127,7 @@ impl Handler<Stop> for Site {
     type Result = ();
     fn handle(&mut self, _: Stop, context: &mut Self::Context) {
         self.stop.send_replace(true);
-        let children = std::mem::take(&mut self.children);
-        let stopped = async move {
-            for child in children {
-                child.stopped().await;
-            }
-        };
+        let stopped = supervise::all_stopped(std::mem::take(&mut self.children));
         context.spawn(stopped.into_actor(self).map(|(), _, context| context.stop()));
     }
 }

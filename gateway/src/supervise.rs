@@ -57,6 +57,13 @@ impl Child {
     }
 }
 
+/// Resolves when all of them have stopped for good.
+pub async fn all_stopped(children: Vec<Child>) {
+    for child in children {
+        child.stopped().await;
+    }
+}
+
 /// Starts a child on this arbiter and keeps it running until `stop` turns true.
 pub fn spawn<A, F>(name: String, policy: Policy, clock: Clock, stop: watch::Receiver<bool>, factory: F) -> Child
 where

@@ -1,9 +1,8 @@
 //! `uketsuke explain`
 
+use super::store::{Error, open_store};
 use super::{Common, Lang, block_on, fail};
-use crate::cli::queue::open_store;
 use crate::exit;
-use crate::store::StoreError;
 use clap::Args;
 use uketsuke_core::explain;
 use uketsuke_core::ids::ReceptionId;
@@ -78,28 +77,5 @@ fn print_one(record: &ReceptionRecord, lang: Lang) {
     }
     for line in told.story {
         println!("  {line}");
-    }
-}
-
-/// Why the store could not be asked.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
-    #[error("{0}")]
-    Config(#[from] crate::config::ConfigError),
-    #[error("{0}")]
-    Keys(#[from] crate::store::KeyError),
-    #[error("{0}")]
-    Open(#[from] crate::store::OpenError),
-    #[error("{0}")]
-    Store(#[from] StoreError),
-}
-
-impl Error {
-    pub(super) fn exit_code(&self) -> u8 {
-        match self {
-            Self::Config(_) => exit::CONFIG,
-            Self::Keys(error) => crate::app::keys_exit_code(error),
-            Self::Open(_) | Self::Store(_) => exit::STORE,
-        }
     }
 }

@@ -5,6 +5,7 @@ mod explain;
 mod models;
 mod queue;
 mod run;
+mod store;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;

@@ -1,12 +1,10 @@
 //! `uketsuke queue`
 
-use super::explain::Error;
+use super::store::{Error, open_store};
 use super::{Common, block_on, fail};
-use crate::config::Config;
 use crate::exit;
-use crate::store::{Destination, Keys, OutboxCounts, OutboxHead, Store, StoreConfig};
+use crate::store::{Destination, OutboxCounts, OutboxHead};
 use clap::Args;
-use std::path::Path;
 
 #[derive(Args)]
 pub(super) struct Queue {
@@ -66,11 +64,4 @@ fn print(counts: &OutboxCounts, rows: &[OutboxHead]) {
             row.last_error.as_deref().unwrap_or("-"),
         );
     }
-}
-
-/// Opens the store for reading, also while a gateway runs.
-pub(super) async fn open_store(config: &Path) -> Result<Store, Error> {
-    let config = Config::load(config)?;
-    let keys = Keys::load(&config.store.key_file)?;
-    Ok(Store::open_read_only(&StoreConfig::new(&config.store.path), keys).await?)
 }
