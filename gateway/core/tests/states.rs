@@ -1,0 +1,272 @@
+//! The reception's states, explored rather than drawn by hand: every state that can be reached, every event in each, and from each
+//! state with a card a way on for a patient who can use neither face nor PIN.
+//!
+//! The diagram and the table in this crate's README are generated here. After a change of the core run the tests once with
+//! `UKETSUKE_WRITE=1` in the environment and look at what became of them.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt::Write;
+use std::path::Path;
+use uketsuke_core::answer::{Reason, Verdict};
+use uketsuke_core::clock::{Mono, Now, Stamp};
+use uketsuke_core::consent::ConsentKind;
+use uketsuke_core::ids::ReceptionId;
+use uketsuke_core::invariants::ReceptionWatch;
+use uketsuke_core::pin::{Pad, PinKeys};
+use uketsuke_core::reception::{
+    CardFacts, CertificateAge, Event, FaceMethod, FaceOutcome, Intent, NotWritten, PinOutcome, ReadFailure, Reception,
+    Rules, StaffDecision, Timing,
+};
+use uketsuke_core::record::{Rejection, Reply};
+
+/// Short enough for a diagram; enough to tell apart what a patient can do.
+type State = &'static str;
+
+const CARD: ReceptionId = ReceptionId(uuid::Uuid::nil());
+
+fn facts(pin_tries: Option<u8>, face: FaceMethod, certificate: CertificateAge) -> CardFacts {
+    CardFacts { certificate, pin_tries, face, recorded_before: None }
+}
+
+/// The face attempt that is going on, which only the shell is told.
+fn attempt(core: &Reception) -> u32 {
+    let told = format!("{core:?}");
+    let digits = told.split_once("face_attempt: ").map_or("0", |(_, rest)| rest.split(',').next().unwrap());
+    digits.trim().parse().unwrap()
+}
+
+/// One of each kind of thing that can happen, with the name it has in diagram and table.
+fn alphabet(core: &Reception) -> Vec<(&'static str, Event)> {
+    let intent = |intent| Event::Intent(CARD, core.version(), intent);
+    let read = |facts| Event::CardRead(CARD, Ok(facts));
+    let ineligible = Reply::Answered { verdict: Verdict::Ineligible(Reason::NewInsurance), unmapped_characters: false };
+    let eligible = Reply::Answered { verdict: Verdict::Eligible, unmapped_characters: false };
+    let consent = |kind| intent(Intent::Consent { kind, agreed: true });
+    let judged = |outcome| Event::FaceJudged(CARD, attempt(core), outcome);
+    vec![
+        ("card placed", Event::CardPlaced(CARD)),
+        ("card removed", Event::CardRemoved),
+        ("reader fault", Event::ReaderFault),
+        ("read", read(facts(Some(3), FaceMethod::Ready, CertificateAge::Valid))),
+        ("read: neither face nor PIN", read(facts(None, FaceMethod::Off, CertificateAge::Valid))),
+        ("read: expired", read(facts(Some(3), FaceMethod::Ready, CertificateAge::Expired))),
+        ("not read", Event::CardRead(CARD, Err(ReadFailure::Unreadable))),
+        ("face", intent(Intent::ChooseFace)),
+        ("PIN", intent(Intent::ChoosePin)),
+        ("pad drawn", Event::PadDrawn(CARD, Pad::new([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]).unwrap())),
+        ("PIN typed", intent(Intent::Pin(PinKeys::new(&[1, 2, 3, 4]).unwrap()))),
+        ("call staff", intent(Intent::CallStaff)),
+        ("back", intent(Intent::Back)),
+        ("cancel", intent(Intent::Cancel)),
+        ("acknowledge", intent(Intent::Acknowledge)),
+        ("match", judged(FaceOutcome::Match { score: 0.7 })),
+        ("uncertain", judged(FaceOutcome::Uncertain { score: 0.4 })),
+        ("no match", judged(FaceOutcome::NoMatch { score: 0.1 })),
+        ("PIN right", Event::PinChecked(CARD, PinOutcome::Verified)),
+        ("PIN wrong", Event::PinChecked(CARD, PinOutcome::Wrong { tries_left: 2 })),
+        ("PIN locked", Event::PinChecked(CARD, PinOutcome::Locked)),
+        ("same person", Event::StaffDecided(CARD, StaffDecision::SamePerson)),
+        ("not same person", Event::StaffDecided(CARD, StaffDecision::NotSamePerson)),
+        ("T1 written", Event::Opened(CARD, Ok(()))),
+        ("T1 failed", Event::Opened(CARD, Err(NotWritten))),
+        ("eligible", Event::Replied(CARD, eligible)),
+        ("ineligible", Event::Replied(CARD, ineligible)),
+        ("refused", Event::Replied(CARD, Reply::Rejected(Rejection { code: "x".into() }))),
+        ("line down", Event::LineDown(CARD)),
+        ("consent 1", consent(ConsentKind::TreatmentAndMedication)),
+        ("consent 2", consent(ConsentKind::Checkups)),
+        ("T2 written", Event::Recorded(CARD, Ok(()))),
+        ("T2 failed", Event::Recorded(CARD, Err(NotWritten))),
+        ("deadline", Event::Tick),
+    ]
+}
+
+/// A core with what the outside world knows about it.
+#[derive(Clone)]
+struct Spot {
+    core: Reception,
+    watch: ReceptionWatch,
+    mono: u64,
+}
+
+impl Spot {
+    fn state(&self) -> State {
+        self.core.state_name()
+    }
+
+    /// Two spots with the same key have the same future: everything but times, the screen's version and the count of attempts.
+    fn key(&self) -> String {
+        let mut key = format!("{:?}", self.core);
+        for counter in ["Mono(", "version: ", "face_attempt: "] {
+            let parts: Vec<&str> =
+                key.split(counter).map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit())).collect();
+            key = parts.join(counter);
+        }
+        key
+    }
+
+    fn after(&self, event: &Event) -> Self {
+        let mut next = self.clone();
+        if *event == Event::Tick {
+            next.mono = self.core.deadline().map_or(self.mono, |deadline| deadline.0.max(self.mono));
+        }
+        let now = Now { boot: 1, mono: Mono(next.mono), stamp: Stamp { wall_ms: 0, synchronised: true } };
+        let mut effects = Vec::new();
+        next.core.step(now, event.clone(), &mut effects);
+        next.watch.check(now, &self.core, event, &effects, &next.core).unwrap();
+        next
+    }
+}
+
+struct House {
+    spots: BTreeMap<String, Spot>,
+    /// From key, by event name, to key.
+    moves: BTreeSet<(String, &'static str, String)>,
+}
+
+fn explore() -> House {
+    let rules = Rules {
+        timing: Timing::default(),
+        questions: vec![ConsentKind::TreatmentAndMedication, ConsentKind::Checkups],
+    };
+    let start = Spot { core: Reception::new(rules), watch: ReceptionWatch::default(), mono: 0 };
+    let mut house = House { spots: BTreeMap::from([(start.key(), start.clone())]), moves: BTreeSet::new() };
+    let mut open = VecDeque::from([start]);
+    while let Some(spot) = open.pop_front() {
+        for (name, event) in alphabet(&spot.core) {
+            let next = spot.after(&event);
+            let key = next.key();
+            if house.spots.insert(key.clone(), next.clone()).is_none() {
+                open.push_back(next);
+            }
+            house.moves.insert((spot.key(), name, key));
+        }
+    }
+    house
+}
+
+/// What a patient who can use neither face nor PIN has: the button for staff, and what others do.
+const WITHOUT_FACE_AND_PIN: &[&str] = &[
+    "read",
+    "read: neither face nor PIN",
+    "call staff",
+    "same person",
+    "T1 written",
+    "eligible",
+    "ineligible",
+    "deadline",
+    "acknowledge",
+    "consent 1",
+    "consent 2",
+    "T2 written",
+];
+
+impl House {
+    /// Whether a state of this name can be reached from `key` by these events.
+    fn leads(&self, key: &str, by: &[&str], to: State) -> bool {
+        let mut seen = BTreeSet::from([key.to_owned()]);
+        let mut open = vec![key.to_owned()];
+        while let Some(here) = open.pop() {
+            if self.spots[&here].state() == to {
+                return true;
+            }
+            for (_, _, next) in self.moves.iter().filter(|(from, name, _)| *from == here && by.contains(name)) {
+                if seen.insert(next.clone()) {
+                    open.push(next.clone());
+                }
+            }
+        }
+        false
+    }
+}
+
+#[test]
+fn a_patient_who_can_use_neither_face_nor_pin_gets_to_the_end_from_every_state_with_a_card() {
+    let house = explore();
+    for (key, spot) in house.spots.iter().filter(|(_, spot)| spot.core.busy()) {
+        // T2 under way without a card ends at a notice instead.
+        let end = if key.contains("card_gone: true") { "notice" } else { "take_card" };
+        assert!(house.leads(key, WITHOUT_FACE_AND_PIN, end), "no way on from {}: {key}", spot.state());
+    }
+}
+
+#[test]
+fn no_state_is_a_dead_end_when_nobody_does_anything() {
+    let house = explore();
+    for (key, spot) in house.spots.iter().filter(|(_, spot)| spot.state() != "idle") {
+        let ends = ["take_card", "idle"].iter().any(|end| house.leads(key, &["deadline"], end));
+        assert!(ends, "stuck in {}: {key}", spot.state());
+    }
+}
+
+#[test]
+fn diagram_and_table_of_the_readme_are_those_of_the_code() {
+    let house = explore();
+    let generated = format!("{}\n{}", diagram(&house), table(&house));
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(&path).unwrap();
+    let (before, rest) = readme.split_once("<!-- generated -->\n").unwrap();
+    let (written, after) = rest.split_once("<!-- end of generated -->").unwrap();
+    if std::env::var_os("UKETSUKE_WRITE").is_some() {
+        let new = format!("{before}<!-- generated -->\n{generated}<!-- end of generated -->{after}");
+        std::fs::write(&path, new).unwrap();
+    } else {
+        assert_eq!(written, generated, "the README shows other states; see the head of this file");
+    }
+}
+
+/// Moves between states of different name; those that lead to the same state by several events share an arrow.
+fn arrows(house: &House) -> BTreeMap<(State, State), BTreeSet<&'static str>> {
+    let mut arrows: BTreeMap<(State, State), BTreeSet<&'static str>> = BTreeMap::new();
+    for (from, name, to) in &house.moves {
+        let (from, to) = (house.spots[from].state(), house.spots[to].state());
+        // True in every state, said once in the text.
+        let everywhere = matches!(*name, "card placed" | "card removed" | "reader fault" | "cancel");
+        if from != to && (!everywhere || from == "idle" || from == "take_card") {
+            arrows.entry((from, to)).or_default().insert(name);
+        }
+    }
+    arrows
+}
+
+fn diagram(house: &House) -> String {
+    let mut text = String::from("```mermaid\nstateDiagram-v2\n    [*] --> idle\n");
+    for ((from, to), names) in arrows(house) {
+        let names: Vec<_> = names.into_iter().map(|name| name.replace(':', ",")).collect();
+        writeln!(text, "    {from} --> {to}: {}", names.join(" / ")).unwrap();
+    }
+    text.push_str("```\n");
+    text
+}
+
+fn table(house: &House) -> String {
+    let states: BTreeSet<State> = house.spots.values().map(Spot::state).collect();
+    let mut cells: BTreeMap<(&'static str, State), BTreeSet<State>> = BTreeMap::new();
+    for (from, name, to) in &house.moves {
+        cells.entry((name, house.spots[from].state())).or_default().insert(house.spots[to].state());
+    }
+    let names: Vec<&'static str> =
+        alphabet(&house.spots.values().next().unwrap().core).into_iter().map(|(name, _)| name).collect();
+    let mut text = String::from("| event |");
+    states.iter().for_each(|state| write!(text, " {state} |").unwrap());
+    text.push_str("\n|---|");
+    states.iter().for_each(|_| text.push_str("---|"));
+    text.push('\n');
+    for name in names {
+        write!(text, "| {name} |").unwrap();
+        for state in &states {
+            let to: Vec<_> = cells[&(name, *state)].iter().filter(|to| *to != state).copied().collect();
+            let stays = cells[&(name, *state)].contains(state);
+            let cell = match (to.is_empty(), stays) {
+                (true, _) => "·".to_owned(),
+                (false, true) => format!("· or {}", to.join(" or ")),
+                (false, false) => to.join(" or "),
+            };
+            write!(text, " {cell} |").unwrap();
+        }
+        text.push('\n');
+    }
+    text
+}
