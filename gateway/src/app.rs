@@ -105,7 +105,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
 
     let metrics = Metrics::default();
     let face = Arc::new(OnceLock::new());
-    let health = Health::new(store.clone());
+    let health = Health::new(store.clone(), clock.clone());
     start_face(&config.face, face.clone(), health.clone());
     let desk = Desk {
         store: store.clone(),
@@ -117,8 +117,13 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
     };
 
     let (restarts, restarts_asked) = async_channel::bounded(16);
-    let (central_in, central_status) =
-        watch::channel(CourierStatus { circuit: Circuit::Up, in_flight: 0, pending: 0, rejected: 0, since: started });
+    let (central_in, central_status) = watch::channel(CourierStatus {
+        circuit: Circuit::Down { probe_at: None },
+        in_flight: 0,
+        pending: 0,
+        rejected: 0,
+        since: started,
+    });
     let (accepting_in, accepting) = watch::channel(true);
     let (handles, terminals) = readers(&config, &desk, &clock, &metrics, &central_status, &accepting);
     let site = SiteHandle {

@@ -55,6 +55,8 @@ pub async fn all(config: &Config) -> Vec<Finding> {
     ));
     findings.push(store(config).await);
     findings.push(face(config));
+    findings.push(clock(config));
+    findings.extend(ports(config));
     findings.push(central(config).await);
     if config.mqtt.enabled {
         findings.push(broker(config).await);
@@ -91,6 +93,39 @@ fn face(config: &Config) -> Finding {
     }
     let verified = models::verify(&ModelDir::new(&config.face.models_dir));
     graded(check, Grade::Warning, verified.map(|report| format!("{} files as installed", report.files.len())))
+}
+
+fn clock(config: &Config) -> Finding {
+    let marker = &config.clock.synchronised_marker;
+    let found = if marker.exists() {
+        Ok("synchronised".to_owned())
+    } else {
+        Err(format!(
+            "{} does not exist: the clock counts as not synchronised, so no card is refused for its dates; check the time daemon",
+            marker.display()
+        ))
+    };
+    graded("clock", Grade::Warning, found)
+}
+
+/// What `run` listens on. A gateway that runs already holds them all, so this is no reason to say more than "look".
+fn ports(config: &Config) -> Vec<Finding> {
+    let slots =
+        config.readers().map(|(terminal, reader)| (format!("slot {}/{}", terminal.name, reader.name), reader.slot));
+    let all = std::iter::once(("web".to_owned(), config.web.listen)).chain(slots);
+    let taken: Vec<Finding> = all
+        .filter_map(|(what, address)| {
+            let error = std::net::TcpListener::bind(address).err()?;
+            let text = format!(
+                "{what}: cannot listen on {address} ({error}); fine if the gateway runs, else choose another port"
+            );
+            Some(Finding { check: "ports", grade: Grade::Warning, text })
+        })
+        .collect();
+    if taken.is_empty() {
+        return vec![Finding { check: "ports", grade: Grade::Ok, text: "every address can be listened on".into() }];
+    }
+    taken
 }
 
 async fn central(config: &Config) -> Finding {

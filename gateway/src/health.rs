@@ -1,5 +1,6 @@
 //! Whether the gateway can do its work, part by part: for `/healthz`, the watchdog and `uketsuke check`.
 
+use crate::clock::Clock;
 use crate::handle::SiteHandle;
 use crate::store::{Store, StoreHealth};
 use serde::Serialize;
@@ -30,14 +31,15 @@ pub struct HealthPart {
 #[derive(Clone)]
 pub struct Health {
     store: Store,
+    clock: Clock,
     face: Arc<Mutex<HealthPart>>,
 }
 
 impl Health {
     /// The face method counts as loading until it says something.
-    pub fn new(store: Store) -> Self {
+    pub fn new(store: Store, clock: Clock) -> Self {
         let face = HealthPart { name: "face".into(), ok: true, detail: "loading the models".into() };
-        Self { store, face: Arc::new(Mutex::new(face)) }
+        Self { store, clock, face: Arc::new(Mutex::new(face)) }
     }
 
     /// What became of the face method.
@@ -70,6 +72,12 @@ impl Health {
             ok: !down,
             detail: format!("{line}; {} requests wait", central.pending),
         });
+        let clock = if self.clock.stamp().synchronised {
+            (true, "synchronised")
+        } else {
+            (false, "not known to be synchronised (clock.synchronised_marker): no card is refused for its dates")
+        };
+        parts.push(HealthPart { name: "clock".into(), ok: clock.0, detail: clock.1.into() });
         parts.push(self.face.lock().unwrap_or_else(PoisonError::into_inner).clone());
         for reader in site.readers.iter() {
             let state = reader.status().borrow().state;

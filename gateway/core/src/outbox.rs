@@ -1,9 +1,9 @@
 //! What a courier does next: how many requests are in flight, when a destination counts as down, and what a failure says.
 //!
-//! *Unreachable and busy say something about the destination, never about a row, and write nothing.* A row's try counts only when
-//! others succeed meanwhile: as long as nothing gets through, nothing is held against anybody, however long it takes. A row that
-//! fails while others succeed is tried again less and less often and in the end refused, so that its patient's later requests
-//! are not held up for ever; staff see it. One row per patient (order key) is in flight at a time.
+//! *Unreachable and busy say something about the destination, never about a row, and write nothing.* A row that fails although the
+//! destination works is tried again, less and less often but never seldom, and never given up here: it may have been the
+//! destination's fault after all. The store lets the patient's other requests pass meanwhile. When nothing gets through at
+//! all, everything pauses. One row per patient (order key) is in flight at a time.
 
 use crate::backoff::Backoff;
 use crate::clock::{Mono, Now};
@@ -24,8 +24,10 @@ pub struct Rules {
     pub sweep_every: Duration,
     /// Between tries of a row that fails.
     pub retry: Backoff,
-    /// Tries that fail while others succeed before a row counts as refused.
-    pub tries_max: u32,
+    /// Failures in a row, of whatever rows, after which the destination counts as failing and everything pauses.
+    pub failures_max: u32,
+    /// While nothing is to be sent, the destination is asked this often whether it is there.
+    pub idle_probe_every: Duration,
 }
 
 impl Default for Rules {
@@ -36,7 +38,8 @@ impl Default for Rules {
             busy_pause: Duration::from_secs(2),
             sweep_every: Duration::from_secs(2),
             retry: Backoff { first: Duration::from_secs(2), most: Duration::from_secs(60) },
-            tries_max: 8,
+            failures_max: 16,
+            idle_probe_every: Duration::from_secs(10),
         }
     }
 }
@@ -136,9 +139,6 @@ pub enum Effect {
     Probe,
 }
 
-/// Rows aside at once. With more, it is the destination that fails, and asking it for yet others is no use.
-const ASIDE_MAX: usize = 32;
-
 /// Whether the destination works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Circuit {
@@ -156,15 +156,12 @@ pub enum Circuit {
     },
 }
 
-/// A row that failed and waits for its next try. Only in memory: after a restart it is simply tried again.
+/// A row that was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Aside {
-    order_key: OrderKey,
-    /// Failures in a row, counted or not.
-    failures: u32,
-    /// Deliveries when it failed last: any since then show that the destination works.
+struct Flight {
+    head: Head,
+    /// Deliveries before it was sent: any since then show that the destination works.
     delivered: u64,
-    until: Mono,
 }
 
 /// The plan of one courier.
@@ -173,26 +170,32 @@ pub struct Plan {
     rules: Rules,
     circuit: Circuit,
     window: u32,
-    in_flight: BTreeMap<i64, Head>,
-    /// Rows that failed: not tried again for a while, whoever was to blame.
-    aside: BTreeMap<i64, Aside>,
+    in_flight: BTreeMap<i64, Flight>,
     /// Deliveries so far.
     delivered: u64,
+    /// Failures since the last delivery.
+    failures: u32,
+    /// When the destination was heard of last.
+    heard: Mono,
+    /// A probe beside the work is under way.
+    probing: bool,
     selecting: bool,
     wanted: bool,
     looked: Mono,
 }
 
 impl Plan {
-    /// A courier that starts now and looks at once.
+    /// A courier that starts now. Nothing is known of the destination yet, so the first thing is a probe.
     pub fn new(rules: Rules, now: Now) -> Self {
         Self {
             rules,
-            circuit: Circuit::Up,
+            circuit: Circuit::Down { probe_at: Some(now.mono) },
             window: 1,
             in_flight: BTreeMap::new(),
-            aside: BTreeMap::new(),
             delivered: 0,
+            failures: 0,
+            heard: now.mono,
+            probing: false,
             selecting: false,
             wanted: true,
             looked: now.mono,
@@ -222,7 +225,11 @@ impl Plan {
     /// When a `Tick` is wanted at the latest.
     pub fn deadline(&self) -> Option<Mono> {
         match self.circuit {
-            Circuit::Up => Some(self.looked.after(self.rules.sweep_every)),
+            Circuit::Up => {
+                let probe = self.heard.after(self.rules.idle_probe_every);
+                let sweep = self.looked.after(self.rules.sweep_every);
+                Some(if self.probing { sweep } else { sweep.min(probe) })
+            }
             Circuit::Down { probe_at } => probe_at,
             Circuit::Paused { until } => Some(until),
         }
@@ -244,18 +251,24 @@ impl Plan {
                 // It will be selected and sent again; its id makes that harmless.
                 self.in_flight.remove(&seq);
             }
-            Event::Probed(answered) => {
-                if answered {
-                    self.circuit = Circuit::Up;
-                    self.window = 1;
-                    self.wanted = true;
-                } else {
-                    self.circuit = Circuit::Down { probe_at: Some(self.next_probe(now, jitter)) };
-                }
-            }
+            Event::Probed(answered) => self.probed(now, answered, jitter),
             Event::Tick => self.tick(now, effects),
         }
         self.select(now, effects);
+    }
+
+    fn probed(&mut self, now: Now, answered: bool, jitter: f64) {
+        self.probing = false;
+        match (self.circuit, answered) {
+            (Circuit::Up | Circuit::Paused { .. }, true) => self.heard = now.mono,
+            (Circuit::Down { .. }, true) => {
+                self.circuit = Circuit::Up;
+                self.window = 1;
+                self.wanted = true;
+                self.heard = now.mono;
+            }
+            (_, false) => self.circuit = Circuit::Down { probe_at: Some(self.next_probe(now, jitter)) },
+        }
     }
 
     fn tick(&mut self, now: Now, effects: &mut Vec<Effect>) {
@@ -268,23 +281,28 @@ impl Plan {
                 self.circuit = Circuit::Up;
                 self.wanted = true;
             }
-            Circuit::Up if now.mono >= self.looked.after(self.rules.sweep_every) => {
-                self.looked = now.mono;
-                self.wanted = true;
+            Circuit::Up => {
+                if now.mono >= self.looked.after(self.rules.sweep_every) {
+                    self.looked = now.mono;
+                    self.wanted = true;
+                }
+                // A line that drops while nobody needs it is better known before somebody does.
+                if !self.probing && now.mono >= self.heard.after(self.rules.idle_probe_every) {
+                    self.probing = true;
+                    effects.push(Effect::Probe);
+                }
             }
-            Circuit::Up | Circuit::Down { .. } | Circuit::Paused { .. } => {}
+            Circuit::Down { .. } | Circuit::Paused { .. } => {}
         }
     }
 
     fn select(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let room = self.window.saturating_sub(u32::try_from(self.in_flight.len()).unwrap_or(u32::MAX));
-        let aside: Vec<_> =
-            self.aside.values().filter(|aside| now.mono < aside.until).map(|aside| aside.order_key).collect();
-        if self.circuit == Circuit::Up && self.wanted && !self.selecting && room > 0 && aside.len() < ASIDE_MAX {
+        if self.circuit == Circuit::Up && self.wanted && !self.selecting && room > 0 {
             self.selecting = true;
             self.wanted = false;
             self.looked = now.mono;
-            let busy = self.in_flight.values().map(|head| head.order_key).chain(aside).collect();
+            let busy = self.in_flight.values().map(|flight| flight.head.order_key).collect();
             effects.push(Effect::Select { limit: room, busy });
         }
     }
@@ -295,11 +313,11 @@ impl Plan {
             return;
         }
         for head in rows {
-            let taken = self.in_flight.values().any(|other| other.order_key == head.order_key);
+            let taken = self.in_flight.values().any(|other| other.head.order_key == head.order_key);
             if taken || self.in_flight.contains_key(&head.seq) {
                 continue;
             }
-            self.in_flight.insert(head.seq, head);
+            self.in_flight.insert(head.seq, Flight { head, delivered: self.delivered });
             // There was something, so there may be more as soon as there is room.
             self.wanted = true;
             effects.push(Effect::Send(head.seq));
@@ -307,23 +325,26 @@ impl Plan {
     }
 
     fn tried(&mut self, now: Now, seq: i64, tried: Tried, jitter: f64, effects: &mut Vec<Effect>) {
-        let Some(head) = self.in_flight.get(&seq).copied() else { return };
+        let Some(Flight { head, delivered }) = self.in_flight.get(&seq).copied() else { return };
+        if !matches!(tried, Tried::Unreachable | Tried::Doubtful { .. }) {
+            self.heard = now.mono;
+        }
         match tried {
             Tried::Delivered => {
                 self.window = (self.window + 1).min(self.rules.window_max);
                 self.delivered += 1;
-                self.aside.remove(&seq);
+                self.failures = 0;
                 effects.push(Effect::Settle(seq, Settle::Delivered));
             }
             Tried::Rejected { code } => {
-                self.aside.remove(&seq);
+                self.failures = 0;
                 effects.push(Effect::Settle(seq, Settle::Rejected { code }));
             }
             Tried::Failed { code } => self.failed(now, head, code, jitter, effects),
             Tried::Doubtful { code } => {
-                let alone = !self.others_succeeded(seq);
                 self.failed(now, head, code, jitter, effects);
-                if alone {
+                // Others were answered while this one was on its way: then it is this one.
+                if self.delivered == delivered {
                     self.go_down(now, jitter);
                 }
             }
@@ -334,37 +355,24 @@ impl Plan {
             Tried::Busy(pause) => {
                 self.in_flight.remove(&seq);
                 self.window = (self.window / 2).max(1);
-                if self.circuit == Circuit::Up {
-                    self.circuit = Circuit::Paused { until: now.mono.after(pause.unwrap_or(self.rules.busy_pause)) };
-                }
+                self.pause(now, pause.unwrap_or(self.rules.busy_pause));
             }
         }
     }
 
-    /// Whether others got through since this row failed last. A row that has not failed before is given the benefit of the doubt.
-    fn others_succeeded(&self, seq: i64) -> bool {
-        self.aside.get(&seq).is_some_and(|aside| self.delivered > aside.delivered)
+    fn failed(&mut self, now: Now, head: Head, code: String, jitter: f64, effects: &mut Vec<Effect>) {
+        let after = self.rules.retry.delay(head.attempts.saturating_add(1), jitter);
+        effects.push(Effect::Settle(head.seq, Settle::Retry { code, after }));
+        self.failures = self.failures.saturating_add(1);
+        if self.failures >= self.rules.failures_max {
+            self.window = 1;
+            self.pause(now, self.rules.busy_pause);
+        }
     }
 
-    /// Puts the row aside for a while, and holds the failure against it if others got through meanwhile.
-    fn failed(&mut self, now: Now, head: Head, code: String, jitter: f64, effects: &mut Vec<Effect>) {
-        let Head { seq, order_key, attempts } = head;
-        let counts = self.others_succeeded(seq);
-        let failures = self.aside.get(&seq).map_or(0, |aside| aside.failures) + 1;
-        let wait = self.rules.retry.delay(failures, jitter);
-        if counts && attempts + 1 >= self.rules.tries_max {
-            self.aside.remove(&seq);
-            effects.push(Effect::Settle(seq, Settle::Rejected { code }));
-            return;
-        }
-        let until = now.mono.after(wait);
-        self.aside.insert(seq, Aside { order_key, failures, delivered: self.delivered, until });
-        if counts {
-            effects.push(Effect::Settle(seq, Settle::Retry { code, after: wait }));
-        } else {
-            self.in_flight.remove(&seq);
-            // There may be others who fare better.
-            self.wanted = true;
+    fn pause(&mut self, now: Now, lasts: Duration) {
+        if self.circuit == Circuit::Up {
+            self.circuit = Circuit::Paused { until: now.mono.after(lasts) };
         }
     }
 

@@ -47,8 +47,8 @@ impl Reader {
         let desk = self.parts.desk.clone();
         let reader = self.parts.port.name.to_string();
         let now = self.parts.clock.stamp();
-        // Only the first card of a life can be one that was in when the last life ended.
-        let resumable = std::mem::take(&mut self.resumable);
+        // Only the first card that a life can read may be one that was in when the last life ended.
+        let resumable = self.resumable.clone();
         let read = async move {
             let reading = driver.read().await;
             let start = Instant::now();
@@ -68,6 +68,7 @@ impl Reader {
         let done = read.into_actor(self).map(move |read, actor, context| {
             let Some((card, own)) = read else { return };
             let facts = card.map(|CardIn { facts, session }| {
+                actor.resumable = None;
                 // A card that went in the meantime must not leave its data behind.
                 if actor.core.current() == Some(reception) {
                     actor.session = Some(session);

@@ -211,12 +211,10 @@ impl Actor for Reader {
         context.add_stream(BroadcastStream::new(self.parts.desk.store.replies()));
         context.add_stream(WatchStream::from_changes(self.parts.central.clone()));
         context.add_stream(WatchStream::from_changes(self.parts.accepting.clone()));
-        let abandoned = self.parts.scribe.write(Write::AbandonOpen(self.parts.clock.stamp()));
+        // Written before anything of this life; the reader need not wait for it.
+        drop(self.parts.scribe.write(Write::AbandonOpen(self.parts.clock.stamp())));
         let config = self.parts.config.clone();
-        let opening = async move {
-            abandoned.await;
-            driver::open(&config).await
-        };
+        let opening = async move { driver::open(&config).await };
         context.spawn(opening.into_actor(self).map(|opened, actor, context| actor.driver_opened(opened, context)));
     }
 }

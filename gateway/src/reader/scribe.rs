@@ -16,9 +16,9 @@ use uketsuke_core::record::Abandonment;
 
 /// Between tries of a write that may succeed later.
 const RETRY: Backoff = Backoff { first: Duration::from_millis(100), most: Duration::from_secs(2) };
-/// A patient waits for T1 and T2: then rather the desk. Less than the core's own deadline.
+/// A patient waits for T1 and T2, from the moment they were decided: then rather the desk. Less than the core's own deadline.
 const PATIENT_WAITS: Duration = Duration::from_secs(4);
-/// Nobody waits for the others, and they should not be lost to a disk that is full for a moment.
+/// Nobody waits for the others; they should not be lost to a disk that is full for a moment, nor hold up what comes behind them.
 const NOBODY_WAITS: Duration = Duration::from_secs(120);
 
 /// Something to be written.
@@ -58,13 +58,13 @@ impl Scribe {
         let desk = Desk { store, reader, metrics };
         tokio::spawn(async move {
             while let Some(Job { write, since, done }) = queue.recv().await {
-                let result = desk.perform(&write).await;
+                let result = desk.perform(&write, since, &queue).await;
                 // The actor may be gone; the write counts all the same.
                 let _ = done.send(Written { result: result.clone(), took: since.elapsed() });
                 if let (Write::Record(recording), Err(_)) = (&write, &result) {
                     let (reception, at) = (recording.reception, recording.recorded);
                     // Refused by the store if T2 did reach the disk: that one is irrevocable.
-                    let _ = desk.perform(&Write::Abandon(reception, Abandonment::NotRecorded, at)).await;
+                    let _ = desk.store.abandon_reception(reception, Abandonment::NotRecorded, at).await;
                 }
             }
         });
@@ -90,13 +90,18 @@ struct Desk {
 }
 
 impl Desk {
-    /// Writes, again and again while that may help and somebody would be glad of it.
-    async fn perform(&self, write: &Write) -> Result<(), StoreError> {
-        let start = Instant::now();
-        let patience = match write {
-            Write::Open(_) | Write::Record(_) => PATIENT_WAITS,
-            Write::Abandon(..) | Write::Close(_) | Write::AbandonOpen(_) => NOBODY_WAITS,
-        };
+    /// Writes, again and again while that may help and nobody is the worse for it.
+    async fn perform(
+        &self,
+        write: &Write,
+        since: Instant,
+        queue: &mpsc::UnboundedReceiver<Job>,
+    ) -> Result<(), StoreError> {
+        let waits = matches!(write, Write::Open(_) | Write::Record(_));
+        if matches!(write, Write::Open(_)) && since.elapsed() > PATIENT_WAITS {
+            // The patient has been sent to the desk, or is about to be.
+            return Err(StoreError::Busy);
+        }
         let mut failures = 0;
         loop {
             let error = match self.once(write).await {
@@ -105,7 +110,9 @@ impl Desk {
             };
             failures += 1;
             let wait = RETRY.delay(failures, rand::random());
-            if error.class() != Class::Transient || start.elapsed() + wait > patience {
+            let patience = if waits { PATIENT_WAITS } else { NOBODY_WAITS };
+            let again = since.elapsed() + wait <= patience && (waits || queue.is_empty());
+            if error.class() != Class::Transient || !again {
                 tracing::error!(reader = self.reader, %error, failures, "a reception could not be written");
                 return Err(error);
             }

@@ -158,11 +158,9 @@ impl Store {
     /// flight). Interactive first, one in four backlog while both wait. A patient's older backlog rows go with his
     /// interactive one.
     ///
-    /// A row may go when no older row of its patient is left, except that an eligibility request is not held by consents,
-    /// which are of other receptions, and an interactive one not by a pending row that waits after [`PASSED_AFTER_ATTEMPTS`]
-    /// failures.
-    ///
-    /// [`PASSED_AFTER_ATTEMPTS`]: super::PASSED_AFTER_ATTEMPTS
+    /// A row may go when no older row of its patient is left, with two exceptions, since a patient may be standing at a reader: a row
+    /// that failed and waits for its next try, or was isolated, holds only rows of its own reception, and a consent never
+    /// holds an eligibility request. The order of independent questions carries no meaning.
     pub async fn select(
         &self,
         destination: Destination,
@@ -221,7 +219,7 @@ impl Store {
         backend!(self, backend => backend.outbox_counts(destination).await)
     }
 
-    /// The rows themselves, without bodies, oldest first, in every state.
+    /// The rows themselves, without bodies: what waits first, oldest first, then what was refused.
     pub async fn outbox(&self, destination: Destination, limit: usize) -> Result<Vec<OutboxHead>, StoreError> {
         backend!(self, backend => backend.outbox(destination, limit).await)
     }

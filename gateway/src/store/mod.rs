@@ -94,13 +94,6 @@ pub const SETTLED_KEPT: Duration = Duration::from_secs(60 * 24 * 60 * 60);
 /// been set back, and is due.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// A row that failed this often, and waits to be tried again, is passed by an interactive eligibility request of the same patient.
-///
-/// A patient stands at a reader and waits, while the older row may fail for days. Eligibility requests are independent
-/// questions; their order carries no meaning. That of consents does, within a reception and among themselves, and is kept.
-/// Not at the first failure: what fails once mostly succeeds at the next try, before anybody notices.
-pub const PASSED_AFTER_ATTEMPTS: u32 = 3;
-
 /// Code of a consent that was rejected because the eligibility request it references was.
 pub const REQUEST_REJECTED: &str = "request_rejected";
 

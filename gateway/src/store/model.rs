@@ -7,9 +7,9 @@ use super::command::{Command, DONE, Outcome};
 use super::signals::Signals;
 use super::turns::take_turns;
 use super::{
-    Destination, Lane, Opening, OutboxCounts, OutboxHead, OutboxRow, PASSED_AFTER_ATTEMPTS, READER_CHARS_MAX,
-    REQUEST_REJECTED, RETRY_AFTER_MAX, Recording, ReplyNotice, Request, RequestKind, RowState, SETTLED_KEPT,
-    Settlement, Store, StoreError,
+    Destination, Lane, Opening, OutboxCounts, OutboxHead, OutboxRow, READER_CHARS_MAX, REQUEST_REJECTED,
+    RETRY_AFTER_MAX, Recording, ReplyNotice, Request, RequestKind, RowState, SETTLED_KEPT, Settlement, Store,
+    StoreError,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
@@ -267,7 +267,10 @@ impl Model {
 
     pub(super) async fn outbox(&self, _: Destination, limit: usize) -> Result<Vec<OutboxHead>, StoreError> {
         self.read(|disk| {
-            let heads = disk.outbox.iter().map(|row| OutboxHead {
+            let refused = |row: &&Row| row.state == RowState::Rejected;
+            let waiting_first =
+                disk.outbox.iter().filter(|row| !refused(row)).chain(disk.outbox.iter().filter(refused));
+            let heads = waiting_first.map(|row| OutboxHead {
                 seq: row.row.seq,
                 id: row.row.request.id,
                 kind: row.row.request.kind,
@@ -549,11 +552,10 @@ impl Disk {
             row.not_before_ms > now_ms && row.not_before_ms <= latest
         };
         let passes = |row: &Row, older: &Row| {
-            row.row.request.kind == RequestKind::Eligibility
-                && (older.row.request.kind == RequestKind::Consent
-                    || (row.row.lane == Lane::Interactive
-                        && older.row.attempts >= PASSED_AFTER_ATTEMPTS
-                        && waits(older)))
+            let question = row.row.request.kind == RequestKind::Eligibility;
+            let after_consent = question && older.row.request.kind == RequestKind::Consent;
+            let after_failure = row.row.reception != older.row.reception && waits(older);
+            after_consent || after_failure
         };
         let free = |row: &Row| {
             let same_patient = self.pending().filter(|older| older.row.order_key == row.row.order_key);

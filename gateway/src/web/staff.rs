@@ -16,6 +16,9 @@ use uketsuke_core::outbox::Circuit;
 use uketsuke_core::reception::Attention;
 use uketsuke_core::record::ReceptionRecord;
 
+/// How long a bad answer stays on the list of those to be seen to.
+const LAST_WEEK_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+
 /// Rows of each list. A desk looks at the first few; the command line has them all.
 const ROWS_MAX: usize = 50;
 
@@ -192,10 +195,10 @@ async fn lists(store: &Store, now_ms: i64, w: Words) -> Result<Lists, StoreError
             .collect()
     };
     let today = jst::midnight_before(now_ms);
-    // Yesterday too: an answer may come after closing time, when nobody looks.
-    let yesterday = jst::midnight_before(today.saturating_sub(1));
+    // An answer may come after closing time on the last day before a holiday, when nobody looks.
+    let last_week = today.saturating_sub(LAST_WEEK_MS);
     Ok(Lists {
-        settled_otherwise: rows(store.settled_otherwise(yesterday, ROWS_MAX).await?),
+        settled_otherwise: rows(store.settled_otherwise(last_week, ROWS_MAX).await?),
         awaiting: rows(store.awaiting_reply(ROWS_MAX).await?),
         abandoned: rows(store.abandoned_since(today, ROWS_MAX).await?),
         latest: rows(store.receptions(LATEST_MAX).await?),

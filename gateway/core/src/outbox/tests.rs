@@ -18,8 +18,13 @@ fn step(plan: &mut Plan, ms: u64, event: Event) -> Vec<Effect> {
     effects
 }
 
+/// A courier whose destination has just answered the first probe, so that it is about to look into the outbox.
 fn plan() -> Plan {
-    Plan::new(Rules::default(), now(0))
+    let mut plan = Plan::new(Rules::default(), now(0));
+    assert_eq!(step(&mut plan, 0, Event::Tick), [Effect::Probe]);
+    assert_eq!(step(&mut plan, 0, Event::Probed(true)), [Effect::Select { limit: 1, busy: vec![] }]);
+    step(&mut plan, 0, Event::Selected(vec![]));
+    plan
 }
 
 #[test]
@@ -54,56 +59,70 @@ fn doubtful() -> Tried {
     Tried::Doubtful { code: "timed_out".into() }
 }
 
-/// Delivers one other patient's row, so that the destination is known to work.
-fn deliver_another(plan: &mut Plan, ms: u64, seq: i64) {
-    step(plan, ms, Event::Selected(vec![head(seq, 200)]));
-    step(plan, ms, Event::Tried(seq, Tried::Delivered));
-    step(plan, ms, Event::Settled(seq));
+#[test]
+fn before_anything_is_known_of_the_destination_nothing_is_sent() {
+    let mut plan = Plan::new(Rules::default(), now(0));
+    assert_eq!(step(&mut plan, 0, Event::Wake), []);
+    assert_eq!(plan.deadline(), Some(Mono(0)));
 }
 
 #[test]
-fn a_row_that_fails_alone_steps_aside_and_is_not_blamed() {
+fn a_destination_that_nobody_needs_is_probed_all_the_same() {
     let mut plan = plan();
-    step(&mut plan, 0, Event::Wake);
-    step(&mut plan, 0, Event::Selected(vec![head(1, 1)]));
-    assert_eq!(step(&mut plan, 10, Event::Tried(1, doubtful())), []);
-    assert_eq!(step(&mut plan, 1010, Event::Tick), [Effect::Probe]);
-    let effects = step(&mut plan, 1010, Event::Probed(true));
-    assert_eq!(effects, [Effect::Select { limit: 1, busy: vec![OrderKey([1; 32])] }]);
+    let probes = (1..=60).filter(|s| step(&mut plan, s * 1000, Event::Tick).contains(&Effect::Probe)).count();
+    assert_eq!(probes, 1, "one at a time");
+    step(&mut plan, 61_000, Event::Probed(false));
+    assert!(matches!(plan.circuit(), Circuit::Down { .. }));
 }
 
 #[test]
-fn a_row_that_fails_while_others_succeed_is_blamed_and_in_the_end_refused() {
+fn a_row_that_fails_is_tried_again_less_and_less_often_but_never_given_up() {
     let mut plan = plan();
-    step(&mut plan, 0, Event::Wake);
-    step(&mut plan, 0, Event::Selected(vec![head(1, 1)]));
-    step(&mut plan, 0, Event::Tried(1, Tried::Failed { code: "internal".into() }));
-    let mut settled = Vec::new();
-    for attempts in 0..8 {
-        let ms = 1_000_000 * u64::from(attempts + 1);
-        deliver_another(&mut plan, ms, 100 + i64::from(attempts));
+    let mut waits = Vec::new();
+    for attempts in 0..40 {
+        let ms = u64::from(attempts) * 100_000;
+        step(&mut plan, ms, Event::Tick);
         step(&mut plan, ms, Event::Selected(vec![Head { attempts, ..head(1, 1) }]));
-        let effects = step(&mut plan, ms, Event::Tried(1, Tried::Failed { code: "internal".into() }));
-        settled.extend(effects.into_iter().filter(|effect| matches!(effect, Effect::Settle(1, _))));
+        for effect in step(&mut plan, ms, Event::Tried(1, Tried::Failed { code: "internal".into() })) {
+            if let Effect::Settle(1, Settle::Retry { after, .. }) = effect {
+                waits.push(after);
+            }
+        }
         step(&mut plan, ms, Event::Settled(1));
         step(&mut plan, ms, Event::Selected(vec![]));
+        step(&mut plan, ms + 10, Event::Probed(true));
     }
-    assert_eq!(settled.len(), 8);
-    assert!(settled[..7].iter().all(|effect| matches!(effect, Effect::Settle(1, Settle::Retry { .. }))), "{settled:?}");
-    assert_eq!(settled[7], Effect::Settle(1, Settle::Rejected { code: "internal".into() }));
+    assert_eq!(waits.len(), 40);
+    assert!(waits.is_sorted() && waits[39] <= Duration::from_secs(60), "{waits:?}");
 }
 
 #[test]
-fn while_nothing_gets_through_nothing_is_held_against_anybody() {
+fn when_nothing_gets_through_everything_pauses() {
     let mut plan = plan();
-    step(&mut plan, 0, Event::Wake);
-    for round in 1..200 {
-        let ms = round * 100_000;
-        for seq in [1, 2] {
-            step(&mut plan, ms, Event::Selected(vec![head(seq, seq as u8)]));
-            let effects = step(&mut plan, ms, Event::Tried(seq, Tried::Failed { code: "internal".into() }));
-            assert!(!effects.iter().any(|effect| matches!(effect, Effect::Settle(..))), "{effects:?}");
+    for seq in 1..=16 {
+        step(&mut plan, 0, Event::Wake);
+        step(&mut plan, 0, Event::Selected(vec![head(seq, seq as u8)]));
+        step(&mut plan, 0, Event::Tried(seq, Tried::Failed { code: "internal".into() }));
+        step(&mut plan, 0, Event::Settled(seq));
+    }
+    assert!(matches!(plan.circuit(), Circuit::Paused { .. }), "{:?}", plan.circuit());
+}
+
+#[test]
+fn a_request_that_times_out_takes_the_line_down_only_if_no_other_was_answered_meanwhile() {
+    for (others, down) in [(true, false), (false, true)] {
+        let mut plan = plan();
+        step(&mut plan, 0, Event::Wake);
+        step(&mut plan, 0, Event::Selected(vec![head(1, 1)]));
+        step(&mut plan, 0, Event::Tried(1, Tried::Delivered));
+        step(&mut plan, 0, Event::Settled(1));
+        step(&mut plan, 0, Event::Selected(vec![head(2, 2), head(3, 3)]));
+        if others {
+            step(&mut plan, 5, Event::Tried(3, Tried::Delivered));
         }
+        let effects = step(&mut plan, 10, Event::Tried(2, doubtful()));
+        assert!(matches!(effects[0], Effect::Settle(2, Settle::Retry { .. })), "{effects:?}");
+        assert_eq!(matches!(plan.circuit(), Circuit::Down { .. }), down);
     }
 }
 

@@ -101,7 +101,7 @@ impl Sqlite {
         limit: usize,
     ) -> Result<Vec<OutboxHead>, StoreError> {
         let query: Query<'_, OutboxCells> =
-            sqlx::query_as("SELECT * FROM outbox WHERE destination = ? ORDER BY seq LIMIT ?");
+            sqlx::query_as("SELECT * FROM outbox WHERE destination = ? ORDER BY state = 'rejected', seq LIMIT ?");
         let rows = self.rows(query.bind(word(destination)).bind(count(limit))).await?;
         Ok(rows.into_iter().filter_map(|row| row.head().ok()).collect())
     }

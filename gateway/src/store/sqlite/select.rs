@@ -5,7 +5,7 @@ use super::read::count;
 use super::rows::{OutboxCells, word};
 use crate::store::command::Command;
 use crate::store::turns::take_turns;
-use crate::store::{Destination, OutboxRow, PASSED_AFTER_ATTEMPTS, RETRY_AFTER_MAX, StoreError};
+use crate::store::{Destination, OutboxRow, RETRY_AFTER_MAX, StoreError};
 use sqlx::AssertSqlSafe;
 use uketsuke_core::ids::OrderKey;
 
@@ -29,8 +29,7 @@ impl Sqlite {
             .bind(word(destination))
             .bind(now_ms)
             .bind(count(limit))
-            .bind(RETRY_AFTER_MAX.as_millis() as i64)
-            .bind(PASSED_AFTER_ATTEMPTS);
+            .bind(RETRY_AFTER_MAX.as_millis() as i64);
         for key in busy {
             query = query.bind(key.0.to_vec());
         }
@@ -59,13 +58,13 @@ impl Sqlite {
     }
 }
 
-/// Parameters: 1 destination, 2 now, 3 limit, 4 longest wait, 5 failures after which a row is passed, from 6 the busy keys.
+/// Parameters: 1 destination, 2 now, 3 limit, 4 longest wait, from 5 the busy keys.
 ///
 /// Two walks along the index by lane. Of each key goes the oldest row that is due and held by none before it; a key is urgent
 /// when any of its pending rows is interactive, whatever the oldest is. The walk along the backlog, which may be long, ends with
 /// the limit. The indexes are named where the planner, which knows no statistics, takes the one that walks all the rows.
 fn statement(busy: usize) -> String {
-    let busy = (0..busy).map(|index| format!("?{}", index + 6)).collect::<Vec<_>>().join(", ");
+    let busy = (0..busy).map(|index| format!("?{}", index + 5)).collect::<Vec<_>>().join(", ");
     let waits = |row: &str| format!("({row}.not_before_ms > ?2 AND {row}.not_before_ms <= ?2 + ?4)");
     let free = |row: &str| {
         format!(
@@ -73,9 +72,8 @@ fn statement(busy: usize) -> String {
                  SELECT 1 FROM outbox e
                  WHERE e.destination = ?1 AND e.order_key = {row}.order_key AND e.seq < {row}.seq
                    AND (e.state = 'pending' OR (e.state = 'isolated' AND e.not_before_ms > ?2))
-                   AND NOT ({row}.kind = 'eligibility'
-                            AND (e.kind = 'consent'
-                                 OR ({row}.lane = 'interactive' AND e.state = 'pending' AND e.attempts >= ?5 AND {waits}))))",
+                   AND NOT ({row}.kind = 'eligibility' AND e.kind = 'consent')
+                   AND NOT (e.reception <> {row}.reception AND (e.state = 'isolated' OR {waits})))",
             waits = waits("e"),
         )
     };
