@@ -3,7 +3,7 @@
 use crate::app;
 use crate::central::{CentralClient, GatewaySigner};
 use crate::config::Config;
-use crate::store::{Keys, Store, StoreConfig};
+use crate::store::{self, Keys, Store, StoreConfig};
 use serde::Serialize;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -53,7 +53,7 @@ pub async fn all(config: &Config) -> Vec<Finding> {
         Grade::Fatal,
         GatewaySigner::load(&config.central).map(|_| "the gateway can sign requests".to_owned()),
     ));
-    findings.push(store(config).await);
+    findings.push(database(config).await);
     findings.push(face(config));
     findings.push(clock(config));
     findings.extend(ports(config));
@@ -71,7 +71,7 @@ fn graded<E: std::fmt::Display>(check: &'static str, if_wrong: Grade, found: Res
     }
 }
 
-async fn store(config: &Config) -> Finding {
+async fn database(config: &Config) -> Finding {
     let check = "store";
     let (path, key_file) = (&config.store.path, &config.store.key_file);
     if !path.exists() && !key_file.exists() {
@@ -108,22 +108,25 @@ fn clock(config: &Config) -> Finding {
     graded("clock", Grade::Warning, found)
 }
 
-/// What `run` listens on. A gateway that runs already holds them all, so this is no reason to say more than "look".
+/// What `run` listens on.
 fn ports(config: &Config) -> Vec<Finding> {
+    let check = "ports";
+    if store::in_use(&config.store.path) {
+        return vec![Finding { check, grade: Grade::Ok, text: "the gateway is running and holds them".into() }];
+    }
     let slots =
         config.readers().map(|(terminal, reader)| (format!("slot {}/{}", terminal.name, reader.name), reader.slot));
-    let all = std::iter::once(("web".to_owned(), config.web.listen)).chain(slots);
+    let all = std::iter::once(("web.listen".to_owned(), config.web.listen)).chain(slots);
     let taken: Vec<Finding> = all
         .filter_map(|(what, address)| {
             let error = std::net::TcpListener::bind(address).err()?;
-            let text = format!(
-                "{what}: cannot listen on {address} ({error}); fine if the gateway runs, else choose another port"
-            );
-            Some(Finding { check: "ports", grade: Grade::Warning, text })
+            let text =
+                format!("{what}: cannot listen on {address} ({error}); stop what uses it or choose another port");
+            Some(Finding { check, grade: Grade::Warning, text })
         })
         .collect();
     if taken.is_empty() {
-        return vec![Finding { check: "ports", grade: Grade::Ok, text: "every address can be listened on".into() }];
+        return vec![Finding { check, grade: Grade::Ok, text: "every address can be listened on".into() }];
     }
     taken
 }

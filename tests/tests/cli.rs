@@ -77,9 +77,12 @@ async fn check_finds_nothing_wrong_with_a_good_site_before_and_while_it_runs() -
         assert_eq!(code, Some(0), "{text}");
         assert!(findings.iter().all(|finding| finding["grade"] == "ok"), "{text}");
         let checks: Vec<_> = findings.iter().filter_map(|finding| finding["check"].as_str()).collect();
-        assert_eq!(checks, ["configuration", "card anchors", "signing key", "store", "face", "central", "mqtt"]);
+        assert_eq!(
+            checks,
+            ["configuration", "card anchors", "signing key", "store", "face", "clock", "ports", "central", "mqtt"]
+        );
         let (code, text) = scene.site.ask(&["check"])?;
-        assert_eq!((code, text.lines().count()), (Some(0), 7), "{text}");
+        assert_eq!((code, text.lines().count()), (Some(0), 9), "{text}");
         assert!(text.lines().all(|line| line.starts_with("ok ")), "{text}");
     }
     assert!(!scene.dir().join("data").join("uketsuke.db.part").exists());

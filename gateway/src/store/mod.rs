@@ -260,6 +260,12 @@ pub enum StoreHealth {
     },
 }
 
+/// Whether a gateway has this database open for writing right now.
+pub fn in_use(database: &Path) -> bool {
+    let lock = std::fs::File::open(beside(database, "lock"));
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
+}
+
 /// `<database>.<suffix>`, beside the database.
 fn beside(database: &Path, suffix: &str) -> PathBuf {
     let mut name = database.as_os_str().to_owned();
