@@ -292,3 +292,6 @@ impl Handler<Stop> for Courier {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -158,6 +158,8 @@ impl Store {
     /// flight). Interactive first, one in four backlog while both wait. A patient's older backlog rows go with his
     /// interactive one.
     ///
+    /// Among the interactive ones, those that have not failed yet.
+    ///
     /// A row may go when no older row of its patient is left, with two exceptions, since a patient may be standing at a reader: a row
     /// that failed and waits for its next try, or was isolated, holds only rows of its own reception, and a consent never
     /// holds an eligibility request. The order of independent questions carries no meaning.

@@ -36,7 +36,8 @@ impl Sqlite {
         let mut found = self.rows(query).await?;
         found.sort_by_key(|candidate| candidate.cells.seq);
         let interactive_flying = found.first().map_or(0, |candidate| usize::try_from(candidate.flying).unwrap_or(0));
-        let (urgent, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|candidate| candidate.urgent);
+        let (mut urgent, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|candidate| candidate.urgent);
+        urgent.sort_by_key(|candidate| candidate.cells.attempts > 0);
         let flying = (interactive_flying, busy.len().saturating_sub(interactive_flying));
         let mut rows = Vec::new();
         for Candidate { cells, .. } in take_turns(urgent, others, flying, limit) {
@@ -60,7 +61,8 @@ impl Sqlite {
 
 /// Parameters: 1 destination, 2 now, 3 limit, 4 longest wait, from 5 the busy keys.
 ///
-/// Two walks along the index by lane. Of each key goes the oldest row that is due and held by none before it; a key is urgent
+/// Two walks along the index by lane. Among the urgent, those that have not failed yet go first: requests that fail again and again must
+/// not keep a patient waiting who has just come. Of each key goes the oldest row that is due and held by none before it; a key is urgent
 /// when any of its pending rows is interactive, whatever the oldest is. The walk along the backlog, which may be long, ends with
 /// the limit. The indexes are named where the planner, which knows no statistics, takes the one that walks all the rows.
 fn statement(busy: usize) -> String {
@@ -87,7 +89,7 @@ fn statement(busy: usize) -> String {
                  FROM (SELECT DISTINCT order_key FROM outbox INDEXED BY outbox_by_lane
                        WHERE destination = ?1 AND state = 'pending' AND lane = 'interactive'
                          AND order_key NOT IN ({busy})) w)
-             ORDER BY seq LIMIT ?3),
+             ORDER BY attempts > 0, seq LIMIT ?3),
          others AS (
              SELECT o.* FROM outbox o
              WHERE o.destination = ?1 AND o.state = 'pending' AND o.lane = 'backlog' AND o.order_key NOT IN ({busy})
