@@ -10,8 +10,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
 use uketsuke_tests::central::ModeSpec;
+use uketsuke_tests::central::ledger::Kind;
 use uketsuke_tests::patient::{Camera, CardInSlot, Kiosk, PatientCard, Visit, Way, check_in};
-use uketsuke_tests::site::{Plan, Site, portrait};
+use uketsuke_tests::site::{Plan, Site, portrait, until};
 
 /// Runs the whole story: face, PIN, impostor, ineligible patient, cut line, reconciliation.
 #[derive(Parser)]
@@ -81,7 +82,7 @@ async fn run(arguments: Arguments) -> Result<()> {
     let receptions = std::mem::take(&mut story.receptions);
     told?;
 
-    check_ledger(&site, &mut timeline)?;
+    check_ledger(&site, receptions.len(), &mut timeline)?;
     check_telemetry(&std::fs::read_to_string(telemetry.output())?, &mut timeline)?;
     println!("\nuketsuke explain, for each reception:");
     for (who, reception) in &receptions {
@@ -348,10 +349,16 @@ async fn get(site: &Site, path: &'static str) -> Result<String> {
     tokio::task::spawn_blocking(move || Ok(ureq::get(url).call()?.body_mut().read_to_string()?)).await?
 }
 
-fn check_ledger(site: &Site, timeline: &mut Timeline) -> Result<()> {
+fn check_ledger(site: &Site, receptions: usize, timeline: &mut Timeline) -> Result<()> {
+    until(STEP, "nothing waits for the central system any more", || {
+        site.ask(&["queue", "--json"]).is_ok_and(|(_, queue)| queue.contains("\"pending\":0"))
+    })?;
     let effects = site.control.ledger()?;
     ensure!(effects.iter().all(|effect| effect.times_applied == 1), "something was applied twice: {effects:?}");
-    timeline.say("Central", format!("its ledger: {} requests, each applied once", effects.len()));
+    let questions = effects.iter().filter(|effect| effect.kind == Kind::Eligibility).count();
+    ensure!(questions == receptions, "{receptions} receptions made {questions} requests");
+    let consents = effects.len() - questions;
+    timeline.say("Central", format!("its ledger: {questions} requests and {consents} consents, each applied once"));
     Ok(())
 }
 
