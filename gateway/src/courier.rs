@@ -48,7 +48,7 @@ pub struct Courier {
 }
 
 impl Courier {
-    /// A courier that looks into the outbox when it starts.
+    /// A courier that asks first whether its destination is there, then looks into the outbox.
     pub fn new(parts: CourierParts) -> Self {
         let plan = Plan::new(parts.rules, parts.clock.now());
         Self {

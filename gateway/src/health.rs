@@ -1,4 +1,4 @@
-//! Whether the gateway can do its work, part by part: for `/healthz`, the watchdog and `uketsuke check`.
+//! Whether the gateway can do its work, part by part: for `/healthz`.
 
 use crate::clock::Clock;
 use crate::handle::SiteHandle;
@@ -19,7 +19,7 @@ pub struct HealthReport {
 /// The state of one part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HealthPart {
-    /// Which: `store`, `central`, `reader desk-1/a`.
+    /// Which: `store`, `central`, `clock`, `face`, `reader desk-1/a`.
     pub name: String,
     /// Whether it works.
     pub ok: bool,

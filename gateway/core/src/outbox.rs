@@ -51,7 +51,7 @@ pub struct Head {
     pub seq: i64,
     /// Its patient.
     pub order_key: OrderKey,
-    /// Tries that failed while others succeeded.
+    /// Tries that failed although the destination was there.
     pub attempts: u32,
 }
 

@@ -16,7 +16,7 @@ pub enum CentralError {
     /// It asks for a pause.
     #[error("the central system is busy")]
     Busy(Option<Duration>),
-    /// It does not accept this gateway: nothing goes through until somebody mends it.
+    /// It, or something in front of it, does not accept this gateway: no verdict on the request, which is tried again.
     #[error("the central system refuses this gateway ({0}); check certificate and registration of the site")]
     Refused(String),
     /// It refuses this request for good.

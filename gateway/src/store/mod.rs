@@ -6,7 +6,7 @@
 //!   future cancels nothing.
 //! * An id is written once. The same id with the same content is acknowledged again; with other content it is refused.
 //! * No row leaves the outbox without a verdict, and one patient's rows (same [`OrderKey`]) leave in the order they came, with
-//!   two exceptions that let a question pass (see [`Store::select`]). A consent never leaves before its own question.
+//!   two exceptions that let other receptions pass (see [`Store::select`]). A consent never leaves before its own question.
 //! * A consent whose question was rejected is rejected with it ([`REQUEST_REJECTED`]): the central system would never know the
 //!   request that it references.
 //! * Personal columns are sealed; a row that was altered outside this program is detected, never silently used.
@@ -97,7 +97,7 @@ pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60 * 60);
 /// Code of a consent that was rejected because the eligibility request it references was.
 pub const REQUEST_REJECTED: &str = "request_rejected";
 
-/// How long an isolated row holds back its patient's later rows.
+/// How long an isolated row holds back the later rows of its reception.
 pub const ISOLATED_HOLD: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// T1: the reception is open and its question is on its way.
@@ -148,7 +148,7 @@ pub struct OutboxRow {
     pub order_key: OrderKey,
     /// Lane.
     pub lane: Lane,
-    /// Tries that failed while others succeeded.
+    /// Tries that failed although the destination was there.
     pub attempts: u32,
 }
 
@@ -169,7 +169,7 @@ pub enum Settlement {
         /// A word for the kind, no personal data.
         code: String,
     },
-    /// This row failed while others succeeded: try again after a while.
+    /// This row failed although the destination was there: try again after a while.
     Retry {
         /// A word for the kind, no personal data.
         code: String,
@@ -206,7 +206,7 @@ pub struct OutboxHead {
     pub lane: Lane,
     /// State.
     pub state: RowState,
-    /// Tries that failed while others succeeded.
+    /// Tries that failed although the destination was there.
     pub attempts: u32,
     /// A word for the last failure or refusal.
     pub last_error: Option<String>,
