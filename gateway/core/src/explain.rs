@@ -61,6 +61,25 @@ pub fn promise(lang: Lang) -> &'static str {
     )
 }
 
+/// The public help line for patients, as on the official poster (マイナンバー総合フリーダイヤル, press 5).
+pub const PUBLIC_HELP_LINE: &str = "0120-95-0178";
+
+/// The help line for sites (医療機関等向け総合コールセンター).
+pub const SITES_HELP_LINE: &str = "0800-080-4583";
+
+/// Whom to call, shown wherever something did not work: the site's own line first, if it has one.
+pub fn help_lines(site: Option<&str>, lang: Lang) -> String {
+    let public = match lang {
+        Lang::Ja => format!("マイナンバー総合フリーダイヤル {PUBLIC_HELP_LINE}(5番)"),
+        Lang::En => format!("My Number help line {PUBLIC_HELP_LINE} (press 5)"),
+    };
+    match (site, lang) {
+        (None, _) => public,
+        (Some(line), Lang::Ja) => format!("当院の窓口 {line} / {public}"),
+        (Some(line), Lang::En) => format!("our desk {line} / {public}"),
+    }
+}
+
 /// Why the insurance is not valid, and the next step.
 pub fn reason(reason: &Reason, lang: Lang) -> Advice {
     use Lang::{En, Ja};
@@ -204,6 +223,16 @@ pub fn ending(ending: &Ending, lang: Lang) -> Advice {
             "The card could not be read.",
             "Take it out of its cover and push it in to the end, upright, photo side up.",
         ),
+        (Ending::NotRead(ReadFailure::NotACard), Ja) => advice(
+            "not_a_card",
+            "ICカードとして認識できないものが置かれています。",
+            "取り出して、マイナンバーカードを置いてください。",
+        ),
+        (Ending::NotRead(ReadFailure::NotACard), En) => advice(
+            "not_a_card",
+            "What is in the reader does not answer as a card.",
+            "Take it out and place your My Number Card.",
+        ),
         (Ending::NotRead(ReadFailure::NotMyNumberCard), Ja) => advice(
             "not_my_number_card",
             "マイナンバーカードではないカードです。",
@@ -285,6 +314,11 @@ pub fn attention(attention: &Attention, lang: Lang) -> Advice {
         Attention::StaffLook(why) => {
             let what = match why {
                 StaffReason::Asked => lang.pick("患者さんが職員を呼んでいます。", "The patient is calling for staff."),
+                StaffReason::OwnAccord => lang.pick("職員が目視で確認します。", "Staff look of their own accord."),
+                StaffReason::PinForgotten => lang.pick(
+                    "患者さんが暗証番号を忘れ、顔認証は使えません。",
+                    "The patient has forgotten the PIN, and the face cannot be used.",
+                ),
                 StaffReason::FaceUncertain => {
                     lang.pick("顔認証では判断できませんでした。", "The face comparison was not conclusive.")
                 }
@@ -334,7 +368,7 @@ pub fn reception(record: &ReceptionRecord, lang: Lang) -> Explanation {
         advice: outcome(record, lang),
         story: story(record, lang),
         unmapped_characters,
-        face_score: record.face_score,
+        face_score: record.verification.face_score,
     }
 }
 
@@ -428,11 +462,17 @@ fn abandoned(record: &ReceptionRecord, replied: Option<&Reply>, lang: Lang) -> A
 
 fn story(record: &ReceptionRecord, lang: Lang) -> Vec<String> {
     let mut story = Vec::new();
-    let method = match (record.method, record.face_score) {
+    let method = match (record.verification.method, record.verification.face_score) {
         (Method::Face, Some(score)) => format!("{} {score:.2}", lang.pick("顔認証、類似度", "face, similarity")),
         (Method::Face, None) => lang.pick("顔認証", "face").to_owned(),
         (Method::Pin, _) => lang.pick("暗証番号", "PIN").to_owned(),
-        (Method::Staff, _) => lang.pick("職員の目視確認", "staff look").to_owned(),
+        (Method::PinByProxy, _) => lang.pick("代理の方による暗証番号", "PIN typed by a companion").to_owned(),
+        (Method::Staff, _) => match (&record.verification.look, lang) {
+            (Some(look), Lang::Ja) => format!("職員の目視確認、担当 {}", look.by.as_str()),
+            (Some(look), Lang::En) => format!("staff look by {}", look.by.as_str()),
+            (None, _) => lang.pick("職員の目視確認", "staff look").to_owned(),
+        },
+        (Method::Document, _) => lang.pick("書類の記号・番号", "numbers of a document").to_owned(),
     };
     story.push(match lang {
         Lang::Ja => format!("{}: 本人確認({method})が済み、資格を照会しました。", clock(record.opened.wall_ms)),

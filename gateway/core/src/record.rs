@@ -4,6 +4,7 @@ use crate::answer::{Reason, Verdict};
 use crate::clock::Stamp;
 use crate::consent::Consent;
 use crate::ids::{ReceptionId, RequestId};
+use crate::reception::StaffReason;
 use serde::{Deserialize, Serialize};
 
 /// How the person was shown to be the holder of the card.
@@ -14,8 +15,80 @@ pub enum Method {
     Face,
     /// 暗証番号, proven by a signature of the card.
     Pin,
+    /// 暗証番号 typed by somebody who came along (代理人), proven by a signature of the card.
+    PinByProxy,
     /// 目視確認 by staff.
     Staff,
+    /// No card: a document (資格確認書, an earlier insurance card), entered by staff.
+    Document,
+}
+
+/// Characters of a [`StaffName`] at the most.
+pub const STAFF_NAME_CHARS_MAX: usize = 32;
+
+/// Who of the staff did something: a name or number as the site uses it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+pub struct StaffName(String);
+
+impl StaffName {
+    /// A name that says something and is not too long for a list; `None` otherwise.
+    pub fn new(name: &str) -> Option<Self> {
+        let name = name.trim();
+        let fits = (1..=STAFF_NAME_CHARS_MAX).contains(&name.chars().count());
+        (fits && !name.chars().any(char::is_control)).then(|| Self(name.to_owned()))
+    }
+
+    /// As it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for StaffName {
+    type Error = &'static str;
+    fn try_from(name: String) -> Result<Self, Self::Error> {
+        Self::new(&name).ok_or("a staff name has 1 to 32 characters")
+    }
+}
+
+/// A staff look (目視確認): who, and why it was wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StaffLook {
+    /// Who looked.
+    pub by: StaffName,
+    /// Why.
+    pub why: StaffReason,
+}
+
+/// How the person was shown to be the holder, with what there is to say about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verification {
+    /// How.
+    pub method: Method,
+    /// Cosine similarity with the chip photo, for [`Method::Face`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub face_score: Option<f32>,
+    /// For [`Method::Staff`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub look: Option<StaffLook>,
+}
+
+impl Verification {
+    /// Nothing more to say than how.
+    pub fn by(method: Method) -> Self {
+        Self { method, face_score: None, look: None }
+    }
+
+    /// The face matched.
+    pub fn by_face(score: f32) -> Self {
+        Self { face_score: Some(score), ..Self::by(Method::Face) }
+    }
+
+    /// Staff looked.
+    pub fn by_look(look: StaffLook) -> Self {
+        Self { look: Some(look), ..Self::by(Method::Staff) }
+    }
 }
 
 /// What the patient was told at the end. Written by T2, never changed afterwards.
@@ -92,9 +165,9 @@ pub struct ReceptionRecord {
     /// `terminal/reader`.
     pub reader: String,
     /// How the person was verified.
-    pub method: Method,
-    /// Cosine similarity with the chip photo, for [`Method::Face`].
-    pub face_score: Option<f32>,
+    pub verification: Verification,
+    /// An earlier reception of the same person within the same visit: both are kept, one goes to the receipt computer.
+    pub same_visit_as: Option<ReceptionId>,
     /// How far it got.
     pub stage: Stage,
     /// T1.

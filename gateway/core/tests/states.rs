@@ -9,25 +9,26 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::OnceLock;
 use uketsuke_core::answer::{Reason, Verdict};
 use uketsuke_core::clock::{Mono, Now, Stamp};
-use uketsuke_core::consent::ConsentKind;
+use uketsuke_core::consent::Question;
 use uketsuke_core::ids::ReceptionId;
 use uketsuke_core::invariants::ReceptionWatch;
 use uketsuke_core::pin::{Pad, PinKeys};
 use uketsuke_core::reception::{
-    CardFacts, CertificateAge, Event, FaceMethod, FaceOutcome, Intent, NotWritten, PinOutcome, ReadFailure, Reception,
-    Rules, StaffDecision, Timing,
+    Ask, CardFacts, CertificateAge, Event, FaceMethod, FaceOutcome, Intent, NotWritten, PinMethod, PinOutcome,
+    ReadFailure, Reception, Rules, StaffDecision, Timing,
 };
-use uketsuke_core::record::{Rejection, Reply};
+use uketsuke_core::record::{Rejection, Reply, StaffName};
 
 /// Short enough for a diagram; enough to tell apart what a patient can do.
 type State = &'static str;
 
 const CARD: ReceptionId = ReceptionId(uuid::Uuid::nil());
 
-fn facts(pin_tries: Option<u8>, face: FaceMethod, certificate: CertificateAge) -> CardFacts {
-    CardFacts { certificate, pin_tries, face, recorded_before: None }
+fn facts(pin: PinMethod, face: FaceMethod, certificate: CertificateAge) -> CardFacts {
+    CardFacts { certificate, pin, face, face_failures: 0, recorded_before: None }
 }
 
 /// The face attempt that is going on, which only the shell is told.
@@ -43,40 +44,67 @@ fn alphabet(core: &Reception) -> Vec<(&'static str, Event)> {
     let read = |facts| Event::CardRead(CARD, Ok(facts));
     let ineligible = Reply::Answered { verdict: Verdict::Ineligible(Reason::NewInsurance), unmapped_characters: false };
     let eligible = Reply::Answered { verdict: Verdict::Eligible, unmapped_characters: false };
-    let consent = |kind| intent(Intent::Consent { kind, agreed: true });
+    let unregistered =
+        Reply::Answered { verdict: Verdict::Ineligible(Reason::CardNotRegistered), unmapped_characters: false };
+    let refused = Reply::Rejected(Rejection { code: "x".into() });
+    let consent = |question| intent(Intent::Consent { question, agreed: true });
+    let staff = || StaffName::new("staff").unwrap();
     let judged = |outcome| Event::FaceJudged(CARD, attempt(core), outcome);
     vec![
         ("card placed", Event::CardPlaced(CARD)),
         ("card removed", Event::CardRemoved),
         ("reader fault", Event::ReaderFault),
-        ("read", read(facts(Some(3), FaceMethod::Ready, CertificateAge::Valid))),
-        ("read: neither face nor PIN", read(facts(None, FaceMethod::Off, CertificateAge::Valid))),
-        ("read: expired", read(facts(Some(3), FaceMethod::Ready, CertificateAge::Expired))),
+        ("read", read(facts(PinMethod::Tries(3), FaceMethod::Ready, CertificateAge::Valid))),
+        ("read: PIN locked", read(facts(PinMethod::Locked, FaceMethod::Ready, CertificateAge::Valid))),
+        ("read: no PIN", read(facts(PinMethod::Absent, FaceMethod::Ready, CertificateAge::ExpiresSoon))),
+        ("read: face locked", read(facts(PinMethod::Tries(3), FaceMethod::Locked, CertificateAge::Valid))),
+        ("read: photo unusable", read(facts(PinMethod::Tries(1), FaceMethod::PhotoUnusable, CertificateAge::Valid))),
+        ("read: neither face nor PIN", read(facts(PinMethod::Absent, FaceMethod::Off, CertificateAge::Valid))),
+        ("read: in grace", read(facts(PinMethod::Tries(3), FaceMethod::Ready, CertificateAge::Grace))),
+        ("read: expired", read(facts(PinMethod::Tries(3), FaceMethod::Ready, CertificateAge::Expired))),
+        ("read: not valid yet", read(facts(PinMethod::Tries(3), FaceMethod::Ready, CertificateAge::NotYetValid))),
         ("not read", Event::CardRead(CARD, Err(ReadFailure::Unreadable))),
+        ("not a card", Event::CardRead(CARD, Err(ReadFailure::NotACard))),
+        ("another card", Event::CardRead(CARD, Err(ReadFailure::NotMyNumberCard))),
         ("face", intent(Intent::ChooseFace)),
         ("PIN", intent(Intent::ChoosePin)),
         ("pad drawn", Event::PadDrawn(CARD, Pad::new([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]).unwrap())),
         ("PIN typed", intent(Intent::Pin(PinKeys::new(&[1, 2, 3, 4]).unwrap()))),
         ("call staff", intent(Intent::CallStaff)),
+        ("PIN forgotten", intent(Intent::Forgotten)),
+        ("by a companion", intent(Intent::ByProxy)),
+        ("staff assist", Event::StaffAssists(CARD)),
         ("back", intent(Intent::Back)),
         ("cancel", intent(Intent::Cancel)),
         ("acknowledge", intent(Intent::Acknowledge)),
         ("match", judged(FaceOutcome::Match { score: 0.7 })),
         ("uncertain", judged(FaceOutcome::Uncertain { score: 0.4 })),
         ("no match", judged(FaceOutcome::NoMatch { score: 0.1 })),
+        ("no face", judged(FaceOutcome::NoFace)),
+        ("face fault", judged(FaceOutcome::Fault)),
         ("PIN right", Event::PinChecked(CARD, PinOutcome::Verified)),
         ("PIN wrong", Event::PinChecked(CARD, PinOutcome::Wrong { tries_left: 2 })),
         ("PIN locked", Event::PinChecked(CARD, PinOutcome::Locked)),
-        ("same person", Event::StaffDecided(CARD, StaffDecision::SamePerson)),
-        ("not same person", Event::StaffDecided(CARD, StaffDecision::NotSamePerson)),
+        ("PIN fault", Event::PinChecked(CARD, PinOutcome::Fault)),
+        ("same person", Event::StaffDecided(CARD, StaffDecision::SamePerson, staff())),
+        ("not same person", Event::StaffDecided(CARD, StaffDecision::NotSamePerson, staff())),
         ("T1 written", Event::Opened(CARD, Ok(()))),
         ("T1 failed", Event::Opened(CARD, Err(NotWritten))),
-        ("eligible", Event::Replied(CARD, eligible)),
-        ("ineligible", Event::Replied(CARD, ineligible)),
-        ("refused", Event::Replied(CARD, Reply::Rejected(Rejection { code: "x".into() }))),
+        ("eligible", Event::Replied(CARD, Ask::First, eligible.clone())),
+        ("ineligible", Event::Replied(CARD, Ask::First, ineligible.clone())),
+        ("not registered", Event::Replied(CARD, Ask::First, unregistered.clone())),
+        ("refused", Event::Replied(CARD, Ask::First, refused.clone())),
+        ("register", intent(Intent::Register(true))),
+        ("do not register", intent(Intent::Register(false))),
+        ("registration written", Event::RegistrationWritten(CARD, Ok(()))),
+        ("registration failed", Event::RegistrationWritten(CARD, Err(NotWritten))),
+        ("registered, eligible", Event::Replied(CARD, Ask::FollowUp, eligible)),
+        ("registered, ineligible", Event::Replied(CARD, Ask::FollowUp, ineligible)),
+        ("still not registered", Event::Replied(CARD, Ask::FollowUp, unregistered)),
+        ("registration refused", Event::Replied(CARD, Ask::FollowUp, refused)),
         ("line down", Event::LineDown(CARD)),
-        ("consent 1", consent(ConsentKind::TreatmentAndMedication)),
-        ("consent 2", consent(ConsentKind::Checkups)),
+        ("consent 1", consent(Question::TreatmentAndMedication)),
+        ("consent 2", consent(Question::Checkups)),
         ("T2 written", Event::Recorded(CARD, Ok(()))),
         ("T2 failed", Event::Recorded(CARD, Err(NotWritten))),
         ("deadline", Event::Tick),
@@ -99,7 +127,7 @@ impl Spot {
     /// Two spots with the same key have the same future: everything but times, the screen's version and the count of attempts.
     fn key(&self) -> String {
         let mut key = format!("{:?}", self.core);
-        for counter in ["Mono(", "version: ", "face_attempt: "] {
+        for counter in ["Mono(", "version: ", "face_attempt: ", "face_failures: "] {
             let parts: Vec<&str> =
                 key.split(counter).map(|part| part.trim_start_matches(|c: char| c.is_ascii_digit())).collect();
             key = parts.join(counter);
@@ -123,26 +151,32 @@ impl Spot {
 struct House {
     spots: BTreeMap<String, Spot>,
     /// From key, by event name, to key.
-    moves: BTreeSet<(String, &'static str, String)>,
+    moves: BTreeMap<String, Vec<(&'static str, String)>>,
+}
+
+/// Explored once for all tests.
+fn house() -> &'static House {
+    static HOUSE: OnceLock<House> = OnceLock::new();
+    HOUSE.get_or_init(explore)
 }
 
 fn explore() -> House {
-    let rules = Rules {
-        timing: Timing::default(),
-        questions: vec![ConsentKind::TreatmentAndMedication, ConsentKind::Checkups],
-    };
+    let rules =
+        Rules { timing: Timing::default(), questions: vec![Question::TreatmentAndMedication, Question::Checkups] };
     let start = Spot { core: Reception::new(rules), watch: ReceptionWatch::default(), mono: 0 };
-    let mut house = House { spots: BTreeMap::from([(start.key(), start.clone())]), moves: BTreeSet::new() };
+    let mut house = House { spots: BTreeMap::from([(start.key(), start.clone())]), moves: BTreeMap::new() };
     let mut open = VecDeque::from([start]);
     while let Some(spot) = open.pop_front() {
+        let mut moves = Vec::new();
         for (name, event) in alphabet(&spot.core) {
             let next = spot.after(&event);
             let key = next.key();
             if house.spots.insert(key.clone(), next.clone()).is_none() {
                 open.push_back(next);
             }
-            house.moves.insert((spot.key(), name, key));
+            moves.push((name, key));
         }
+        house.moves.insert(spot.key(), moves);
     }
     house
 }
@@ -156,6 +190,7 @@ const WITHOUT_FACE_AND_PIN: &[&str] = &[
     "T1 written",
     "eligible",
     "ineligible",
+    "do not register",
     "deadline",
     "acknowledge",
     "consent 1",
@@ -164,6 +199,11 @@ const WITHOUT_FACE_AND_PIN: &[&str] = &[
 ];
 
 impl House {
+    /// Every move, flat: from key, by event name, to key.
+    fn moves(&self) -> impl Iterator<Item = (&String, &'static str, &String)> {
+        self.moves.iter().flat_map(|(from, moves)| moves.iter().map(move |(name, to)| (from, *name, to)))
+    }
+
     /// Whether a state of this name can be reached from `key` by these events.
     fn leads(&self, key: &str, by: &[&str], to: State) -> bool {
         let mut seen = BTreeSet::from([key.to_owned()]);
@@ -172,7 +212,7 @@ impl House {
             if self.spots[&here].state() == to {
                 return true;
             }
-            for (_, _, next) in self.moves.iter().filter(|(from, name, _)| *from == here && by.contains(name)) {
+            for (_, next) in self.moves[&here].iter().filter(|(name, _)| by.contains(name)) {
                 if seen.insert(next.clone()) {
                     open.push(next.clone());
                 }
@@ -184,7 +224,7 @@ impl House {
 
 #[test]
 fn a_patient_who_can_use_neither_face_nor_pin_gets_to_the_end_from_every_state_with_a_card() {
-    let house = explore();
+    let house = house();
     for (key, spot) in house.spots.iter().filter(|(_, spot)| spot.core.busy()) {
         // T2 under way without a card ends at a notice instead.
         let end = if key.contains("card_gone: true") { "notice" } else { "take_card" };
@@ -194,7 +234,7 @@ fn a_patient_who_can_use_neither_face_nor_pin_gets_to_the_end_from_every_state_w
 
 #[test]
 fn no_state_is_a_dead_end_when_nobody_does_anything() {
-    let house = explore();
+    let house = house();
     for (key, spot) in house.spots.iter().filter(|(_, spot)| spot.state() != "idle") {
         let ends = ["take_card", "idle"].iter().any(|end| house.leads(key, &["deadline"], end));
         assert!(ends, "stuck in {}: {key}", spot.state());
@@ -203,8 +243,8 @@ fn no_state_is_a_dead_end_when_nobody_does_anything() {
 
 #[test]
 fn diagram_and_table_of_the_readme_are_those_of_the_code() {
-    let house = explore();
-    let generated = format!("{}\n{}", diagram(&house), table(&house));
+    let house = house();
+    let generated = format!("{}\n{}", diagram(house), table(house));
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = std::fs::read_to_string(&path).unwrap();
     let (before, rest) = readme.split_once("<!-- generated -->\n").unwrap();
@@ -220,10 +260,10 @@ fn diagram_and_table_of_the_readme_are_those_of_the_code() {
 /// Moves between states of different name; those that lead to the same state by several events share an arrow.
 fn arrows(house: &House) -> BTreeMap<(State, State), BTreeSet<&'static str>> {
     let mut arrows: BTreeMap<(State, State), BTreeSet<&'static str>> = BTreeMap::new();
-    for (from, name, to) in &house.moves {
+    for (from, name, to) in house.moves() {
         let (from, to) = (house.spots[from].state(), house.spots[to].state());
         // True in every state, said once in the text.
-        let everywhere = matches!(*name, "card placed" | "card removed" | "reader fault" | "cancel");
+        let everywhere = matches!(name, "card placed" | "card removed" | "reader fault" | "cancel");
         if from != to && (!everywhere || from == "idle" || from == "take_card") {
             arrows.entry((from, to)).or_default().insert(name);
         }
@@ -244,7 +284,7 @@ fn diagram(house: &House) -> String {
 fn table(house: &House) -> String {
     let states: BTreeSet<State> = house.spots.values().map(Spot::state).collect();
     let mut cells: BTreeMap<(&'static str, State), BTreeSet<State>> = BTreeMap::new();
-    for (from, name, to) in &house.moves {
+    for (from, name, to) in house.moves() {
         cells.entry((name, house.spots[from].state())).or_default().insert(house.spots[to].state());
     }
     let names: Vec<&'static str> =

@@ -3,7 +3,7 @@
 use super::*;
 use crate::clock::Stamp;
 use crate::ids::{ReceptionId, RequestId};
-use crate::record::Rejection;
+use crate::record::{Rejection, Verification};
 use uuid::Uuid;
 
 fn at(wall_ms: i64) -> Stamp {
@@ -15,8 +15,8 @@ fn record(stage: Stage) -> ReceptionRecord {
         reception: ReceptionId(Uuid::nil()),
         request: RequestId(Uuid::nil()),
         reader: "desk-1/a".into(),
-        method: Method::Face,
-        face_score: Some(0.68),
+        verification: Verification::by_face(0.68),
+        same_visit_as: None,
         stage,
         opened: at(0),
         recorded: None,

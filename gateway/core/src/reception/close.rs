@@ -4,7 +4,7 @@ use super::event::{Effect, Event};
 use super::screen::Ending;
 use super::timing::Timing;
 use crate::clock::{Mono, Now};
-use crate::consent::Consent;
+use crate::consent::{Consent, ConsentKind, GivenBy};
 use crate::ids::ReceptionId;
 use crate::record::Shown;
 
@@ -21,11 +21,16 @@ impl Close {
     pub(super) fn start(
         reception: ReceptionId,
         shown: Shown,
-        consents: Vec<Consent>,
+        mut consents: Vec<Consent>,
         now: Now,
         timing: &Timing,
         effects: &mut Vec<Effect>,
     ) -> Self {
+        // 限度額 needs no consent with the card, unless the site asks for it together with something that does.
+        let limit = ConsentKind::LimitCertificate;
+        if !matches!(shown, Shown::Ineligible(_)) && consents.iter().all(|consent| consent.kind != limit) {
+            consents.push(Consent::new(limit, true, now.stamp, GivenBy::NotNeeded));
+        }
         effects.push(Effect::Record { reception, shown: shown.clone(), consents });
         Self { shown, deadline: now.mono.after(timing.write), card_gone: false }
     }

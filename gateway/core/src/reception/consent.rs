@@ -1,18 +1,20 @@
 //! 同意の確認: one question after the other.
 
 use super::event::{Event, Intent};
-use super::screen::Screen;
+use super::screen::{Helper, Screen};
 use super::timing::Timing;
 use crate::answer::Verdict;
 use crate::clock::{Mono, Now};
-use crate::consent::{Consent, ConsentKind};
+use crate::consent::{Consent, GivenBy, Question};
 use crate::record::{Reply, Shown};
 
 /// The consent questions of one reception.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Consenting {
     shown: Shown,
-    questions: Vec<ConsentKind>,
+    questions: Vec<Question>,
+    /// Questions that have their answer.
+    answered: usize,
     given: Vec<Consent>,
     deadline: Mono,
 }
@@ -21,53 +23,64 @@ pub struct Consenting {
 pub struct Outcome {
     /// What the patient is told at the end.
     pub shown: Shown,
-    /// One per question.
+    /// One per flag of each question.
     pub consents: Vec<Consent>,
 }
 
 impl Consenting {
     /// `None` when there is nothing to ask.
-    pub(super) fn start(shown: Shown, questions: &[ConsentKind], now: Now, timing: &Timing) -> Option<Self> {
+    pub(super) fn start(shown: Shown, questions: Vec<Question>, now: Now, timing: &Timing) -> Option<Self> {
         if questions.is_empty() {
             return None;
         }
         let deadline = now.mono.after(timing.consent);
-        Some(Self { shown, questions: questions.to_vec(), given: Vec::new(), deadline })
+        Some(Self { shown, questions, answered: 0, given: Vec::new(), deadline })
     }
 
     pub(super) fn deadline(&self) -> Mono {
         self.deadline
     }
 
-    fn question(&self) -> Option<ConsentKind> {
-        self.questions.get(self.given.len()).copied()
+    fn question(&self) -> Option<Question> {
+        self.questions.get(self.answered).copied()
     }
 
-    pub(super) fn screen(&self) -> Screen {
+    fn answer(&mut self, question: Question, agreed: bool, by: GivenBy, now: Now) {
+        self.answered += 1;
+        self.given.extend(question.flags().iter().map(|kind| Consent::new(*kind, agreed, now.stamp, by)));
+    }
+
+    pub(super) fn screen(&self, helper: Option<Helper>) -> Screen {
         match self.question() {
-            Some(kind) => Screen::Consent {
-                kind,
-                number: self.given.len() + 1,
+            Some(question) => Screen::Consent {
+                question,
+                number: self.answered + 1,
                 of: self.questions.len(),
                 provisional: self.shown == Shown::Provisional,
+                helper,
             },
             None => Screen::Recording,
         }
     }
 
-    pub(super) fn on(&mut self, now: Now, event: &Event, timing: &Timing) -> Option<Outcome> {
+    pub(super) fn on(&mut self, now: Now, event: &Event, helper: Option<Helper>, timing: &Timing) -> Option<Outcome> {
         match event {
-            Event::Intent(_, _, Intent::Consent { kind, agreed }) if self.question() == Some(*kind) => {
-                self.given.push(Consent { kind: *kind, agreed: *agreed, given: now.stamp });
+            Event::Intent(_, _, Intent::Consent { question, agreed }) if self.question() == Some(*question) => {
+                let by = match helper {
+                    None => GivenBy::Patient,
+                    Some(Helper::Proxy) => GivenBy::Proxy,
+                    Some(Helper::Staff) => GivenBy::StaffAssisted,
+                };
+                self.answer(*question, *agreed, by, now);
                 self.deadline = now.mono.after(timing.consent);
             }
             Event::Tick if now.mono >= self.deadline => {
-                while let Some(kind) = self.question() {
-                    self.given.push(Consent { kind, agreed: false, given: now.stamp });
+                while let Some(question) = self.question() {
+                    self.answer(question, false, GivenBy::NotAnswered, now);
                 }
             }
             // The verdict came while the patient was answering: say the better thing at the end.
-            Event::Replied(_, Reply::Answered { verdict: Verdict::Eligible, .. })
+            Event::Replied(_, _, Reply::Answered { verdict: Verdict::Eligible, .. })
                 if self.shown == Shown::Provisional =>
             {
                 self.shown = Shown::Confirmed;

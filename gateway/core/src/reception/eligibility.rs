@@ -1,16 +1,22 @@
-//! 資格確認: T1, then the answer, or no answer in time.
+//! 資格確認: T1, then the answer, or no answer in time. A card that is not registered as an insurance card yet is registered here
+//! (初回登録) if the patient wants it, and asked about again.
 
-use super::event::{Effect, Event, Intent};
+use super::event::{Ask, Effect, Event, Intent};
 use super::screen::{Ending, Screen};
 use super::timing::Timing;
 use crate::answer::{Reason, Verdict};
 use crate::clock::{Mono, Now};
 use crate::ids::ReceptionId;
-use crate::record::{Method, Reply, Shown};
+use crate::record::{Method, Reply, Shown, Verification};
 
 /// One question to the central system. It always goes through the outbox; here is only the waiting.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Eligibility {
+    reception: ReceptionId,
+    /// 初回登録 needs face or PIN; a staff look is not enough.
+    may_register: bool,
+    /// Which answer is waited for.
+    ask: Ask,
     stage: Stage,
     deadline: Mono,
 }
@@ -20,6 +26,10 @@ enum Stage {
     /// T1 is on its way to the disk. An answer may overtake the news of the commit.
     Opening,
     Asking,
+    /// The card is not registered: the patient decides.
+    OfferingRegistration,
+    /// The request for it is on its way to the disk.
+    Registering,
     /// The patient reads why not.
     Informing(Reason),
 }
@@ -35,14 +45,15 @@ pub enum Outcome {
 impl Eligibility {
     pub(super) fn start(
         reception: ReceptionId,
-        method: Method,
-        face_score: Option<f32>,
+        verification: Verification,
         now: Now,
         timing: &Timing,
         effects: &mut Vec<Effect>,
     ) -> Self {
-        effects.push(Effect::Open { reception, method, face_score });
-        Self { stage: Stage::Opening, deadline: now.mono.after(timing.write) }
+        let may_register = matches!(verification.method, Method::Face | Method::Pin | Method::PinByProxy);
+        effects.push(Effect::Open { reception, verification });
+        let deadline = now.mono.after(timing.write);
+        Self { reception, may_register, ask: Ask::First, stage: Stage::Opening, deadline }
     }
 
     pub(super) fn deadline(&self) -> Mono {
@@ -51,7 +62,9 @@ impl Eligibility {
 
     pub(super) fn screen(&self) -> Screen {
         match &self.stage {
-            Stage::Opening | Stage::Asking => Screen::Asking,
+            Stage::Opening | Stage::Asking if self.ask == Ask::First => Screen::Asking,
+            Stage::Opening | Stage::Asking | Stage::Registering => Screen::Registering,
+            Stage::OfferingRegistration => Screen::Register,
             Stage::Informing(reason) => Screen::Ineligible(reason.clone()),
         }
     }
@@ -60,12 +73,18 @@ impl Eligibility {
     pub(super) fn informing(&self) -> Option<&Reason> {
         match &self.stage {
             Stage::Informing(reason) => Some(reason),
-            Stage::Opening | Stage::Asking => None,
+            Stage::Opening | Stage::Asking | Stage::OfferingRegistration | Stage::Registering => None,
         }
     }
 
-    pub(super) fn on(&mut self, now: Now, event: &Event, timing: &Timing) -> Option<Outcome> {
-        let waiting = matches!(self.stage, Stage::Opening | Stage::Asking);
+    pub(super) fn on(
+        &mut self,
+        now: Now,
+        event: &Event,
+        timing: &Timing,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Outcome> {
+        let waiting = matches!(self.stage, Stage::Opening | Stage::Asking | Stage::Registering);
         match event {
             Event::Opened(_, Ok(())) if self.stage == Stage::Opening => {
                 self.stage = Stage::Asking;
@@ -73,16 +92,28 @@ impl Eligibility {
                 None
             }
             Event::Opened(_, Err(_)) if self.stage == Stage::Opening => Some(Outcome::End(Ending::NotWritten)),
-            Event::Replied(_, reply) if waiting => match reply {
-                Reply::Answered { verdict: Verdict::Eligible, .. } => Some(Outcome::Told(Shown::Confirmed)),
-                Reply::Answered { verdict: Verdict::Ineligible(reason), .. } => {
-                    self.stage = Stage::Informing(reason.clone());
-                    self.deadline = now.mono.after(timing.inform);
-                    None
-                }
-                // The request itself was refused: staff will see to it; the patient is received all the same.
-                Reply::Rejected(_) => Some(Outcome::Told(Shown::Provisional)),
-            },
+            Event::RegistrationWritten(_, Ok(())) if self.stage == Stage::Registering => {
+                self.stage = Stage::Asking;
+                self.deadline = now.mono.after(timing.answer);
+                None
+            }
+            // The reception itself is on disk; only the wish to register is not, and the desk can see to that.
+            Event::RegistrationWritten(_, Err(_)) if self.stage == Stage::Registering => {
+                self.inform(Reason::CardNotRegistered, now, timing);
+                None
+            }
+            Event::Replied(_, ask, reply) if waiting && *ask == self.ask => self.replied(now, reply, timing),
+            Event::Intent(_, _, Intent::Register(true)) if self.stage == Stage::OfferingRegistration => {
+                self.ask = Ask::FollowUp;
+                self.stage = Stage::Registering;
+                self.deadline = now.mono.after(timing.write);
+                effects.push(Effect::Register(self.reception));
+                None
+            }
+            Event::Intent(_, _, Intent::Register(false)) if self.stage == Stage::OfferingRegistration => {
+                self.inform(Reason::CardNotRegistered, now, timing);
+                None
+            }
             Event::LineDown(_) if self.stage == Stage::Asking => {
                 self.deadline = self.deadline.min(now.mono.after(timing.answer_line_down));
                 None
@@ -90,11 +121,35 @@ impl Eligibility {
             Event::Intent(_, _, Intent::Acknowledge) => self.told(),
             Event::Tick if now.mono >= self.deadline => match &self.stage {
                 Stage::Opening => Some(Outcome::End(Ending::NotWritten)),
-                Stage::Asking => Some(Outcome::Told(Shown::Provisional)),
+                // Whether the wish to register reaches the disk is unknown; the reception has.
+                Stage::Asking | Stage::Registering => Some(Outcome::Told(Shown::Provisional)),
+                // Nobody decided: nothing is registered.
+                Stage::OfferingRegistration => Some(Outcome::Told(Shown::Ineligible(Reason::CardNotRegistered))),
                 Stage::Informing(_) => self.told(),
             },
             _ => None,
         }
+    }
+
+    fn replied(&mut self, now: Now, reply: &Reply, timing: &Timing) -> Option<Outcome> {
+        match reply {
+            Reply::Answered { verdict: Verdict::Eligible, .. } => return Some(Outcome::Told(Shown::Confirmed)),
+            Reply::Answered { verdict: Verdict::Ineligible(Reason::CardNotRegistered), .. }
+                if self.may_register && self.ask == Ask::First =>
+            {
+                self.stage = Stage::OfferingRegistration;
+                self.deadline = now.mono.after(timing.register);
+            }
+            Reply::Answered { verdict: Verdict::Ineligible(reason), .. } => self.inform(reason.clone(), now, timing),
+            // The request itself was refused: staff will see to it; the patient is received all the same.
+            Reply::Rejected(_) => return Some(Outcome::Told(Shown::Provisional)),
+        }
+        None
+    }
+
+    fn inform(&mut self, reason: Reason, now: Now, timing: &Timing) {
+        self.stage = Stage::Informing(reason);
+        self.deadline = now.mono.after(timing.inform);
     }
 
     fn told(&self) -> Option<Outcome> {

@@ -1,9 +1,9 @@
 //! What happens to a reception, and what it asks the shell to do.
 
-use crate::consent::{Consent, ConsentKind};
+use crate::consent::{Consent, Question};
 use crate::ids::ReceptionId;
 use crate::pin::{Pad, Pin, PinKeys};
-use crate::record::{Abandonment, Method, Reply, Shown};
+use crate::record::{Abandonment, Reply, Shown, StaffName, Verification};
 
 /// Counts screens of one reader; an intent made for an older screen is dropped.
 pub type ScreenVersion = u64;
@@ -13,10 +13,12 @@ pub type ScreenVersion = u64;
 pub struct CardFacts {
     /// Where today lies in the life of the authentication certificate.
     pub certificate: CertificateAge,
-    /// Tries left for the PIN; `None` for a card without PIN (顔認証マイナンバーカード); 0 when locked.
-    pub pin_tries: Option<u8>,
+    /// Whether a PIN can be typed.
+    pub pin: PinMethod,
     /// Whether the face can be compared.
     pub face: FaceMethod,
+    /// Face attempts of this card that failed one after the other, at any reader of this site, since the last that succeeded.
+    pub face_failures: u32,
     /// Set when this very card was recorded at this reader just before a restart and never taken.
     pub recorded_before: Option<(ReceptionId, Shown)>,
 }
@@ -36,6 +38,20 @@ pub enum CertificateAge {
     NotYetValid,
 }
 
+/// Face attempts that may fail one after the other before the face is locked for a card, as the national system does.
+pub const FACE_FAILURES_MAX: u32 = 10;
+
+/// What the chip says about the PIN.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PinMethod {
+    /// This many tries are left, at least one.
+    Tries(u8),
+    /// No tries are left; face and staff still work.
+    Locked,
+    /// A card without PIN (顔認証マイナンバーカード): it is never offered.
+    Absent,
+}
+
 /// Whether the face method can be offered for this card at this reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaceMethod {
@@ -47,6 +63,8 @@ pub enum FaceMethod {
     PhotoUnusable,
     /// No models are installed, or the engine is down.
     Off,
+    /// [`FACE_FAILURES_MAX`] attempts failed one after the other; the municipal office unlocks it.
+    Locked,
 }
 
 /// Why a card could not be read.
@@ -54,6 +72,8 @@ pub enum FaceMethod {
 pub enum ReadFailure {
     /// No sense in what came: dirt, a cover, not pushed to the end.
     Unreadable,
+    /// Something is in the slot that does not answer as a card does.
+    NotACard,
     /// A card, but not a My Number Card.
     NotMyNumberCard,
     /// The certificate was not issued by a known authority.
@@ -115,10 +135,16 @@ pub enum Intent {
     Back,
     /// The four positions that were pressed.
     Pin(PinKeys),
-    /// An answer to the consent question on the screen.
+    /// 暗証番号を忘れた: on to another way.
+    Forgotten,
+    /// 代理人が操作する: somebody who came along does the rest of this reception.
+    ByProxy,
+    /// 初回登録 is wanted (確認する), or not (終了する).
+    Register(bool),
+    /// An answer to the question on the screen.
     Consent {
         /// The question.
-        kind: ConsentKind,
+        question: Question,
         /// The answer.
         agreed: bool,
     },
@@ -156,12 +182,16 @@ pub enum Event {
     FaceJudged(ReceptionId, u32, FaceOutcome),
     /// The card answered to a PIN.
     PinChecked(ReceptionId, PinOutcome),
-    /// Staff decided.
-    StaffDecided(ReceptionId, StaffDecision),
+    /// Staff decided, and who.
+    StaffDecided(ReceptionId, StaffDecision, StaffName),
+    /// Staff do the rest of this reception for a patient who tells them.
+    StaffAssists(ReceptionId),
     /// T1 is on disk, or could not be written.
     Opened(ReceptionId, Result<(), NotWritten>),
+    /// The request for 初回登録 is on disk, or could not be written.
+    RegistrationWritten(ReceptionId, Result<(), NotWritten>),
     /// The central system answered, or refused the request itself; it is on disk.
-    Replied(ReceptionId, Reply),
+    Replied(ReceptionId, Ask, Reply),
     /// The line to the central system is down: there is no point in waiting long for this reception's answer.
     LineDown(ReceptionId),
     /// T2 is on disk, or could not be written.
@@ -179,9 +209,11 @@ impl Event {
             | Self::PadDrawn(reception, _)
             | Self::FaceJudged(reception, ..)
             | Self::PinChecked(reception, _)
-            | Self::StaffDecided(reception, _)
+            | Self::StaffDecided(reception, ..)
+            | Self::StaffAssists(reception)
             | Self::Opened(reception, _)
-            | Self::Replied(reception, _)
+            | Self::RegistrationWritten(reception, _)
+            | Self::Replied(reception, ..)
             | Self::LineDown(reception)
             | Self::Recorded(reception, _) => Some(*reception),
             Self::CardPlaced(_) | Self::CardRemoved | Self::ReaderFault | Self::Tick => None,
@@ -189,9 +221,27 @@ impl Event {
     }
 }
 
+/// Which question a reply answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ask {
+    /// The one that T1 wrote.
+    First,
+    /// A later one of the same reception.
+    FollowUp,
+}
+
 /// A transaction was not committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotWritten;
+
+/// What a face attempt adds to the count of those that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FaceCount {
+    /// One more failure.
+    Failed,
+    /// A match: the count starts over.
+    Matched,
+}
 
 /// Something to be done by the shell.
 #[derive(Debug, Clone, PartialEq)]
@@ -211,10 +261,12 @@ pub enum Effect {
         /// New reception.
         reception: ReceptionId,
         /// How the person was verified.
-        method: Method,
-        /// For [`Method::Face`].
-        face_score: Option<f32>,
+        verification: Verification,
     },
+    /// Count a face attempt of this card: one that failed is added to those before it, a match clears them. Nothing is reported.
+    CountFace(ReceptionId, FaceCount),
+    /// Ask the central system for 初回登録, report [`Event::RegistrationWritten`].
+    Register(ReceptionId),
     /// T2, report [`Event::Recorded`].
     Record {
         /// An open reception.

@@ -14,15 +14,15 @@ mod timing;
 mod verify;
 
 pub use event::{
-    CardFacts, CertificateAge, Effect, Event, FaceMethod, FaceOutcome, Intent, NotWritten, PinOutcome, ReadFailure,
-    ScreenVersion, StaffDecision,
+    Ask, CardFacts, CertificateAge, Effect, Event, FACE_FAILURES_MAX, FaceCount, FaceMethod, FaceOutcome, Intent,
+    NotWritten, PinMethod, PinOutcome, ReadFailure, ScreenVersion, StaffDecision,
 };
-pub use screen::{Choose, ChooseNotice, Ending, PinScreen, Renewal, Screen, StaffReason};
+pub use screen::{Choose, ChooseNotice, Ending, Helper, PinScreen, Renewal, Screen, StaffReason};
 pub use timing::Timing;
 
 use crate::answer::Reason;
 use crate::clock::{Mono, Now};
-use crate::consent::ConsentKind;
+use crate::consent::Question;
 use crate::ids::ReceptionId;
 use crate::record::{Abandonment, Shown};
 use close::Close;
@@ -36,8 +36,8 @@ use verify::Verify;
 pub struct Rules {
     /// Deadlines.
     pub timing: Timing,
-    /// Consent questions, in the order they are asked.
-    pub questions: Vec<ConsentKind>,
+    /// Questions, in the order they are asked.
+    pub questions: Vec<Question>,
 }
 
 /// The reception core of one reader.
@@ -67,6 +67,8 @@ struct Active {
     eligibility_only: bool,
     /// T1 was asked for, so an early end must be written down.
     opened: bool,
+    /// Who does the rest of this reception for the patient.
+    helper: Option<Helper>,
     step: Step,
 }
 
@@ -138,9 +140,9 @@ impl Reception {
             Phase::Idle => Screen::Idle,
             Phase::Active(active) => match &active.step {
                 Step::Read(_) => Screen::Reading,
-                Step::Verify(verify) => verify.screen(),
+                Step::Verify(verify) => verify.screen(active.helper),
                 Step::Eligibility(eligibility) => eligibility.screen(),
-                Step::Consent(consenting) => consenting.screen(),
+                Step::Consent(consenting) => consenting.screen(active.helper),
                 Step::Close(_) => Screen::Recording,
             },
             Phase::Leaving { ending, reminder, .. } => Screen::TakeCard { ending: ending.clone(), reminder: *reminder },
@@ -182,7 +184,10 @@ impl Reception {
             Event::Intent(_, _, Intent::Cancel) => self.cancel(now, effects),
             event => match &mut self.phase {
                 Phase::Idle => {}
-                Phase::Active(_) => self.advance(now, &event, effects),
+                Phase::Active(active) => {
+                    active.note_helper(&event);
+                    self.advance(now, &event, effects);
+                }
                 Phase::Leaving { reminder, deadline, .. } => {
                     if now.mono >= *deadline {
                         *reminder = true;
@@ -215,8 +220,13 @@ impl Reception {
             self.card_removed(now, Taken::Yes, effects);
         }
         let read = Read::start(now, &self.rules.timing);
-        self.phase =
-            Phase::Active(Active { reception, eligibility_only: false, opened: false, step: Step::Read(read) });
+        self.phase = Phase::Active(Active {
+            reception,
+            eligibility_only: false,
+            opened: false,
+            helper: None,
+            step: Step::Read(read),
+        });
         effects.push(Effect::ReadCard(reception));
     }
 
@@ -266,7 +276,7 @@ impl Reception {
     fn advance(&mut self, now: Now, event: &Event, effects: &mut Vec<Effect>) {
         let timing = self.rules.timing;
         let Phase::Active(active) = &mut self.phase else { return };
-        let reception = active.reception;
+        let (reception, helper) = (active.reception, active.helper);
         match &mut active.step {
             Step::Read(read) => match read.on(now, event) {
                 None => {}
@@ -285,23 +295,22 @@ impl Reception {
                 }
                 Some(read::Outcome::End(ending)) => self.end(now, ending, Card::In, effects),
             },
-            Step::Verify(verify) => match verify.on(now, event, &timing, effects) {
+            Step::Verify(verify) => match verify.on(now, event, helper, &timing, effects) {
                 None => {}
-                Some(verify::Outcome::Verified(method, face_score)) => {
+                Some(verify::Outcome::Verified(verification)) => {
                     verify.leave(effects);
                     active.opened = true;
-                    active.step =
-                        Step::Eligibility(Eligibility::start(reception, method, face_score, now, &timing, effects));
+                    active.step = Step::Eligibility(Eligibility::start(reception, verification, now, &timing, effects));
                 }
                 Some(verify::Outcome::End(ending)) => self.end(now, ending, Card::In, effects),
             },
-            Step::Eligibility(eligibility) => match eligibility.on(now, event, &timing) {
+            Step::Eligibility(eligibility) => match eligibility.on(now, event, &timing, effects) {
                 None => {}
                 Some(eligibility::Outcome::Told(shown)) => self.told(now, shown, effects),
                 Some(eligibility::Outcome::End(ending)) => self.end(now, ending, Card::In, effects),
             },
             Step::Consent(consenting) => {
-                if let Some(consent::Outcome { shown, consents }) = consenting.on(now, event, &timing) {
+                if let Some(consent::Outcome { shown, consents }) = consenting.on(now, event, helper, &timing) {
                     active.step = Step::Close(Close::start(reception, shown, consents, now, &timing, effects));
                 }
             }
@@ -314,12 +323,20 @@ impl Reception {
         }
     }
 
-    /// The eligibility part is over: ask for consents where there is something to consent to, then T2.
+    /// The eligibility part is over: ask what there is to ask, then T2.
     fn told(&mut self, now: Now, shown: Shown, effects: &mut Vec<Effect>) {
         let timing = self.rules.timing;
         let Phase::Active(active) = &mut self.phase else { return };
-        let askable = !active.eligibility_only && !matches!(shown, Shown::Ineligible(_));
-        let questions: &[ConsentKind] = if askable { &self.rules.questions } else { &[] };
+        let questions: Vec<Question> = match shown {
+            Shown::Ineligible(_) => Vec::new(),
+            Shown::Confirmed | Shown::Provisional => self
+                .rules
+                .questions
+                .iter()
+                .copied()
+                .filter(|question| !(active.eligibility_only && question.is_medical()))
+                .collect(),
+        };
         active.step = match Consenting::start(shown.clone(), questions, now, &timing) {
             Some(consenting) => Step::Consent(consenting),
             None => Step::Close(Close::start(active.reception, shown, Vec::new(), now, &timing, effects)),
@@ -357,14 +374,18 @@ impl Reception {
             Phase::Idle => "idle",
             Phase::Active(active) => match &active.step {
                 Step::Read(_) => "reading",
-                Step::Verify(verify) => match verify.screen() {
+                Step::Verify(verify) => match verify.screen(None) {
                     Screen::Face => "face",
                     Screen::Pin(_) => "pin",
                     Screen::Staff(_) => "staff_look",
                     _ => "choosing",
                 },
-                Step::Eligibility(eligibility) if eligibility.informing().is_some() => "informing",
-                Step::Eligibility(_) => "asking",
+                Step::Eligibility(eligibility) => match eligibility.screen() {
+                    Screen::Ineligible(_) => "informing",
+                    Screen::Register => "offering_registration",
+                    Screen::Registering => "registering",
+                    _ => "asking",
+                },
                 Step::Consent(_) => "consent",
                 Step::Close(_) => "recording",
             },
@@ -384,6 +405,19 @@ enum Card {
 enum Taken {
     Yes,
     Unknown,
+}
+
+impl Active {
+    /// From here on somebody does it for the patient. Staff who say so outweigh a companion: they know who presses the buttons.
+    fn note_helper(&mut self, event: &Event) {
+        match event {
+            Event::StaffAssists(_) => self.helper = Some(Helper::Staff),
+            Event::Intent(_, _, Intent::ByProxy) => {
+                self.helper = self.helper.or(Some(Helper::Proxy));
+            }
+            _ => {}
+        }
+    }
 }
 
 impl Ending {

@@ -2,9 +2,10 @@
 
 use super::event::ReadFailure;
 use crate::answer::Reason;
-use crate::consent::ConsentKind;
+use crate::consent::Question;
 use crate::pin::Pad;
 use crate::record::Shown;
+use serde::{Deserialize, Serialize};
 
 /// The screen of one reader.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,16 +26,22 @@ pub enum Screen {
     Asking,
     /// Not eligible: reason and next step, waits for 確認しました.
     Ineligible(Reason),
+    /// 初回登録: the card is not registered as an insurance card yet. 確認する / 終了する.
+    Register,
+    /// 初回登録 is under way.
+    Registering,
     /// A consent question.
     Consent {
         /// What is asked.
-        kind: ConsentKind,
+        question: Question,
         /// 1-based number of this question.
         number: usize,
         /// How many questions there are.
         of: usize,
         /// Received provisionally: no answer yet.
         provisional: bool,
+        /// Somebody answers for the patient, and the record says who.
+        helper: Option<Helper>,
     },
     /// 記録しています
     Recording,
@@ -47,6 +54,15 @@ pub enum Screen {
     },
     /// The end of a reception with the card gone, for some seconds.
     Notice(Ending),
+}
+
+/// Who does the rest of a reception for the patient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Helper {
+    /// Somebody who came along (代理人).
+    Proxy,
+    /// Staff.
+    Staff,
 }
 
 /// The choice of method.
@@ -75,6 +91,14 @@ pub enum ChooseNotice {
     PinLocked,
     /// The card did not answer to the PIN.
     PinFault,
+    /// The patient has forgotten the PIN: face and staff work without.
+    PinForgotten,
+    /// A card without PIN (顔認証マイナンバーカード).
+    Pinless,
+    /// Too many faces that did not match, here or elsewhere: PIN and staff still work.
+    FaceLocked,
+    /// The photo in the chip cannot be used: PIN and staff still work.
+    PhotoUnusable,
 }
 
 /// Banner about the certificate.
@@ -95,13 +119,20 @@ pub struct PinScreen {
     pub tries_left: u8,
     /// The last try was wrong.
     pub wrong: bool,
+    /// Somebody who came along (代理人) types it, and the record says so.
+    pub by_proxy: bool,
 }
 
 /// Why staff are asked to look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum StaffReason {
     /// The patient asked.
     Asked,
+    /// Staff looked of their own accord, while something else was on the screen.
+    OwnAccord,
+    /// The patient has forgotten the PIN, and the face cannot be used.
+    PinForgotten,
     /// The face was too close to call.
     FaceUncertain,
     /// The face did not match, again and again.

@@ -1,11 +1,12 @@
 //! The reception as its users know it: tables of situations, then random sequences of anything at any time.
 
 use super::*;
-use crate::answer::{Answer, Validity};
+use crate::answer::{Answer, Validity, Verdict};
 use crate::clock::Stamp;
+use crate::consent::{ConsentKind, GivenBy};
 use crate::invariants::ReceptionWatch;
 use crate::pin::{Pad, PinKeys};
-use crate::record::{Method, Rejection, Reply};
+use crate::record::{Method, Rejection, Reply, StaffLook, StaffName, Verification};
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -14,11 +15,21 @@ fn id(n: u128) -> ReceptionId {
 }
 
 fn rules() -> Rules {
-    Rules { timing: Timing::default(), questions: vec![ConsentKind::TreatmentAndMedication, ConsentKind::Checkups] }
+    Rules { timing: Timing::default(), questions: vec![Question::TreatmentAndMedication, Question::Checkups] }
 }
 
 fn facts() -> CardFacts {
-    CardFacts { certificate: CertificateAge::Valid, pin_tries: Some(3), face: FaceMethod::Ready, recorded_before: None }
+    CardFacts {
+        certificate: CertificateAge::Valid,
+        pin: PinMethod::Tries(3),
+        face: FaceMethod::Ready,
+        face_failures: 0,
+        recorded_before: None,
+    }
+}
+
+fn staff() -> StaffName {
+    StaffName::new("佐藤").unwrap()
 }
 
 fn pad() -> Pad {
@@ -36,6 +47,10 @@ fn replied(validity: Validity) -> Reply {
         unmapped_characters: false,
     };
     Reply::Answered { verdict: answer.verdict().unwrap(), unmapped_characters: false }
+}
+
+fn not_registered() -> Reply {
+    Reply::Answered { verdict: Verdict::Ineligible(Reason::CardNotRegistered), unmapped_characters: false }
 }
 
 /// A reader with a clock and a watch that panics when an invariant breaks.
@@ -85,8 +100,8 @@ impl Scene {
     }
 
     fn consent_to_all(&mut self) -> &mut Self {
-        for kind in rules().questions {
-            self.intent(Intent::Consent { kind, agreed: true });
+        for question in rules().questions {
+            self.intent(Intent::Consent { question, agreed: true });
         }
         self
     }
@@ -113,12 +128,12 @@ fn a_patient_checks_in_by_face() {
     scene.on(Event::FaceJudged(id(1), 1, FaceOutcome::Match { score: 0.68 }));
     assert_eq!(
         scene.effects,
-        [Effect::StopFace(id(1)), Effect::Open { reception: id(1), method: Method::Face, face_score: Some(0.68) }]
+        [Effect::StopFace(id(1)), Effect::Open { reception: id(1), verification: Verification::by_face(0.68) }]
     );
-    scene.on(Event::Opened(id(1), Ok(()))).on(Event::Replied(id(1), replied(Validity::Valid)));
+    scene.on(Event::Opened(id(1), Ok(()))).on(Event::Replied(id(1), Ask::First, replied(Validity::Valid)));
     scene.consent_to_all();
     assert!(
-        matches!(&scene.effects[..], [Effect::Record { shown: Shown::Confirmed, consents, .. }] if consents.len() == 2)
+        matches!(&scene.effects[..], [Effect::Record { shown: Shown::Confirmed, consents, .. }] if consents.len() == 4)
     );
     assert_eq!(scene.core.screen(), Screen::Recording);
     scene.on(Event::Recorded(id(1), Ok(())));
@@ -137,7 +152,7 @@ fn a_patient_checks_in_by_pin_typed_on_a_scrambled_pad() {
     scene.intent(Intent::Pin(PinKeys::new(&[0, 9, 8, 1]).unwrap()));
     assert!(matches!(&scene.effects[..], [Effect::VerifyPin(_, pin)] if pin.digits() == b"1234"));
     scene.on(Event::PinChecked(id(1), PinOutcome::Verified));
-    assert_eq!(scene.effects, [Effect::Open { reception: id(1), method: Method::Pin, face_score: None }]);
+    assert_eq!(scene.effects, [Effect::Open { reception: id(1), verification: Verification::by(Method::Pin) }]);
 }
 
 #[test]
@@ -148,7 +163,7 @@ fn a_wrong_pin_draws_a_new_pad_and_the_last_one_locks_but_leaves_face_and_staff(
         scene.on(Event::PadDrawn(id(1), pad())).intent(Intent::Pin(PinKeys::new(&[1, 1, 1, 1]).unwrap()));
         scene.on(Event::PinChecked(id(1), PinOutcome::Wrong { tries_left }));
         assert_eq!(scene.effects, [Effect::DrawPad(id(1))]);
-        assert_eq!(scene.core.screen(), Screen::Pin(PinScreen { pad: None, tries_left, wrong: true }));
+        assert_eq!(scene.core.screen(), Screen::Pin(PinScreen { pad: None, tries_left, wrong: true, by_proxy: false }));
     }
     scene.on(Event::PadDrawn(id(1), pad())).intent(Intent::Pin(PinKeys::new(&[1, 1, 1, 1]).unwrap()));
     scene.on(Event::PinChecked(id(1), PinOutcome::Locked));
@@ -168,8 +183,8 @@ fn a_pad_serves_one_try_and_a_second_press_of_the_same_keys_does_not_reach_the_c
 
 #[test]
 fn a_card_that_offers_neither_face_nor_pin_goes_straight_to_staff() {
-    for pin_tries in [None, Some(0)] {
-        let scene = Scene::with_card(CardFacts { face: FaceMethod::PhotoUnusable, pin_tries, ..facts() });
+    for pin in [PinMethod::Absent, PinMethod::Locked] {
+        let scene = Scene::with_card(CardFacts { face: FaceMethod::PhotoUnusable, pin, ..facts() });
         assert_eq!(scene.core.screen(), Screen::Staff(StaffReason::NoOtherWay));
         assert_eq!(scene.core.attention(), Some(Attention::StaffLook(StaffReason::NoOtherWay)));
     }
@@ -188,7 +203,7 @@ fn a_face_that_does_not_match_twice_goes_to_staff_who_decide() {
         scene.intent(Intent::ChooseFace);
         scene.on(Event::FaceJudged(id(1), 2, FaceOutcome::NoMatch { score: 0.12 }));
         assert_eq!(scene.core.screen(), Screen::Staff(StaffReason::FaceNotMatched));
-        scene.on(Event::StaffDecided(id(1), decision));
+        scene.on(Event::StaffDecided(id(1), decision, staff()));
         assert_eq!(scene.core.screen(), expected);
     }
 }
@@ -226,7 +241,7 @@ fn a_judgement_of_an_earlier_attempt_is_not_taken_for_the_present_one() {
 #[test]
 fn an_ineligible_patient_reads_why_and_the_reception_is_recorded_with_the_reason() {
     let mut scene = Scene::asking_by_face();
-    scene.on(Event::Replied(id(1), replied(Validity::InvalidNewInsurance)));
+    scene.on(Event::Replied(id(1), Ask::First, replied(Validity::InvalidNewInsurance)));
     assert_eq!(scene.core.screen(), Screen::Ineligible(Reason::NewInsurance));
     scene.intent(Intent::Acknowledge);
     assert!(
@@ -256,14 +271,14 @@ fn while_the_line_is_known_to_be_down_nobody_waits_for_the_whole_deadline() {
 #[test]
 fn a_request_that_central_refuses_still_lets_the_patient_in() {
     let mut scene = Scene::asking_by_face();
-    scene.on(Event::Replied(id(1), Reply::Rejected(Rejection { code: "invalid_argument".into() })));
+    scene.on(Event::Replied(id(1), Ask::First, Reply::Rejected(Rejection { code: "invalid_argument".into() })));
     assert!(matches!(scene.core.screen(), Screen::Consent { provisional: true, .. }));
 }
 
 #[test]
 fn an_answer_that_comes_during_the_consents_is_what_the_patient_hears_in_the_end() {
     let mut scene = Scene::asking_by_face();
-    scene.wait().on(Event::Replied(id(1), replied(Validity::Valid)));
+    scene.wait().on(Event::Replied(id(1), Ask::First, replied(Validity::Valid)));
     scene.consent_to_all().on(Event::Recorded(id(1), Ok(())));
     assert_eq!(scene.ending(), Ending::Done(Shown::Confirmed));
 }
@@ -271,26 +286,33 @@ fn an_answer_that_comes_during_the_consents_is_what_the_patient_hears_in_the_end
 #[test]
 fn an_answer_may_overtake_the_news_of_its_own_commit() {
     let mut scene = Scene::with_card(facts());
-    scene.intent(Intent::CallStaff).on(Event::StaffDecided(id(1), StaffDecision::SamePerson));
-    scene.on(Event::Replied(id(1), replied(Validity::Valid)));
+    scene.intent(Intent::CallStaff).on(Event::StaffDecided(id(1), StaffDecision::SamePerson, staff()));
+    scene.on(Event::Replied(id(1), Ask::First, replied(Validity::Valid)));
     assert!(matches!(scene.core.screen(), Screen::Consent { provisional: false, .. }));
 }
 
 #[test]
 fn questions_nobody_answers_count_as_not_agreed() {
     let mut scene = Scene::asking_by_face();
-    scene.on(Event::Replied(id(1), replied(Validity::Valid)));
-    scene.intent(Intent::Consent { kind: ConsentKind::TreatmentAndMedication, agreed: true }).wait();
+    scene.on(Event::Replied(id(1), Ask::First, replied(Validity::Valid)));
+    scene.intent(Intent::Consent { question: Question::TreatmentAndMedication, agreed: true }).wait();
     let [Effect::Record { consents, .. }] = &scene.effects[..] else { panic!("{:?}", scene.effects) };
-    assert_eq!(consents.iter().map(|c| c.agreed).collect::<Vec<_>>(), [true, false]);
+    let told: Vec<_> = consents.iter().map(|consent| (consent.kind, consent.agreed, consent.by)).collect();
+    let expected = [
+        (ConsentKind::Diagnosis, true, GivenBy::Patient),
+        (ConsentKind::Medication, true, GivenBy::Patient),
+        (ConsentKind::Checkups, false, GivenBy::NotAnswered),
+        (ConsentKind::LimitCertificate, true, GivenBy::NotNeeded),
+    ];
+    assert_eq!(told, expected);
 }
 
 #[test]
 fn a_certificate_within_its_grace_gives_eligibility_without_consent_questions() {
     let mut scene = Scene::with_card(CardFacts { certificate: CertificateAge::Grace, ..facts() });
     assert!(matches!(scene.core.screen(), Screen::Choose(c) if c.renew == Some(Renewal::Grace)));
-    scene.intent(Intent::CallStaff).on(Event::StaffDecided(id(1), StaffDecision::SamePerson));
-    scene.on(Event::Opened(id(1), Ok(()))).on(Event::Replied(id(1), replied(Validity::Valid)));
+    scene.intent(Intent::CallStaff).on(Event::StaffDecided(id(1), StaffDecision::SamePerson, staff()));
+    scene.on(Event::Opened(id(1), Ok(()))).on(Event::Replied(id(1), Ask::First, replied(Validity::Valid)));
     assert_eq!(scene.core.screen(), Screen::Recording);
 }
 
@@ -318,14 +340,14 @@ fn cancel_ends_the_reception_but_not_once_it_is_being_recorded() {
     assert_eq!(scene.ending(), Ending::Cancelled);
 
     let mut scene = Scene::asking_by_face();
-    scene.on(Event::Replied(id(1), replied(Validity::Valid))).consent_to_all().intent(Intent::Cancel);
+    scene.on(Event::Replied(id(1), Ask::First, replied(Validity::Valid))).consent_to_all().intent(Intent::Cancel);
     assert_eq!(scene.core.screen(), Screen::Recording);
 }
 
 #[test]
 fn a_card_pulled_while_t2_is_written_does_not_undo_it_and_the_next_patient_may_start() {
     let mut scene = Scene::asking_by_face();
-    scene.on(Event::Replied(id(1), replied(Validity::Valid))).consent_to_all().on(Event::CardRemoved);
+    scene.on(Event::Replied(id(1), Ask::First, replied(Validity::Valid))).consent_to_all().on(Event::CardRemoved);
     assert_eq!(scene.effects, [Effect::ForgetCard(id(1)), Effect::Close(id(1))]);
     scene.on(Event::CardPlaced(id(2)));
     assert_eq!(scene.core.screen(), Screen::Reading);
@@ -336,7 +358,7 @@ fn a_card_pulled_while_t2_is_written_does_not_undo_it_and_the_next_patient_may_s
 #[test]
 fn when_nothing_can_be_written_the_screen_sends_the_patient_to_the_desk() {
     let mut scene = Scene::with_card(facts());
-    scene.intent(Intent::CallStaff).on(Event::StaffDecided(id(1), StaffDecision::SamePerson));
+    scene.intent(Intent::CallStaff).on(Event::StaffDecided(id(1), StaffDecision::SamePerson, staff()));
     scene.on(Event::Opened(id(1), Err(NotWritten)));
     assert_eq!(scene.ending(), Ending::NotWritten);
     assert_eq!(scene.core.attention(), Some(Attention::Ended(Ending::NotWritten)));
@@ -345,7 +367,7 @@ fn when_nothing_can_be_written_the_screen_sends_the_patient_to_the_desk() {
 #[test]
 fn while_the_disk_does_not_answer_nothing_is_said_to_be_done() {
     let mut scene = Scene::asking_by_face();
-    scene.on(Event::Replied(id(1), replied(Validity::Valid))).consent_to_all().wait();
+    scene.on(Event::Replied(id(1), Ask::First, replied(Validity::Valid))).consent_to_all().wait();
     assert_eq!(scene.ending(), Ending::NotWritten);
     assert_eq!(scene.effects, [Effect::Abandon(id(1), Abandonment::NotRecorded), Effect::ForgetCard(id(1))]);
 }
@@ -362,7 +384,10 @@ fn a_card_recorded_just_before_a_restart_is_only_told_to_be_taken() {
 #[test]
 fn a_reader_that_fails_after_the_end_does_not_claim_that_the_card_was_taken() {
     let mut scene = Scene::asking_by_face();
-    scene.on(Event::Replied(id(1), replied(Validity::Valid))).consent_to_all().on(Event::Recorded(id(1), Ok(())));
+    scene
+        .on(Event::Replied(id(1), Ask::First, replied(Validity::Valid)))
+        .consent_to_all()
+        .on(Event::Recorded(id(1), Ok(())));
     scene.on(Event::ReaderFault);
     assert_eq!(scene.effects, []);
 }
@@ -373,6 +398,128 @@ fn a_card_left_behind_is_called_out_until_it_is_taken() {
     scene.intent(Intent::Cancel).wait();
     assert_eq!(scene.core.screen(), Screen::TakeCard { ending: Ending::Cancelled, reminder: true });
     assert_eq!(scene.core.attention(), Some(Attention::LeftBehind));
+}
+
+#[test]
+fn a_card_that_is_not_registered_is_registered_on_the_spot_and_the_reception_goes_on() {
+    let mut scene = Scene::asking_by_face();
+    scene.on(Event::Replied(id(1), Ask::First, not_registered()));
+    assert_eq!(scene.core.screen(), Screen::Register);
+    scene.intent(Intent::Register(true));
+    assert_eq!(scene.effects, [Effect::Register(id(1))]);
+    scene.on(Event::RegistrationWritten(id(1), Ok(())));
+    // The first answer once more: it says nothing about the registration.
+    scene.on(Event::Replied(id(1), Ask::First, not_registered()));
+    assert_eq!(scene.core.screen(), Screen::Registering);
+    scene.on(Event::Replied(id(1), Ask::FollowUp, replied(Validity::Valid)));
+    assert!(matches!(scene.core.screen(), Screen::Consent { provisional: false, .. }));
+}
+
+#[test]
+fn a_patient_who_does_not_want_to_register_is_told_the_next_step() {
+    for end in [Intent::Register(false), Intent::Acknowledge] {
+        let mut scene = Scene::asking_by_face();
+        scene.on(Event::Replied(id(1), Ask::First, not_registered()));
+        if end == Intent::Acknowledge {
+            scene.wait();
+        } else {
+            scene.intent(end);
+            assert_eq!(scene.core.screen(), Screen::Ineligible(Reason::CardNotRegistered));
+            scene.intent(Intent::Acknowledge);
+        }
+        let shown = Shown::Ineligible(Reason::CardNotRegistered);
+        assert!(matches!(&scene.effects[..], [Effect::Record { shown: told, .. }] if *told == shown));
+    }
+}
+
+#[test]
+fn a_registration_that_is_not_answered_in_time_leaves_a_provisional_reception() {
+    let mut scene = Scene::asking_by_face();
+    scene.on(Event::Replied(id(1), Ask::First, not_registered())).intent(Intent::Register(true));
+    scene.on(Event::RegistrationWritten(id(1), Ok(()))).wait();
+    assert!(matches!(scene.core.screen(), Screen::Consent { provisional: true, .. }));
+}
+
+#[test]
+fn a_staff_look_is_not_enough_to_register_a_card() {
+    let mut scene = Scene::with_card(facts());
+    scene.on(Event::StaffDecided(id(1), StaffDecision::SamePerson, staff())).on(Event::Opened(id(1), Ok(())));
+    scene.on(Event::Replied(id(1), Ask::First, not_registered()));
+    assert_eq!(scene.core.screen(), Screen::Ineligible(Reason::CardNotRegistered));
+}
+
+#[test]
+fn a_staff_look_says_who_and_why_and_the_next_reception_begins_as_ever() {
+    for (call, why) in [(true, StaffReason::Asked), (false, StaffReason::OwnAccord)] {
+        let mut scene = Scene::with_card(facts());
+        if call {
+            scene.intent(Intent::CallStaff);
+        }
+        scene.on(Event::StaffDecided(id(1), StaffDecision::SamePerson, staff()));
+        let verification = Verification::by_look(StaffLook { by: staff(), why });
+        assert_eq!(scene.effects, [Effect::Open { reception: id(1), verification }]);
+        scene.on(Event::CardRemoved).on(Event::CardPlaced(id(2))).on(Event::CardRead(id(2), Ok(facts())));
+        assert!(matches!(scene.core.screen(), Screen::Choose(Choose { face: true, pin: true, notice: None, .. })));
+    }
+}
+
+#[test]
+fn who_has_forgotten_the_pin_is_led_to_the_face_and_to_staff_where_that_cannot_be_used() {
+    let mut scene = Scene::with_card(facts());
+    scene.intent(Intent::ChoosePin).intent(Intent::Forgotten);
+    assert!(matches!(scene.core.screen(), Screen::Choose(c) if c.notice == Some(ChooseNotice::PinForgotten)));
+    let mut scene = Scene::with_card(CardFacts { face: FaceMethod::Off, ..facts() });
+    scene.intent(Intent::ChoosePin).intent(Intent::Forgotten);
+    assert_eq!(scene.core.screen(), Screen::Staff(StaffReason::PinForgotten));
+}
+
+#[test]
+fn a_companion_who_types_the_pin_is_recorded_and_so_are_the_answers_given_for_the_patient() {
+    let mut scene = Scene::with_card(facts());
+    scene.intent(Intent::ChoosePin).intent(Intent::ByProxy).on(Event::PadDrawn(id(1), pad()));
+    assert!(matches!(scene.core.screen(), Screen::Pin(PinScreen { by_proxy: true, .. })));
+    scene.intent(Intent::Pin(PinKeys::new(&[0, 9, 8, 1]).unwrap())).on(Event::PinChecked(id(1), PinOutcome::Verified));
+    assert_eq!(scene.effects, [Effect::Open { reception: id(1), verification: Verification::by(Method::PinByProxy) }]);
+    scene.on(Event::Opened(id(1), Ok(()))).on(Event::Replied(id(1), Ask::First, replied(Validity::Valid)));
+    scene.intent(Intent::Consent { question: Question::TreatmentAndMedication, agreed: true });
+    // Now staff take over.
+    scene.on(Event::StaffAssists(id(1))).intent(Intent::Consent { question: Question::Checkups, agreed: true });
+    let [Effect::Record { consents, .. }] = &scene.effects[..] else { panic!("{:?}", scene.effects) };
+    let by: Vec<_> = consents.iter().map(|consent| consent.by).collect();
+    assert_eq!(by, [GivenBy::Proxy, GivenBy::Proxy, GivenBy::StaffAssisted, GivenBy::NotNeeded]);
+}
+
+#[test]
+fn ten_faces_in_a_row_that_do_not_match_lock_the_face_and_leave_pin_and_staff() {
+    let mut scene = Scene::with_card(CardFacts { face_failures: 9, ..facts() });
+    scene.intent(Intent::ChooseFace).on(Event::FaceJudged(id(1), 1, FaceOutcome::NoMatch { score: 0.1 }));
+    assert_eq!(scene.effects, [Effect::CountFace(id(1), FaceCount::Failed), Effect::StopFace(id(1))]);
+    assert!(matches!(
+        scene.core.screen(),
+        Screen::Choose(Choose { face: false, pin: true, notice: Some(ChooseNotice::FaceLocked), .. })
+    ));
+    let scene = Scene::with_card(CardFacts { face_failures: 10, pin: PinMethod::Absent, ..facts() });
+    assert_eq!(scene.core.screen(), Screen::Staff(StaffReason::NoOtherWay));
+}
+
+#[test]
+fn a_face_that_matches_clears_the_failures_before_it() {
+    let mut scene = Scene::with_card(CardFacts { face_failures: 3, ..facts() });
+    scene.intent(Intent::ChooseFace).on(Event::FaceJudged(id(1), 1, FaceOutcome::Match { score: 0.7 }));
+    assert_eq!(scene.effects[0], Effect::CountFace(id(1), FaceCount::Matched));
+}
+
+#[test]
+fn the_choice_says_why_a_way_is_missing() {
+    for (pin, face, notice) in [
+        (PinMethod::Locked, FaceMethod::Ready, ChooseNotice::PinLocked),
+        (PinMethod::Absent, FaceMethod::Ready, ChooseNotice::Pinless),
+        (PinMethod::Tries(3), FaceMethod::PhotoUnusable, ChooseNotice::PhotoUnusable),
+        (PinMethod::Tries(3), FaceMethod::Locked, ChooseNotice::FaceLocked),
+    ] {
+        let scene = Scene::with_card(CardFacts { pin, face, ..facts() });
+        assert!(matches!(scene.core.screen(), Screen::Choose(c) if c.notice == Some(notice)), "{notice:?}");
+    }
 }
 
 #[test]
@@ -425,8 +572,11 @@ fn any_intent() -> impl Strategy<Value = Intent> {
         Just(Intent::Acknowledge),
         Just(Intent::Cancel),
         Just(Intent::Pin(PinKeys::new(&[0, 1, 2, 3]).unwrap())),
+        Just(Intent::Forgotten),
+        Just(Intent::ByProxy),
+        any::<bool>().prop_map(Intent::Register),
         (any::<bool>(), any::<bool>()).prop_map(|(first, agreed)| Intent::Consent {
-            kind: if first { ConsentKind::TreatmentAndMedication } else { ConsentKind::Checkups },
+            question: if first { Question::TreatmentAndMedication } else { Question::Checkups },
             agreed
         }),
     ]
@@ -441,10 +591,16 @@ fn any_facts() -> impl Strategy<Value = CardFacts> {
         1 => Just(CertificateAge::NotYetValid),
     ];
     let face = prop_oneof![4 => Just(FaceMethod::Ready), 1 => Just(FaceMethod::Off)];
+    let failures = prop_oneof![4 => Just(0u32), 1 => 0u32..12];
+    let pin = prop_oneof![4 => (1u8..4).prop_map(PinMethod::Tries), 1 => Just(PinMethod::Locked), 1 => Just(PinMethod::Absent)];
     let before = prop_oneof![9 => Just(None), 1 => Just(Some((id(9), Shown::Provisional)))];
-    (certificate, face, proptest::option::of(0u8..4), before).prop_map(
-        |(certificate, face, pin_tries, recorded_before)| CardFacts { certificate, face, pin_tries, recorded_before },
-    )
+    (certificate, face, failures, pin, before).prop_map(|(certificate, face, face_failures, pin, recorded_before)| {
+        CardFacts { certificate, face, face_failures, pin, recorded_before }
+    })
+}
+
+fn any_ask() -> impl Strategy<Value = Ask> {
+    prop_oneof![Just(Ask::First), Just(Ask::FollowUp)]
 }
 
 fn any_event() -> impl Strategy<Value = Event> {
@@ -480,11 +636,19 @@ fn any_event() -> impl Strategy<Value = Event> {
         (any_reception(), checked).prop_map(|(r, c)| Event::PinChecked(r, c)),
         (any_reception(), any::<bool>()).prop_map(|(r, same)| Event::StaffDecided(
             r,
-            if same { StaffDecision::SamePerson } else { StaffDecision::NotSamePerson }
+            if same { StaffDecision::SamePerson } else { StaffDecision::NotSamePerson },
+            staff(),
         )),
+        any_reception().prop_map(Event::StaffAssists),
         (any_reception(), written.clone()).prop_map(|(r, w)| Event::Opened(r, w)),
-        (any_reception(), validity).prop_map(|(r, v)| Event::Replied(r, replied(v))),
-        any_reception().prop_map(|r| Event::Replied(r, Reply::Rejected(Rejection { code: "x".into() }))),
+        (any_reception(), written.clone()).prop_map(|(r, w)| Event::RegistrationWritten(r, w)),
+        (any_reception(), any_ask(), validity).prop_map(|(r, ask, v)| Event::Replied(r, ask, replied(v))),
+        (any_reception(), any_ask()).prop_map(|(r, ask)| Event::Replied(r, ask, not_registered())),
+        (any_reception(), any_ask()).prop_map(|(r, ask)| Event::Replied(
+            r,
+            ask,
+            Reply::Rejected(Rejection { code: "x".into() })
+        )),
         any_reception().prop_map(Event::LineDown),
         (any_reception(), written).prop_map(|(r, w)| Event::Recorded(r, w)),
         Just(Event::Tick),
@@ -573,10 +737,12 @@ fn forward(scene: &Scene, fresh: ReceptionId) -> Event {
             Event::Intent(current, version, Intent::Pin(PinKeys::new(&[0, 1, 2, 3]).unwrap()))
         }
         Screen::Pin(_) => Event::PinChecked(current, PinOutcome::Verified),
-        Screen::Staff(_) => Event::StaffDecided(current, StaffDecision::SamePerson),
-        Screen::Asking => Event::Replied(current, replied(Validity::Valid)),
+        Screen::Staff(_) => Event::StaffDecided(current, StaffDecision::SamePerson, staff()),
+        Screen::Asking => Event::Replied(current, Ask::First, replied(Validity::Valid)),
+        Screen::Register => Event::Intent(current, version, Intent::Register(true)),
+        Screen::Registering => Event::Replied(current, Ask::FollowUp, replied(Validity::Valid)),
         Screen::Ineligible(_) => Event::Intent(current, version, Intent::Acknowledge),
-        Screen::Consent { kind, .. } => Event::Intent(current, version, Intent::Consent { kind, agreed: true }),
+        Screen::Consent { question, .. } => Event::Intent(current, version, Intent::Consent { question, agreed: true }),
         Screen::Recording => Event::Recorded(current, Ok(())),
         Screen::TakeCard { .. } => Event::CardRemoved,
         Screen::Idle | Screen::Notice(_) => Event::CardPlaced(fresh),
@@ -591,9 +757,11 @@ fn redirected(event: Event, current: Option<ReceptionId>) -> Event {
         Event::PadDrawn(r, x) if r != id(3) => Event::PadDrawn(current, x),
         Event::FaceJudged(r, a, x) if r != id(3) => Event::FaceJudged(current, a, x),
         Event::PinChecked(r, x) if r != id(3) => Event::PinChecked(current, x),
-        Event::StaffDecided(r, x) if r != id(3) => Event::StaffDecided(current, x),
+        Event::StaffDecided(r, x, by) if r != id(3) => Event::StaffDecided(current, x, by),
+        Event::StaffAssists(r) if r != id(3) => Event::StaffAssists(current),
+        Event::RegistrationWritten(r, x) if r != id(3) => Event::RegistrationWritten(current, x),
         Event::Opened(r, x) if r != id(3) => Event::Opened(current, x),
-        Event::Replied(r, x) if r != id(3) => Event::Replied(current, x),
+        Event::Replied(r, ask, x) if r != id(3) => Event::Replied(current, ask, x),
         Event::LineDown(r) if r != id(3) => Event::LineDown(current),
         Event::Recorded(r, x) if r != id(3) => Event::Recorded(current, x),
         other => other,

@@ -26,6 +26,8 @@ pub struct Timing {
     pub answer_line_down: Duration,
     /// Reading why the insurance is not valid.
     pub inform: Duration,
+    /// Deciding about 初回登録.
+    pub register: Duration,
     /// One consent question.
     pub consent: Duration,
     /// A card left in the reader, between reminders.
@@ -49,6 +51,7 @@ impl Default for Timing {
             answer: Duration::from_secs(10),
             answer_line_down: Duration::from_millis(1_500),
             inform: Duration::from_secs(60),
+            register: Duration::from_secs(60),
             consent: Duration::from_secs(60),
             left_behind: Duration::from_secs(20),
             notice: Duration::from_secs(6),

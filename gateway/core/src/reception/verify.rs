@@ -1,14 +1,15 @@
 //! 本人確認: face ⇄ PIN ⇄ staff, in any order, until one of them says who stands here.
 
 use super::event::{
-    CardFacts, CertificateAge, Effect, Event, FaceMethod, FaceOutcome, Intent, PinOutcome, StaffDecision,
+    CardFacts, CertificateAge, Effect, Event, FACE_FAILURES_MAX, FaceCount, FaceMethod, FaceOutcome, Intent, PinMethod,
+    PinOutcome, StaffDecision,
 };
-use super::screen::{Choose, ChooseNotice, Ending, PinScreen, Renewal, Screen, StaffReason};
+use super::screen::{Choose, ChooseNotice, Ending, Helper, PinScreen, Renewal, Screen, StaffReason};
 use super::timing::Timing;
 use crate::clock::{Mono, Now};
 use crate::ids::ReceptionId;
 use crate::pin::Pad;
-use crate::record::Method;
+use crate::record::{Method, StaffLook, StaffName, Verification};
 
 /// One verification. Failing one way keeps the others open; the flow never starts over.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,7 +18,9 @@ pub struct Verify {
     /// Attempts that may still fail before the face is left to the staff for the rest of this reception.
     face_failures_left: u32,
     face: FaceMethod,
-    pin_tries: Option<u8>,
+    /// Attempts of this card that failed one after the other, those of earlier receptions included.
+    face_failures: u32,
+    pin: PinMethod,
     certificate: CertificateAge,
     face_attempt: u32,
     stage: Stage,
@@ -35,7 +38,7 @@ enum Stage {
 /// What verification led to.
 pub enum Outcome {
     /// The person is the holder of the card.
-    Verified(Method, Option<f32>),
+    Verified(Verification),
     /// The reception ends here.
     End(Ending),
 }
@@ -44,8 +47,9 @@ impl Verify {
     pub(super) fn start(reception: ReceptionId, facts: &CardFacts, now: Now, timing: &Timing) -> Self {
         let mut verify = Self {
             reception,
-            face: facts.face,
-            pin_tries: facts.pin_tries,
+            face: if facts.face_failures >= FACE_FAILURES_MAX { FaceMethod::Locked } else { facts.face },
+            face_failures: facts.face_failures,
+            pin: facts.pin,
             certificate: facts.certificate,
             face_attempt: 0,
             face_failures_left: timing.face_attempts_max,
@@ -54,8 +58,21 @@ impl Verify {
         };
         if !verify.face_offered() && !verify.pin_offered() {
             verify.ask_staff(StaffReason::NoOtherWay, now, timing);
+        } else {
+            verify.stage = Stage::Choose(verify.opening_notice());
         }
         verify
+    }
+
+    /// Why a way that most people know is missing from the choice.
+    fn opening_notice(&self) -> Option<ChooseNotice> {
+        match (self.pin, self.face) {
+            (PinMethod::Locked, _) => Some(ChooseNotice::PinLocked),
+            (_, FaceMethod::Locked) => Some(ChooseNotice::FaceLocked),
+            (_, FaceMethod::PhotoUnusable) => Some(ChooseNotice::PhotoUnusable),
+            (PinMethod::Absent, _) => Some(ChooseNotice::Pinless),
+            (PinMethod::Tries(_), _) => None,
+        }
     }
 
     pub(super) fn deadline(&self) -> Mono {
@@ -67,7 +84,14 @@ impl Verify {
     }
 
     fn pin_offered(&self) -> bool {
-        self.pin_tries.is_some_and(|tries| tries > 0)
+        matches!(self.pin, PinMethod::Tries(1..))
+    }
+
+    fn tries_left(&self) -> u8 {
+        match self.pin {
+            PinMethod::Tries(tries) => tries,
+            PinMethod::Locked | PinMethod::Absent => 0,
+        }
     }
 
     /// Whether staff are wanted, and why.
@@ -78,7 +102,7 @@ impl Verify {
         }
     }
 
-    pub(super) fn screen(&self) -> Screen {
+    pub(super) fn screen(&self, helper: Option<Helper>) -> Screen {
         match &self.stage {
             Stage::Choose(notice) => Screen::Choose(Choose {
                 face: self.face_offered(),
@@ -93,8 +117,9 @@ impl Verify {
             Stage::Face => Screen::Face,
             Stage::Pin { pad, checking, wrong } => Screen::Pin(PinScreen {
                 pad: if *checking { None } else { pad.clone() },
-                tries_left: self.pin_tries.unwrap_or(0),
+                tries_left: self.tries_left(),
                 wrong: *wrong,
+                by_proxy: helper == Some(Helper::Proxy),
             }),
             Stage::Staff(reason) => Screen::Staff(*reason),
         }
@@ -104,11 +129,12 @@ impl Verify {
         &mut self,
         now: Now,
         event: &Event,
+        helper: Option<Helper>,
         timing: &Timing,
         effects: &mut Vec<Effect>,
     ) -> Option<Outcome> {
         let was_face = self.stage == Stage::Face;
-        let outcome = self.decide(now, event, timing, effects);
+        let outcome = self.decide(now, event, helper, timing, effects);
         if was_face && self.stage != Stage::Face {
             effects.push(Effect::StopFace(self.reception));
         }
@@ -122,14 +148,21 @@ impl Verify {
         }
     }
 
-    fn decide(&mut self, now: Now, event: &Event, timing: &Timing, effects: &mut Vec<Effect>) -> Option<Outcome> {
+    fn decide(
+        &mut self,
+        now: Now,
+        event: &Event,
+        helper: Option<Helper>,
+        timing: &Timing,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Outcome> {
         match event {
             Event::Intent(_, _, intent) => self.intent(now, intent, timing, effects),
-            // 目視確認 may be started by staff at any time.
-            Event::StaffDecided(_, StaffDecision::SamePerson) => Some(Outcome::Verified(Method::Staff, None)),
-            Event::StaffDecided(_, StaffDecision::NotSamePerson) => Some(Outcome::End(Ending::NotSamePerson)),
+            // 目視確認 may be started by staff at any time, and holds for this reception alone: the next one begins as ever.
+            Event::StaffDecided(_, StaffDecision::SamePerson, by) => Some(Outcome::Verified(self.looked(by))),
+            Event::StaffDecided(_, StaffDecision::NotSamePerson, _) => Some(Outcome::End(Ending::NotSamePerson)),
             Event::FaceJudged(_, attempt, judged) if self.stage == Stage::Face && *attempt == self.face_attempt => {
-                self.face_judged(now, *judged, timing)
+                self.face_judged(now, *judged, timing, effects)
             }
             Event::PadDrawn(_, drawn) => {
                 if let Stage::Pin { pad: pad @ None, checking: false, .. } = &mut self.stage {
@@ -138,11 +171,16 @@ impl Verify {
                 None
             }
             Event::PinChecked(_, checked) if matches!(self.stage, Stage::Pin { checking: true, .. }) => {
-                self.pin_checked(now, checked, timing, effects)
+                self.pin_checked(now, checked, helper, timing, effects)
             }
             Event::Tick if now.mono >= self.deadline => self.timed_out(now, timing),
             _ => None,
         }
+    }
+
+    fn looked(&self, by: &StaffName) -> Verification {
+        let why = self.staff_wanted().unwrap_or(StaffReason::OwnAccord);
+        Verification::by_look(StaffLook { by: by.clone(), why })
     }
 
     fn intent(&mut self, now: Now, intent: &Intent, timing: &Timing, effects: &mut Vec<Effect>) -> Option<Outcome> {
@@ -160,6 +198,9 @@ impl Verify {
                 self.enter_pin(false, now, timing, effects);
             }
             Intent::CallStaff => self.ask_staff(StaffReason::Asked, now, timing),
+            Intent::Forgotten if matches!(self.stage, Stage::Pin { .. }) => {
+                self.without_pin(ChooseNotice::PinForgotten, StaffReason::PinForgotten, now, timing);
+            }
             Intent::Back if self.face_offered() || self.pin_offered() => {
                 self.enter(Stage::Choose(None), now, timing.choose);
             }
@@ -177,13 +218,33 @@ impl Verify {
         None
     }
 
-    fn face_judged(&mut self, now: Now, judged: FaceOutcome, timing: &Timing) -> Option<Outcome> {
+    fn face_judged(
+        &mut self,
+        now: Now,
+        judged: FaceOutcome,
+        timing: &Timing,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Outcome> {
         match judged {
-            FaceOutcome::Match { score } => return Some(Outcome::Verified(Method::Face, Some(score))),
+            FaceOutcome::Match { score } => {
+                if self.face_failures > 0 {
+                    effects.push(Effect::CountFace(self.reception, FaceCount::Matched));
+                }
+                return Some(Outcome::Verified(Verification::by_face(score)));
+            }
             FaceOutcome::Uncertain { .. } => self.ask_staff(StaffReason::FaceUncertain, now, timing),
             FaceOutcome::NoMatch { .. } => {
+                effects.push(Effect::CountFace(self.reception, FaceCount::Failed));
+                self.face_failures = self.face_failures.saturating_add(1);
                 self.face_failures_left = self.face_failures_left.saturating_sub(1);
-                if self.face_failures_left == 0 {
+                if self.face_failures >= FACE_FAILURES_MAX {
+                    self.face = FaceMethod::Locked;
+                    if self.pin_offered() {
+                        self.enter(Stage::Choose(Some(ChooseNotice::FaceLocked)), now, timing.choose);
+                    } else {
+                        self.ask_staff(StaffReason::FaceNotMatched, now, timing);
+                    }
+                } else if self.face_failures_left == 0 {
                     self.ask_staff(StaffReason::FaceNotMatched, now, timing);
                 } else {
                     self.enter(Stage::Choose(Some(ChooseNotice::FaceNotMatched)), now, timing.choose);
@@ -199,26 +260,35 @@ impl Verify {
         &mut self,
         now: Now,
         checked: &PinOutcome,
+        helper: Option<Helper>,
         timing: &Timing,
         effects: &mut Vec<Effect>,
     ) -> Option<Outcome> {
         match checked {
-            PinOutcome::Verified => return Some(Outcome::Verified(Method::Pin, None)),
+            PinOutcome::Verified => {
+                let method = if helper == Some(Helper::Proxy) { Method::PinByProxy } else { Method::Pin };
+                return Some(Outcome::Verified(Verification::by(method)));
+            }
             PinOutcome::Wrong { tries_left } if *tries_left > 0 => {
-                self.pin_tries = Some(*tries_left);
+                self.pin = PinMethod::Tries(*tries_left);
                 self.enter_pin(true, now, timing, effects);
             }
             PinOutcome::Wrong { .. } | PinOutcome::Locked => {
-                self.pin_tries = Some(0);
-                if self.face_offered() {
-                    self.enter(Stage::Choose(Some(ChooseNotice::PinLocked)), now, timing.choose);
-                } else {
-                    self.ask_staff(StaffReason::NoOtherWay, now, timing);
-                }
+                self.pin = PinMethod::Locked;
+                self.without_pin(ChooseNotice::PinLocked, StaffReason::NoOtherWay, now, timing);
             }
             PinOutcome::Fault => self.enter(Stage::Choose(Some(ChooseNotice::PinFault)), now, timing.choose),
         }
         None
+    }
+
+    /// On to the face where it can be used, to staff otherwise.
+    fn without_pin(&mut self, notice: ChooseNotice, reason: StaffReason, now: Now, timing: &Timing) {
+        if self.face_offered() {
+            self.enter(Stage::Choose(Some(notice)), now, timing.choose);
+        } else {
+            self.ask_staff(reason, now, timing);
+        }
     }
 
     fn timed_out(&mut self, now: Now, timing: &Timing) -> Option<Outcome> {
