@@ -135,6 +135,8 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
 
     let state = WebState {
         site: site.clone(),
+        // One short text for the life of the process: pages borrow it freely.
+        help_line: config.site.help_line.clone().map(|line| &*line.leak()),
         store: store.clone(),
         clock: clock.clone(),
         metrics: {
@@ -276,7 +278,7 @@ fn readers(
             handles.push(handle);
             readers.push(ReaderParts {
                 config: reader.clone(),
-                rules: config.reception.rules(),
+                rules: config.reception.rules(config.site.kind),
                 port,
                 desk: desk.clone(),
                 scribe: Scribe::start(desk.store.clone(), reader_name.to_string(), metrics.clone()),

@@ -9,6 +9,7 @@ use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::ReceptionId;
 use uketsuke_core::outbox::Circuit;
 use uketsuke_core::reception::{Attention, Intent, Screen, ScreenVersion, StaffDecision};
+use uketsuke_core::record::StaffName;
 use zeroize::Zeroizing;
 
 /// Inputs that wait for one reader. A kiosk that floods its reader loses its own presses, nothing else.
@@ -35,7 +36,9 @@ pub enum ReaderInput {
     /// The patient did something on this version of the screen.
     Intent(ReceptionId, ScreenVersion, Intent),
     /// Staff decided about this reception.
-    Staff(ReceptionId, StaffDecision),
+    Staff(ReceptionId, StaffDecision, StaffName),
+    /// Staff do the rest of this reception for the patient.
+    Assist(ReceptionId),
 }
 
 /// What a kiosk shows.

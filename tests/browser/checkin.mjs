@@ -76,11 +76,11 @@ async function checkin(page, options, deadline) {
     const name = await reach(page, ["consent", "take_card"], deadline);
     if (name === "take_card") break;
     const question = page.locator(`[data-intent="consent"][data-agreed="${agreed}"]`);
-    const kind = await question.getAttribute("data-kind");
+    const kind = await question.getAttribute("data-question");
     await step(page, "consent", { number, kind, provisional: (await page.locator("#screen .banner").count()) > 0 });
     await question.click();
     await page.waitForFunction(
-      (before) => document.querySelector('[data-intent="consent"]')?.dataset.kind !== before,
+      (before) => document.querySelector('[data-intent="consent"]')?.dataset.question !== before,
       kind,
       { timeout: Math.max(1, deadline - performance.now()), polling: 50 },
     );

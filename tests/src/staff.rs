@@ -20,7 +20,7 @@ impl Staff {
     pub async fn decide(self, reader: &str, reception: &str, same: bool) -> Result<()> {
         let (terminal, reader) = reader.split_once('/').context("a reader is terminal/reader")?;
         let decision = if same { "same_person" } else { "not_same_person" };
-        let order = json!({ "terminal": terminal, "reader": reader, "reception": reception, "decision": decision });
+        let order = json!({ "terminal": terminal, "reader": reader, "reception": reception, "decision": decision, "by": "staff-1" });
         self.post("/staff/decision", order).await
     }
 

@@ -38,6 +38,9 @@ pub enum ReadError {
         /// The reader's own words.
         detail: String,
     },
+    /// Something is in the slot that stays silent where every card answers. Ask for a card.
+    #[error("what is in the slot does not answer as a card; take it out and place the My Number Card")]
+    NotACard,
     /// The card has no JPKI application. Tell the patient that this is another card.
     #[error("the card has no JPKI application, so it is not a My Number Card; ask for the My Number Card")]
     NotMyNumberCard,
@@ -54,7 +57,9 @@ impl ReadError {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::CardGone { .. } | Self::Unreadable { .. } | Self::ReaderFailed { .. } => Class::Transient,
+            Self::CardGone { .. } | Self::Unreadable { .. } | Self::ReaderFailed { .. } | Self::NotACard => {
+                Class::Transient
+            }
             Self::NotMyNumberCard | Self::NoCertificate | Self::BadCertificate(_) => Class::Permanent,
         }
     }

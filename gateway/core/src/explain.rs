@@ -363,17 +363,17 @@ pub struct Explanation {
 
 /// Tells what happened in a reception and what to do next.
 pub fn reception(record: &ReceptionRecord, lang: Lang) -> Explanation {
-    let unmapped_characters = matches!(&record.replied, Some((_, Reply::Answered { unmapped_characters: true, .. })));
+    let unmapped_characters = matches!(record.reply(), Some((_, Reply::Answered { unmapped_characters: true, .. })));
     Explanation {
         advice: outcome(record, lang),
         story: story(record, lang),
         unmapped_characters,
-        face_score: record.verification.face_score,
+        face_score: record.evidence.verification.face_score,
     }
 }
 
 fn outcome(record: &ReceptionRecord, lang: Lang) -> Advice {
-    let replied = record.replied.as_ref().map(|(_, reply)| reply);
+    let replied = record.reply().map(|(_, reply)| reply);
     let recorded = record.recorded.as_ref().map(|(_, shown)| shown);
     match (record.stage, recorded, replied) {
         (Stage::Abandoned, _, _) => abandoned(record, replied, lang),
@@ -462,12 +462,12 @@ fn abandoned(record: &ReceptionRecord, replied: Option<&Reply>, lang: Lang) -> A
 
 fn story(record: &ReceptionRecord, lang: Lang) -> Vec<String> {
     let mut story = Vec::new();
-    let method = match (record.verification.method, record.verification.face_score) {
+    let method = match (record.evidence.verification.method, record.evidence.verification.face_score) {
         (Method::Face, Some(score)) => format!("{} {score:.2}", lang.pick("顔認証、類似度", "face, similarity")),
         (Method::Face, None) => lang.pick("顔認証", "face").to_owned(),
         (Method::Pin, _) => lang.pick("暗証番号", "PIN").to_owned(),
         (Method::PinByProxy, _) => lang.pick("代理の方による暗証番号", "PIN typed by a companion").to_owned(),
-        (Method::Staff, _) => match (&record.verification.look, lang) {
+        (Method::Staff, _) => match (&record.evidence.verification.look, lang) {
             (Some(look), Lang::Ja) => format!("職員の目視確認、担当 {}", look.by.as_str()),
             (Some(look), Lang::En) => format!("staff look by {}", look.by.as_str()),
             (None, _) => lang.pick("職員の目視確認", "staff look").to_owned(),
@@ -506,7 +506,7 @@ fn story(record: &ReceptionRecord, lang: Lang) -> Vec<String> {
     if let Some((at, _)) = &record.abandoned {
         later.push((at.wall_ms, lang.pick("受付が途中で終わりました。", "the check-in ended early.").to_owned()));
     }
-    if let Some((at, reply)) = &record.replied {
+    for (at, reply) in record.replied.iter().chain(&record.followed_up) {
         let said = match reply {
             Reply::Answered { verdict: Verdict::Eligible, .. } => {
                 lang.pick("資格確認システムの答え: 有効。", "the central system answered: valid.").to_owned()

@@ -4,7 +4,7 @@ use crate::answer::{Reason, Verdict};
 use crate::clock::Stamp;
 use crate::consent::Consent;
 use crate::ids::{ReceptionId, RequestId};
-use crate::reception::StaffReason;
+use crate::reception::{CertificateAge, StaffReason};
 use serde::{Deserialize, Serialize};
 
 /// How the person was shown to be the holder of the card.
@@ -91,6 +91,29 @@ impl Verification {
     }
 }
 
+/// What a rule that depends on the day was applied to, so that the decision can be tried again under another day's rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "basis", rename_all = "snake_case")]
+pub enum Basis {
+    /// A My Number Card.
+    Card {
+        /// As it was judged.
+        certificate: CertificateAge,
+        /// Last moment of its certificate, in milliseconds since 1970 UTC. It falls on a birthday: personal.
+        not_after_ms: i64,
+    },
+}
+
+/// How somebody was verified and on what ground. Personal as a whole: the store seals it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evidence {
+    /// How.
+    pub verification: Verification,
+    /// On what ground; `None` in records of versions that did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<Basis>,
+}
+
 /// What the patient was told at the end. Written by T2, never changed afterwards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "shown", content = "reason", rename_all = "snake_case")]
@@ -164,8 +187,8 @@ pub struct ReceptionRecord {
     pub request: RequestId,
     /// `terminal/reader`.
     pub reader: String,
-    /// How the person was verified.
-    pub verification: Verification,
+    /// How the person was verified, and on what ground.
+    pub evidence: Evidence,
     /// An earlier reception of the same person within the same visit: both are kept, one goes to the receipt computer.
     pub same_visit_as: Option<ReceptionId>,
     /// How far it got.
@@ -178,11 +201,18 @@ pub struct ReceptionRecord {
     pub consents: Vec<Consent>,
     /// When and why it was given up.
     pub abandoned: Option<(Stamp, Abandonment)>,
-    /// When and what the central system replied.
+    /// When and what the central system replied to the first question.
     pub replied: Option<(Stamp, Reply)>,
+    /// When and what it replied to the latest question after that (初回登録, asking again).
+    pub followed_up: Option<(Stamp, Reply)>,
 }
 
 impl ReceptionRecord {
+    /// The reply that counts: the latest.
+    pub fn reply(&self) -> Option<&(Stamp, Reply)> {
+        self.followed_up.as_ref().or(self.replied.as_ref())
+    }
+
     /// Recorded as provisional, and no reply yet: it is on the work list until one comes.
     pub fn awaits_reply(&self) -> bool {
         matches!(self.recorded, Some((_, Shown::Provisional))) && self.replied.is_none()

@@ -85,6 +85,7 @@ impl CentralClient {
             .map_err(|_| CentralError::Rejected("undecodable_body".into()))?;
         let mut client = self.client();
         match row.request.kind {
+            RequestKind::FollowUp => unimplemented!(),
             RequestKind::Eligibility => {
                 let answer = self.within_deadline(client.check_eligibility(signed)).await?;
                 if answer.request_id != row.request.id.0.as_bytes() {

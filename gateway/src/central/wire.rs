@@ -49,7 +49,8 @@ pub fn eligibility_payload(new: &NewRequest<'_>) -> Zeroizing<Vec<u8>> {
         verification: match new.method {
             Method::Face => wire::Verification::Face,
             Method::Pin => wire::Verification::Pin,
-            Method::Staff => wire::Verification::Staff,
+            Method::Staff | Method::Document => wire::Verification::Staff,
+            Method::PinByProxy => wire::Verification::Pin,
         }
         .into(),
         asked_at_ms: new.asked.wall_ms,
@@ -91,8 +92,8 @@ pub fn consent_request(
             .iter()
             .map(|consent| wire::Consent {
                 kind: match consent.kind {
-                    ConsentKind::TreatmentAndMedication => wire::ConsentKind::TreatmentAndMedication,
                     ConsentKind::Checkups => wire::ConsentKind::Checkups,
+                    _ => wire::ConsentKind::TreatmentAndMedication,
                 }
                 .into(),
                 agreed: consent.agreed,
@@ -104,6 +105,22 @@ pub fn consent_request(
     signer.sign(id, RequestKind::Consent, &record.encode_to_vec())
 }
 
+pub enum FollowUpPurpose {
+    Register,
+    Recheck,
+}
+pub struct NewFollowUp<'a> {
+    pub follow_up: RequestId,
+    pub reception: ReceptionId,
+    pub request: RequestId,
+    pub medical_institution_code: &'a str,
+    pub purpose: FollowUpPurpose,
+    pub search: Option<()>,
+    pub asked: Stamp,
+}
+pub fn follow_up_request(signer: &GatewaySigner, new: &NewFollowUp<'_>) -> Result<Request, SignerError> {
+    signer.sign(new.follow_up, RequestKind::FollowUp, &[])
+}
 /// Why the gateway's key cannot sign.
 #[derive(Debug, Error)]
 pub enum SignerError {

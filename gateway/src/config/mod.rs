@@ -12,7 +12,7 @@ use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use uketsuke_core::consent::ConsentKind;
+use uketsuke_core::consent::Question;
 use uketsuke_core::outbox;
 use uketsuke_core::reception::{Rules, Timing};
 
@@ -56,6 +56,33 @@ pub struct Site {
     pub name: String,
     /// MedicalInstitutionCode, 10 digits.
     pub medical_institution_code: String,
+    /// What the site is.
+    #[serde(default)]
+    pub kind: SiteKind,
+    /// The site's own help line, shown on screens that say that something did not work.
+    #[serde(default)]
+    pub help_line: Option<String>,
+}
+
+/// What a site is: decides what patients are asked unless `reception.questions` says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SiteKind {
+    /// Hospital or clinic.
+    #[default]
+    Medical,
+    /// Pharmacy.
+    Pharmacy,
+}
+
+impl SiteKind {
+    /// The grouping of the official posters.
+    fn questions(self) -> Vec<Question> {
+        match self {
+            Self::Medical => vec![Question::TreatmentAndMedication, Question::Checkups],
+            Self::Pharmacy => vec![Question::Medication, Question::Checkups],
+        }
+    }
 }
 
 /// `[store]`
@@ -128,8 +155,8 @@ pub struct Face {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Reception {
-    /// Consent questions, in the order they are asked.
-    pub consents: Vec<ConsentKind>,
+    /// Questions, in the order they are asked; without it those of the site's kind.
+    pub questions: Option<Vec<Question>>,
     /// Reading the card.
     pub read_deadline_ms: u64,
     /// Choosing a method.
@@ -146,6 +173,8 @@ pub struct Reception {
     pub answer_line_down_ms: u64,
     /// Reading why the insurance is not valid.
     pub inform_deadline_ms: u64,
+    /// Deciding about 初回登録.
+    pub register_deadline_ms: u64,
     /// One consent question.
     pub consent_deadline_ms: u64,
     /// Between reminders to take the card.
@@ -253,7 +282,7 @@ impl Default for Reception {
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         let timing = Timing::default();
         Self {
-            consents: vec![ConsentKind::TreatmentAndMedication, ConsentKind::Checkups],
+            questions: None,
             read_deadline_ms: ms(timing.read),
             choose_deadline_ms: ms(timing.choose),
             face_deadline_ms: ms(timing.face),
@@ -262,6 +291,7 @@ impl Default for Reception {
             answer_deadline_ms: ms(timing.answer),
             answer_line_down_ms: ms(timing.answer_line_down),
             inform_deadline_ms: ms(timing.inform),
+            register_deadline_ms: ms(timing.register),
             consent_deadline_ms: ms(timing.consent),
             left_behind_ms: ms(timing.left_behind),
             face_attempts_max: timing.face_attempts_max,
@@ -295,8 +325,8 @@ impl Default for ClockSource {
 }
 
 impl Reception {
-    /// What the core needs of this section.
-    pub fn rules(&self) -> Rules {
+    /// What the core needs of this section, at a site of this kind.
+    pub fn rules(&self, site: SiteKind) -> Rules {
         let ms = Duration::from_millis;
         let timing = Timing {
             read: ms(self.read_deadline_ms),
@@ -307,12 +337,13 @@ impl Reception {
             answer: ms(self.answer_deadline_ms),
             answer_line_down: ms(self.answer_line_down_ms),
             inform: ms(self.inform_deadline_ms),
+            register: ms(self.register_deadline_ms),
             consent: ms(self.consent_deadline_ms),
             left_behind: ms(self.left_behind_ms),
             face_attempts_max: self.face_attempts_max,
             ..Timing::default()
         };
-        Rules { timing, questions: self.consents.clone() }
+        Rules { timing, questions: self.questions.clone().unwrap_or_else(|| site.questions()) }
     }
 }
 

@@ -21,7 +21,9 @@ fn wrong(text: &str) -> (usize, String, String, String) {
 #[test]
 fn the_annotated_configuration_loads_and_says_the_defaults() {
     let config = load(ANNOTATED).unwrap();
-    assert_eq!(config.reception, Reception::default());
+    let kind = config.site.kind;
+    assert_eq!((kind, config.reception.rules(kind)), (SiteKind::Medical, Reception::default().rules(kind)));
+    assert_eq!(config.reception, Reception { questions: config.reception.questions.clone(), ..Reception::default() });
     assert_eq!(config.web, Web::default());
     assert_eq!(config.mqtt, Mqtt::default());
     let resolved = |path: &Path| path.file_name().map(ToOwned::to_owned);

@@ -1,6 +1,7 @@
 //! What a value must be beyond its type.
 
 use super::{Config, Problem, Terminal};
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 pub(super) fn main(config: &Config) -> Result<(), Problem> {
@@ -12,6 +13,11 @@ pub(super) fn main(config: &Config) -> Result<(), Problem> {
         "not a medical institution code",
         "write its 10 digits",
     )?;
+    if let Some(line) = &config.site.help_line {
+        let fits = (1..=40).contains(&line.chars().count());
+        check(fits, "site.help_line", "empty or too long for a screen", "write a number of at most 40 characters")?;
+    }
+    questions(config)?;
     loopback("web.listen", config.web.listen)?;
     check(
         config
@@ -66,6 +72,17 @@ pub(super) fn terminal(terminal: &Terminal, before: &[Terminal], prefix: &str) -
     Ok(())
 }
 
+fn questions(config: &Config) -> Result<(), Problem> {
+    let asked = config.reception.questions.iter().flatten().flat_map(|question| question.flags());
+    let mut seen = BTreeSet::new();
+    check(
+        asked.into_iter().all(|flag| seen.insert(flag)),
+        "reception.questions",
+        "two of these questions ask about the same information",
+        "name each kind of information once, alone or within a group",
+    )
+}
+
 fn face(config: &Config) -> Result<(), Problem> {
     let face = &config.face;
     let unit = |value: f32| value > 0.0 && value < 1.0;
@@ -98,6 +115,7 @@ fn durations(config: &Config) -> Result<(), Problem> {
         ("reception.answer_deadline_ms", reception.answer_deadline_ms, 500),
         ("reception.answer_line_down_ms", reception.answer_line_down_ms, 100),
         ("reception.inform_deadline_ms", reception.inform_deadline_ms, 1_000),
+        ("reception.register_deadline_ms", reception.register_deadline_ms, 1_000),
         ("reception.consent_deadline_ms", reception.consent_deadline_ms, 1_000),
         ("reception.left_behind_ms", reception.left_behind_ms, 1_000),
     ] {

@@ -6,7 +6,7 @@ use uketsuke_core::answer::Verdict;
 use uketsuke_core::clock::{Mono, Now, Stamp};
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::outbox::{Effect, Event, Head, Plan, Rules, Settle, Tried};
-use uketsuke_core::record::{Method, Reply};
+use uketsuke_core::record::{Evidence, Method, Reply, Verification};
 use uuid::Uuid;
 
 /// A courier's plan over a store in memory, with a destination that answers as the test says.
@@ -32,8 +32,7 @@ impl<F: Fn(RequestId) -> Tried> Line<F> {
             reception: ReceptionId(Uuid::from_u128(number)),
             reader: "desk-1/a".into(),
             order_key: OrderKey([patient; 32]),
-            method: Method::Pin,
-            face_score: None,
+            evidence: Evidence { verification: Verification::by(Method::Pin), basis: None },
             opened: now(self.ms).stamp,
             request: Request { id, kind: RequestKind::Eligibility, body },
         };

@@ -120,6 +120,8 @@ impl SlotTransport {
                 });
                 let reading = match read {
                     Ok(front) => read_card(&mut self, front.as_ref(), &Limits::default()),
+                    // Nothing was asked of a chip yet: whatever lies here, it is no card.
+                    Err(TransportError::TimedOut) => Err(uketsuke_card::ReadError::NotACard),
                     Err(_) => Err(uketsuke_card::ReadError::CardGone { what: "looking at the card" }),
                 };
                 let _ = reply.send(reading);

@@ -4,7 +4,9 @@ use super::Reader;
 use super::attempt;
 use super::scribe::{Write, Written};
 use super::session::{self, CardIn, Session};
-use crate::central::{NewRequest, consent_request, eligibility_payload, sealed_request};
+use crate::central::{
+    FollowUpPurpose, NewFollowUp, NewRequest, consent_request, eligibility_payload, follow_up_request, sealed_request,
+};
 use crate::driver::PinReply;
 use crate::store::{Opening, Recording, Request, RequestKind};
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
@@ -14,8 +16,8 @@ use uketsuke_card::Pin as CardPin;
 use uketsuke_core::consent::Consent;
 use uketsuke_core::ids::{ReceptionId, RequestId};
 use uketsuke_core::pin::{Pad, Pin};
-use uketsuke_core::reception::{Effect, Event, FaceOutcome, NotWritten, PinOutcome};
-use uketsuke_core::record::{Method, Shown};
+use uketsuke_core::reception::{Effect, Event, FaceCount, FaceOutcome, NotWritten, PinOutcome};
+use uketsuke_core::record::{Evidence, Method, Shown, Verification};
 
 impl Reader {
     /// Performs an effect. What it leads to comes back as an event, at once or later.
@@ -30,7 +32,9 @@ impl Reader {
                 }
             }
             Effect::VerifyPin(reception, pin) => return self.verify_pin(reception, &pin, context),
-            Effect::Open { reception, method, face_score } => return self.open(reception, method, face_score, context),
+            Effect::Open { reception, verification } => return self.open(reception, verification, context),
+            Effect::CountFace(reception, count) => self.count_face(reception, count),
+            Effect::Register(reception) => return self.register(reception, context),
             Effect::Record { reception, shown, consents } => return self.record(reception, shown, consents, context),
             Effect::Abandon(reception, why) => {
                 let abandon = Write::Abandon(reception, why, self.parts.clock.stamp());
@@ -143,10 +147,10 @@ impl Reader {
     fn open(
         &mut self,
         reception: ReceptionId,
-        method: Method,
-        face_score: Option<f32>,
+        verification: Verification,
         context: &mut Context<Self>,
     ) -> Option<Event> {
+        let method = verification.method;
         let Some(request) = self.request(method) else { return Some(Event::Opened(reception, Err(NotWritten))) };
         let session = self.session.as_mut()?;
         session.method = method;
@@ -154,8 +158,7 @@ impl Reader {
             reception,
             reader: self.parts.port.name.to_string(),
             order_key: session.order_key,
-            method,
-            face_score,
+            evidence: Evidence { verification, basis: Some(session.basis.clone()) },
             opened: self.parts.clock.stamp(),
             request,
         };
@@ -166,7 +169,7 @@ impl Reader {
     /// The signed eligibility request: by the card where it was asked for its PIN, by the gateway otherwise.
     fn request(&mut self, method: Method) -> Option<Request> {
         let session = self.session.as_mut()?;
-        if method == Method::Pin
+        if matches!(method, Method::Pin | Method::PinByProxy)
             && let Some(signed) = session.signed.take()
         {
             return Some(signed);
@@ -178,6 +181,39 @@ impl Reader {
                 tracing::error!(%error, "the request cannot be signed");
                 None
             }
+        }
+    }
+
+    /// 初回登録: the gateway asks for it and names the request that proved the person.
+    fn register(&mut self, reception: ReceptionId, context: &mut Context<Self>) -> Option<Event> {
+        let not_written = Some(Event::RegistrationWritten(reception, Err(NotWritten)));
+        let Some(session) = &self.session else { return not_written };
+        let asked = self.parts.clock.stamp();
+        let follow_up = NewFollowUp {
+            follow_up: RequestId(uuid::Uuid::now_v7()),
+            reception,
+            request: session.request,
+            medical_institution_code: &self.parts.desk.medical_institution_code,
+            purpose: FollowUpPurpose::Register,
+            search: None,
+            asked,
+        };
+        match follow_up_request(&self.parts.desk.signer, &follow_up) {
+            Ok(request) => {
+                let write = Write::FollowUp(reception, Box::new(request), asked);
+                self.write(write, context, move |_, result| Event::RegistrationWritten(reception, result));
+                None
+            }
+            Err(error) => {
+                tracing::error!(%reception, %error, "the registration cannot be signed");
+                not_written
+            }
+        }
+    }
+
+    fn count_face(&mut self, reception: ReceptionId, count: FaceCount) {
+        if let Some(session) = self.session.as_ref().filter(|session| session.reception == reception) {
+            drop(self.parts.scribe.write(Write::CountFace(session.order_key, count, self.parts.clock.stamp())));
         }
     }
 

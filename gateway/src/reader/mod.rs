@@ -29,7 +29,7 @@ use tokio_stream::wrappers::{BroadcastStream, ReceiverStream, WatchStream};
 use uketsuke_core::ids::ReceptionId;
 use uketsuke_core::invariants::ReceptionWatch;
 use uketsuke_core::outbox::Circuit;
-use uketsuke_core::reception::{Event, Reception, Rules, Screen};
+use uketsuke_core::reception::{Ask, Event, Reception, Rules, Screen};
 use uketsuke_core::record::{Method, Shown};
 
 /// A card that was left in through a restart is told "take your card" rather than received again. After longer than this, the same
@@ -110,8 +110,8 @@ impl Reader {
             for effect in effects {
                 events.extend(self.perform(effect, context));
             }
-            // The wait for an answer begins with T1: from here on the core wants to know that the line is down.
-            if let Event::Opened(reception, Ok(())) = event
+            // The wait for an answer begins with these writes: from here on the core wants to know that the line is down.
+            if let Event::Opened(reception, Ok(())) | Event::RegistrationWritten(reception, Ok(())) = event
                 && line_is_down(&self.parts.central.borrow())
             {
                 events.push_back(Event::LineDown(reception));
@@ -193,8 +193,11 @@ impl Reader {
         let looking = async move { store.reception(reception).await };
         let done = looking.into_actor(self).map(move |found, actor, context| match found {
             Ok(record) => {
-                if let Some((_, reply)) = record.and_then(|record| record.replied) {
-                    actor.on(Event::Replied(reception, reply), context);
+                let Some(record) = record else { return };
+                for (ask, replied) in [(Ask::First, record.replied), (Ask::FollowUp, record.followed_up)] {
+                    if let Some((_, reply)) = replied {
+                        actor.on(Event::Replied(reception, ask, reply), context);
+                    }
                 }
             }
             Err(error) => tracing::warn!(%reception, %error, "the reply cannot be looked up"),
@@ -249,7 +252,10 @@ impl StreamHandler<ReaderInput> for Reader {
             ReaderInput::Intent(reception, version, intent) => {
                 self.on(Event::Intent(reception, version, intent), context);
             }
-            ReaderInput::Staff(reception, decision) => self.on(Event::StaffDecided(reception, decision), context),
+            ReaderInput::Staff(reception, decision, by) => {
+                self.on(Event::StaffDecided(reception, decision, by), context);
+            }
+            ReaderInput::Assist(reception) => self.on(Event::StaffAssists(reception), context),
         }
     }
 }
@@ -259,7 +265,7 @@ impl StreamHandler<Result<ReplyNotice, BroadcastStreamRecvError>> for Reader {
         match notice {
             // Every reader hears every notice; the core drops those of other receptions.
             Ok(notice) if self.core.current() == Some(notice.reception) => {
-                self.on(Event::Replied(notice.reception, notice.reply), context);
+                self.on(Event::Replied(notice.reception, notice.ask, notice.reply), context);
             }
             Ok(_) => {}
             Err(BroadcastStreamRecvError::Lagged(_)) => self.look_up_reply(context),

@@ -4,14 +4,15 @@
 //! actor dies, what it had handed over is written before its successor's first write. A T2 that cannot be written becomes an
 //! abandonment here, where it cannot be missed: no reception is left open without an owner.
 
-use crate::store::{Class, Opening, Recording, Store, StoreError};
+use crate::store::{Class, Lane, Opening, Recording, Request, Store, StoreError};
 use crate::telemetry::Metrics;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 use uketsuke_core::backoff::Backoff;
 use uketsuke_core::clock::Stamp;
-use uketsuke_core::ids::ReceptionId;
+use uketsuke_core::ids::{OrderKey, ReceptionId};
+use uketsuke_core::reception::FaceCount;
 use uketsuke_core::record::Abandonment;
 
 /// Between tries of a write that may succeed later.
@@ -27,6 +28,9 @@ pub(super) enum Write {
     Record(Box<Recording>),
     Abandon(ReceptionId, Abandonment, Stamp),
     Close(ReceptionId),
+    /// A later question while the patient waits.
+    FollowUp(ReceptionId, Box<Request>, Stamp),
+    CountFace(OrderKey, FaceCount, Stamp),
     /// Whatever an earlier life of this reader left open.
     AbandonOpen(Stamp),
 }
@@ -47,7 +51,7 @@ struct Job {
 /// One reader's way to the store. Cheap to clone.
 #[derive(Clone)]
 pub struct Scribe {
-    // Unbounded, yet never long: a reader has one reception at a time, and each writes at most four times.
+    // Unbounded, yet never long: a reader has one reception at a time, and each writes a handful of times.
     jobs: mpsc::UnboundedSender<Job>,
 }
 
@@ -97,7 +101,7 @@ impl Desk {
         since: Instant,
         queue: &mpsc::UnboundedReceiver<Job>,
     ) -> Result<(), StoreError> {
-        let waits = matches!(write, Write::Open(_) | Write::Record(_));
+        let waits = matches!(write, Write::Open(_) | Write::Record(_) | Write::FollowUp(..));
         if matches!(write, Write::Open(_)) && since.elapsed() > PATIENT_WAITS {
             // The patient has been sent to the desk, or is about to be.
             return Err(StoreError::Busy);
@@ -130,6 +134,10 @@ impl Desk {
                 Ok(())
             }
             Write::Close(reception) => self.store.close_reception(*reception).await,
+            Write::FollowUp(reception, request, at) => {
+                self.store.follow_up(*reception, Request::clone(request), Lane::Interactive, *at).await
+            }
+            Write::CountFace(order_key, count, at) => self.store.count_face(*order_key, *count, *at).await,
             Write::AbandonOpen(at) => {
                 for reception in self.store.abandon_open(Some(&self.reader), *at).await? {
                     tracing::warn!(reader = self.reader, %reception, "an open reception was abandoned by a restart");

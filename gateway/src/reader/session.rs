@@ -9,8 +9,8 @@ use std::time::Duration;
 use uketsuke_card::{AuthCertificate, CardReading, PhotoUnavailable, PinStatus, ReadError, TrustAnchors, Validity};
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
-use uketsuke_core::reception::{CardFacts, CertificateAge, FaceMethod, ReadFailure};
-use uketsuke_core::record::{Method, Shown};
+use uketsuke_core::reception::{CardFacts, CertificateAge, FaceMethod, PinMethod, ReadFailure};
+use uketsuke_core::record::{Basis, Method, Shown};
 
 /// The card that is in.
 pub(super) struct Session {
@@ -18,6 +18,8 @@ pub(super) struct Session {
     /// The eligibility request that this reception makes, if it gets that far.
     pub(super) request: RequestId,
     pub(super) certificate: AuthCertificate,
+    /// What the rules of the day were applied to.
+    pub(super) basis: Basis,
     pub(super) order_key: OrderKey,
     /// How the person was verified; meaningful once T1 is under way.
     pub(super) method: Method,
@@ -73,29 +75,33 @@ pub(super) async fn card_in(
         Some(when) => recorded_before(desk, reader, order_key, when).await,
         None => None,
     };
+    let age = match certificate.validity(today_ms) {
+        Validity::Valid => CertificateAge::Valid,
+        Validity::ExpiresSoon { .. } => CertificateAge::ExpiresSoon,
+        Validity::ExpiredWithinGrace => CertificateAge::Grace,
+        Validity::Expired => CertificateAge::Expired,
+        Validity::NotYetValid => CertificateAge::NotYetValid,
+    };
     let facts = CardFacts {
-        certificate: match certificate.validity(today_ms) {
-            Validity::Valid => CertificateAge::Valid,
-            Validity::ExpiresSoon { .. } => CertificateAge::ExpiresSoon,
-            Validity::ExpiredWithinGrace => CertificateAge::Grace,
-            Validity::Expired => CertificateAge::Expired,
-            Validity::NotYetValid => CertificateAge::NotYetValid,
-        },
-        pin_tries: match pin {
-            PinStatus::TriesLeft(tries) => Some(tries),
+        certificate: age,
+        pin: match pin {
+            PinStatus::TriesLeft(0) | PinStatus::Locked => PinMethod::Locked,
+            PinStatus::TriesLeft(tries) => PinMethod::Tries(tries),
             // Left verified by whoever read it last; the reset before each reading makes this a card out of the ordinary.
-            PinStatus::Verified => Some(uketsuke_card::jpki::PIN_TRIES),
-            PinStatus::Locked => Some(0),
-            PinStatus::NoPin => None,
+            PinStatus::Verified => PinMethod::Tries(uketsuke_card::jpki::PIN_TRIES),
+            PinStatus::NoPin => PinMethod::Absent,
         },
         face,
+        face_failures: face_failures(desk, reception, order_key).await,
         recorded_before,
     };
+    let basis = Basis::Card { certificate: age, not_after_ms: certificate.not_after_ms() };
     let request = RequestId(uuid::Uuid::now_v7());
     let session = Session {
         reception,
         request,
         certificate,
+        basis,
         order_key,
         method: Method::Staff,
         template,
@@ -127,6 +133,14 @@ async fn recorded_before(
     }
 }
 
+/// A store that cannot be asked locks nobody out.
+async fn face_failures(desk: &Desk, reception: ReceptionId, order_key: OrderKey) -> u32 {
+    desk.store.face_failures(order_key).await.unwrap_or_else(|error| {
+        tracing::warn!(%reception, %error, "cannot tell how often the face of this card failed before");
+        0
+    })
+}
+
 async fn face_method(
     desk: &Desk,
     reception: ReceptionId,
@@ -152,6 +166,7 @@ async fn face_method(
 /// What a reading that failed means at the desk.
 pub(super) fn read_failure(error: &ReadError) -> ReadFailure {
     match error {
+        ReadError::NotACard => ReadFailure::NotACard,
         ReadError::NotMyNumberCard => ReadFailure::NotMyNumberCard,
         ReadError::ReaderFailed { .. } => ReadFailure::ReaderFault,
         ReadError::CardGone { .. }

@@ -1,8 +1,9 @@
 //! The durable writes, as values: what the handle sends and both backends perform.
 
-use super::{Opening, Recording, Settlement, StoreError};
+use super::{Lane, Opening, Recording, Request, Settlement, StoreError};
 use uketsuke_core::clock::Stamp;
-use uketsuke_core::ids::ReceptionId;
+use uketsuke_core::ids::{OrderKey, ReceptionId};
+use uketsuke_core::reception::FaceCount;
 use uketsuke_core::record::Abandonment;
 
 /// One durable write.
@@ -15,6 +16,10 @@ pub(super) enum Command {
     Abandon { reception: ReceptionId, why: Abandonment, at: Stamp },
     /// The card was taken.
     Close { reception: ReceptionId },
+    /// One more question for a reception.
+    FollowUp { reception: ReceptionId, request: Request, lane: Lane, at: Stamp },
+    /// One more face attempt of a card.
+    CountFace { order_key: OrderKey, count: FaceCount, at: Stamp },
     /// Ends every open reception of one reader, or of all.
     AbandonOpen { reader: Option<String>, at: Stamp },
     /// A verdict on a row, or a failed try.
@@ -43,6 +48,7 @@ impl Command {
         let body = match self {
             Self::Open(opening) => opening.request.body.len(),
             Self::Record(recording) => recording.request.as_ref().map_or(0, |request| request.body.len()),
+            Self::FollowUp { request, .. } => request.body.len(),
             Self::Settle { settlement: Settlement::Answered { answer, .. }, .. } => answer.len(),
             _ => 0,
         };
@@ -55,7 +61,9 @@ impl Command {
             Self::Open(Opening { reception, .. })
             | Self::Record(Recording { reception, .. })
             | Self::Abandon { reception, .. }
+            | Self::FollowUp { reception, .. }
             | Self::Close { reception } => format!("reception {reception}"),
+            Self::CountFace { .. } => "a face attempt".into(),
             Self::AbandonOpen { .. } => "the open receptions".into(),
             Self::Settle { seq, .. } | Self::Isolate { seq, .. } => format!("outbox row {seq}"),
             Self::Ping => "nothing".into(),

@@ -65,7 +65,7 @@ async fn a_reception_is_opened_recorded_answered_and_closed(rig: Rig) {
     let store = &rig.store;
     store.open_reception(opening(1, 1)).await.unwrap();
     let open = store.reception(reception(1)).await.unwrap().unwrap();
-    assert_eq!((open.stage, open.request, open.face_score), (Stage::Open, eligibility(1).id, Some(0.682_251)));
+    assert_eq!((open.stage, open.request, open.evidence), (Stage::Open, eligibility(1).id, opening(1, 1).evidence));
     assert_eq!(rig.line(9).await, [(eligibility(1).id, Lane::Interactive)]);
 
     rig.settle(eligibility(1).id, answered()).await;

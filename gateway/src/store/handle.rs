@@ -4,8 +4,8 @@ use super::command::{Command, Outcome};
 use super::model::Model;
 use super::sqlite::Sqlite;
 use super::{
-    Destination, Keys, OpenError, Opening, OutboxCounts, OutboxHead, OutboxRow, Recording, ReplyNotice, Settlement,
-    StoreError, StoreHealth,
+    Destination, Keys, Lane, OpenError, Opening, OutboxCounts, OutboxHead, OutboxRow, Recording, ReplyNotice, Request,
+    Settlement, StoreError, StoreHealth,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, watch};
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId};
+use uketsuke_core::reception::FaceCount;
 use uketsuke_core::record::{Abandonment, ReceptionRecord};
 
 /// Where the store lies and how much of it waits in memory.
@@ -136,6 +137,28 @@ impl Store {
     /// The card of a recorded reception was taken.
     pub async fn close_reception(&self, reception: ReceptionId) -> Result<(), StoreError> {
         self.write(Command::Close { reception }).await.map(drop)
+    }
+
+    /// Puts one more question about a reception on its way: 初回登録 while the patient waits, or asking again later. The same id with
+    /// the same body is acknowledged again. A reception that is not known is [`StoreError::Unknown`].
+    pub async fn follow_up(
+        &self,
+        reception: ReceptionId,
+        request: Request,
+        lane: Lane,
+        at: Stamp,
+    ) -> Result<(), StoreError> {
+        self.write(Command::FollowUp { reception, request, lane, at }).await.map(drop)
+    }
+
+    /// Counts a face attempt of a card.
+    pub async fn count_face(&self, order_key: OrderKey, count: FaceCount, at: Stamp) -> Result<(), StoreError> {
+        self.write(Command::CountFace { order_key, count, at }).await.map(drop)
+    }
+
+    /// Face attempts of this card that failed one after the other since the last match.
+    pub async fn face_failures(&self, order_key: OrderKey) -> Result<u32, StoreError> {
+        backend!(self, backend => backend.face_failures(order_key).await)
     }
 
     /// Gives up every open reception of one reader, or of all, as `Restarted`; returns which, oldest first. An altered row is

@@ -40,7 +40,8 @@ use std::time::Duration;
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::consent::Consent;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
-use uketsuke_core::record::{Method, Reply, Shown};
+use uketsuke_core::reception::Ask;
+use uketsuke_core::record::{Evidence, Reply, Shown};
 
 /// A destination of the outbox.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -58,6 +59,19 @@ pub enum RequestKind {
     Eligibility,
     /// 同意の登録: the body is an encoded `Signed` with a `ConsentRecord`.
     Consent,
+    /// 初回登録, or the same question once more: the body is an encoded `Signed` with a `FollowUpRequest`.
+    FollowUp,
+}
+
+impl RequestKind {
+    /// Whether the destination replies with eligibility information, and which question that answers.
+    pub fn asks(self) -> Option<Ask> {
+        match self {
+            Self::Eligibility => Some(Ask::First),
+            Self::FollowUp => Some(Ask::FollowUp),
+            Self::Consent => None,
+        }
+    }
 }
 
 /// Interactive rows go first: somebody stands at a reader and waits.
@@ -109,10 +123,8 @@ pub struct Opening {
     pub reader: String,
     /// The patient's order key.
     pub order_key: OrderKey,
-    /// How the person was verified.
-    pub method: Method,
-    /// For [`Method::Face`].
-    pub face_score: Option<f32>,
+    /// How the person was verified, and on what ground.
+    pub evidence: Evidence,
     /// When.
     pub opened: Stamp,
     /// The eligibility request.
@@ -155,7 +167,7 @@ pub struct OutboxRow {
 /// What became of a try, to be written down. Unreachable and busy destinations write nothing and do not appear here.
 #[derive(Clone)]
 pub enum Settlement {
-    /// The destination replied to an eligibility request; `answer` is the encoded `EligibilityAnswer`, sealed on disk.
+    /// The destination replied to a request that asks for eligibility; `answer` is the encoded `EligibilityAnswer`, sealed on disk.
     Answered {
         /// What it means.
         reply: Reply,
@@ -234,6 +246,8 @@ pub struct OutboxCounts {
 pub struct ReplyNotice {
     /// Whose.
     pub reception: ReceptionId,
+    /// To which question.
+    pub ask: Ask,
     /// What.
     pub reply: Reply,
 }

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use uketsuke_core::answer::{Verdict, bounded_code};
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
+use uketsuke_core::reception::{Ask, FaceCount};
 use uketsuke_core::record::{Abandonment, ReceptionRecord, Rejection, Reply, Shown, Stage};
 use zeroize::Zeroizing;
 
@@ -55,6 +56,7 @@ struct Disk {
     receptions: Vec<Reception>,
     outbox: Vec<Row>,
     settled: HashMap<RequestId, (Zeroizing<Vec<u8>>, i64)>,
+    face_failures: HashMap<OrderKey, u32>,
     last_seq: i64,
     commits: i64,
 }
@@ -253,6 +255,10 @@ impl Model {
         })
     }
 
+    pub(super) async fn face_failures(&self, key: OrderKey) -> Result<u32, StoreError> {
+        self.read(|disk| disk.face_failures.get(&key).copied().unwrap_or(0))
+    }
+
     pub(super) async fn outbox_counts(&self, _: Destination) -> Result<OutboxCounts, StoreError> {
         self.read(|disk| {
             let count = |state| disk.outbox.iter().filter(|row| row.state == state).count() as u64;
@@ -316,6 +322,15 @@ impl Disk {
                 Ok(ids)
             }
             Command::Settle { seq, settlement, at } => self.settle(*seq, settlement, *at, told),
+            Command::FollowUp { reception, request, lane, at } => self.follow_up(*reception, request, *lane, *at, told),
+            Command::CountFace { order_key, count, .. } => {
+                told.changed = true;
+                match count {
+                    FaceCount::Failed => *self.face_failures.entry(*order_key).or_default() += 1,
+                    FaceCount::Matched => drop(self.face_failures.remove(order_key)),
+                }
+                DONE
+            }
             Command::Isolate { .. } | Command::Ping => DONE,
             #[cfg(test)]
             Command::Sql(_) | Command::BreakSideFile => DONE,
@@ -344,14 +359,15 @@ impl Disk {
                 reception: opening.reception,
                 request: opening.request.id,
                 reader: opening.reader.clone(),
-                method: opening.method,
-                face_score: opening.face_score,
+                evidence: opening.evidence.clone(),
+                same_visit_as: None,
                 stage: Stage::Open,
                 opened: opening.opened,
                 recorded: None,
                 consents: Vec::new(),
                 abandoned: None,
                 replied: None,
+                followed_up: None,
             },
         });
         let (id, key) = (opening.reception, opening.order_key);
@@ -436,7 +452,7 @@ impl Disk {
         if row.state == RowState::Rejected {
             return DONE;
         }
-        let eligibility = row.row.request.kind == RequestKind::Eligibility;
+        let kind = row.row.request.kind;
         let reception = row.row.reception;
         match settlement {
             Settlement::Retry { code, after } => {
@@ -444,12 +460,14 @@ impl Disk {
                 row.not_before_ms = at.wall_ms.saturating_add((*after).min(RETRY_AFTER_MAX).as_millis() as i64);
                 row.last_error = Some(bounded_code(code));
             }
-            Settlement::Answered { .. } if !eligibility => return conflict(what, "it is no eligibility request"),
-            Settlement::Delivered if eligibility => return conflict(what, "an eligibility request needs its answer"),
+            Settlement::Delivered if kind.asks().is_some() => {
+                return conflict(what, "a request for eligibility needs its answer");
+            }
             Settlement::Answered { reply, .. } => {
+                let Some(ask) = kind.asks() else { return conflict(what, "it asks for no eligibility") };
                 self.keep_settled(index, at);
                 self.outbox.remove(index);
-                self.attach(reception, reply.clone(), at, told);
+                self.attach(reception, ask, reply.clone(), at, told);
             }
             Settlement::Delivered => {
                 self.keep_settled(index, at);
@@ -457,8 +475,10 @@ impl Disk {
             }
             Settlement::Rejected { code } => {
                 self.reject(index, bounded_code(code), at);
-                if eligibility {
-                    self.attach(reception, Reply::Rejected(Rejection { code: bounded_code(code) }), at, told);
+                if let Some(ask) = kind.asks() {
+                    self.attach(reception, ask, Reply::Rejected(Rejection { code: bounded_code(code) }), at, told);
+                }
+                if kind == RequestKind::Eligibility {
                     self.reject_consents(reception, at);
                 }
             }
@@ -483,12 +503,28 @@ impl Disk {
         }
     }
 
-    fn attach(&mut self, id: ReceptionId, reply: Reply, at: Stamp, told: &mut Told) {
+    fn attach(&mut self, id: ReceptionId, ask: Ask, reply: Reply, at: Stamp, told: &mut Told) {
         let Some(index) = self.reception(id) else { return };
         let record = &mut self.receptions[index].record;
-        if record.replied.is_none() {
-            record.replied = Some((at, reply.clone()));
-            told.replies.push(ReplyNotice { reception: id, reply });
+        match ask {
+            Ask::First if record.replied.is_some() => return,
+            Ask::First => record.replied = Some((at, reply.clone())),
+            Ask::FollowUp => record.followed_up = Some((at, reply.clone())),
+        }
+        told.replies.push(ReplyNotice { reception: id, ask, reply });
+    }
+
+    fn follow_up(&mut self, id: ReceptionId, request: &Request, lane: Lane, at: Stamp, told: &mut Told) -> Outcome {
+        let what = format!("reception {id}");
+        let Some(index) = self.reception(id) else { return unknown(what) };
+        match self.body(request.id) {
+            Some(body) if *body == request.body => DONE,
+            Some(_) => conflict(what, "its later question's id is in use"),
+            None => {
+                let key = self.receptions[index].order_key;
+                self.append(request, id, key, lane, at, told);
+                DONE
+            }
         }
     }
 
@@ -552,7 +588,7 @@ impl Disk {
             row.not_before_ms > now_ms && row.not_before_ms <= latest
         };
         let passes = |row: &Row, older: &Row| {
-            let question = row.row.request.kind == RequestKind::Eligibility;
+            let question = row.row.request.kind.asks().is_some();
             let after_consent = question && older.row.request.kind == RequestKind::Consent;
             let after_failure = row.row.reception != older.row.reception && waits(older);
             after_consent || after_failure

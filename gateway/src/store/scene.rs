@@ -8,9 +8,9 @@ use std::path::Path;
 use tempfile::TempDir;
 use uketsuke_core::answer::Verdict;
 use uketsuke_core::clock::Stamp;
-use uketsuke_core::consent::{Consent, ConsentKind};
+use uketsuke_core::consent::{Consent, ConsentKind, GivenBy};
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
-use uketsuke_core::record::{Method, Reply, Shown};
+use uketsuke_core::record::{Evidence, Reply, Shown, Verification};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -51,8 +51,7 @@ pub(super) fn opening(number: u32, patient_number: u8) -> Opening {
         reception: reception(number),
         reader: "desk-1/a".into(),
         order_key: patient(patient_number),
-        method: Method::Face,
-        face_score: Some(0.682_251),
+        evidence: Evidence { verification: Verification::by_face(0.682_251), basis: None },
         opened: at(i64::from(number)),
         request: eligibility(number),
     }
@@ -62,7 +61,7 @@ pub(super) fn recording(number: u32, shown: Shown) -> Recording {
     Recording {
         reception: reception(number),
         shown,
-        consents: vec![Consent { kind: ConsentKind::Checkups, agreed: true, given: at(1) }],
+        consents: vec![Consent::new(ConsentKind::Checkups, true, at(1), GivenBy::Patient)],
         request: Some(consent_request(number)),
         recorded: at(1000 + i64::from(number)),
     }

@@ -11,6 +11,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use std::fmt;
 use std::marker::PhantomData;
 use uketsuke_core::consent::Consent;
+use uketsuke_core::record::Evidence;
 use zeroize::Zeroizing;
 
 const KEY_ID_BYTES: usize = size_of::<KeyId>();
@@ -116,16 +117,21 @@ impl Plain for f32 {
     }
 }
 
-/// Consents, as JSON: kinds may be added later.
-impl Plain for Vec<Consent> {
-    fn to_plain(&self) -> Zeroizing<Vec<u8>> {
-        // These types have neither maps nor floats: writing them cannot fail, and an empty value would not open.
-        Zeroizing::new(serde_json::to_vec(self).unwrap_or_default())
-    }
-    fn from_plain(plain: Zeroizing<Vec<u8>>) -> Option<Self> {
-        serde_json::from_slice(&plain).ok()
-    }
+/// As JSON: kinds and fields may be added later.
+macro_rules! plain_json {
+    ($($type:ty),*) => {$(
+        impl Plain for $type {
+            fn to_plain(&self) -> Zeroizing<Vec<u8>> {
+                // These types have no maps: writing them cannot fail, and an empty value would not open.
+                Zeroizing::new(serde_json::to_vec(self).unwrap_or_default())
+            }
+            fn from_plain(plain: Zeroizing<Vec<u8>>) -> Option<Self> {
+                serde_json::from_slice(&plain).ok()
+            }
+        }
+    )*};
 }
+plain_json!(Vec<Consent>, Evidence);
 
 #[cfg(test)]
 mod tests {

@@ -108,6 +108,8 @@ impl Metrics {
         let method = match method {
             Method::Face => "face",
             Method::Pin => "pin",
+            Method::PinByProxy => "pin_by_proxy",
+            Method::Document => "document",
             Method::Staff => "staff",
         };
         let outcome = match shown {

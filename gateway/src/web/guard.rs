@@ -67,7 +67,7 @@ fn refusal(request: &ServiceRequest) -> Option<HttpResponse> {
     let stopping = request.app_data::<web::Data<WebState>>().is_some_and(|state| state.stopping());
     // Orders of staff still go through: receptions under way may need them to finish.
     if stopping && !post && !answers_while_stopping(request.path()) {
-        return Some(page::stopping(Words::from_query(request.query_string())));
+        return Some(page::stopping(Words::of(request.request())));
     }
     None
 }

@@ -22,7 +22,7 @@ pub(super) async fn connect(
     path: web::Path<(String, String)>,
 ) -> actix_web::Result<HttpResponse> {
     let Some(reader) = state.site.reader(&path.0, &path.1) else { return Ok(page::not_found(request).await) };
-    let w = Words::from_query(request.query_string());
+    let w = Words::of(&request);
     if state.refuses_kiosk_of(reader) {
         return Ok(page::stopping(w));
     }

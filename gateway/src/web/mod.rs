@@ -18,8 +18,8 @@
 //! | `{"type":"closing"}` | the gateway is about to stop; the reception under way goes on, also after a reconnection |
 //!
 //! Kiosk to server, JSON text of at most 4 KiB: `{"reception":"uuid","version":7,"intent":…}` with `choose_face`, `choose_pin`,
-//! `call_staff`, `back`, `cancel`, `acknowledge`; `"intent":"pin","keys":[0,9,8,1]` (positions on the pad, never digits);
-//! `"intent":"consent","kind":"checkups","agreed":true`. Intents for an older version are dropped by the core.
+//! `call_staff`, `back`, `cancel`, `acknowledge`, `forgotten`, `by_proxy`; `"intent":"pin","keys":[0,9,8,1]` (positions on the
+//! pad, never digits); `"intent":"register","agreed":true`; `"intent":"consent","question":"checkups","agreed":true`. Intents for an older version are dropped by the core.
 //! Binary of at most 512 KiB: the request number, four bytes big-endian, then a JPEG. A frame that nobody waits for is dropped.
 //!
 //! Whatever breaks this is answered by a close with code 1008 and one line in the log, which never repeats what was sent.
@@ -74,6 +74,8 @@ const ORDER_BYTES_MAX: usize = 1024;
 pub struct WebState {
     /// Readers and central link.
     pub site: SiteHandle,
+    /// The site's own help line, shown beside the public one.
+    pub help_line: Option<&'static str>,
     /// For the staff page's lists; only read.
     pub store: Store,
     /// For "today" on the staff page.
@@ -135,6 +137,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/staff", web::get().to(staff::page))
         .route("/staff/ws", web::get().to(staff_socket::connect))
         .route("/staff/decision", web::post().to(orders::decision))
+        .route("/staff/assist", web::post().to(orders::assist))
         .route("/staff/restart", web::post().to(orders::restart))
         .route("/staff/explain/{reception}", web::get().to(staff::explain))
         .route("/metrics", web::get().to(ops::metrics))

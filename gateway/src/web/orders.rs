@@ -8,6 +8,7 @@ use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use uketsuke_core::ids::ReceptionId;
 use uketsuke_core::reception::StaffDecision;
+use uketsuke_core::record::StaffName;
 
 /// `POST /staff/decision`.
 #[derive(Debug, Deserialize)]
@@ -17,6 +18,17 @@ pub(super) struct DecisionOrder {
     reader: String,
     reception: ReceptionId,
     decision: Decision,
+    /// Who looked.
+    by: StaffName,
+}
+
+/// `POST /staff/assist`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AssistOrder {
+    terminal: String,
+    reader: String,
+    reception: ReceptionId,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -69,10 +81,26 @@ pub(super) async fn decision(state: web::Data<WebState>, order: web::Json<Decisi
         Decision::SamePerson => StaffDecision::SamePerson,
         Decision::NotSamePerson => StaffDecision::NotSamePerson,
     };
-    if !reader.input(ReaderInput::Staff(order.reception, decision)) {
+    let order = order.into_inner();
+    if !reader.input(ReaderInput::Staff(order.reception, decision, order.by)) {
         return told(StatusCode::SERVICE_UNAVAILABLE, "busy");
     }
     tracing::info!(reader = %reader.name(), reception = %order.reception, ?decision, "staff decided");
+    told(StatusCode::ACCEPTED, "accepted")
+}
+
+/// Staff do the rest of a reception for a patient who tells them; what is answered from here on is recorded so.
+pub(super) async fn assist(state: web::Data<WebState>, order: web::Json<AssistOrder>) -> HttpResponse {
+    let Some(reader) = state.site.reader(&order.terminal, &order.reader) else {
+        return told(StatusCode::NOT_FOUND, "unknown_reader");
+    };
+    if reader.status().borrow().reception != Some(order.reception) {
+        return told(StatusCode::CONFLICT, "not_wanted");
+    }
+    if !reader.input(ReaderInput::Assist(order.reception)) {
+        return told(StatusCode::SERVICE_UNAVAILABLE, "busy");
+    }
+    tracing::info!(reader = %reader.name(), reception = %order.reception, "staff assist");
     told(StatusCode::ACCEPTED, "accepted")
 }
 

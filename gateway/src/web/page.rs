@@ -76,7 +76,7 @@ pub(super) async fn index(request: HttpRequest, state: web::Data<WebState>) -> H
         .map(|reader| (reader.name().to_string(), kiosk_path(&reader.name().terminal, &reader.name().reader)))
         .collect();
     let readers = paths.iter().map(|(name, path)| KioskLink { name: name.clone(), path }).collect();
-    html(StatusCode::OK, &IndexPage { w: Words::from_query(request.query_string()), site: &state.site.site, readers })
+    html(StatusCode::OK, &IndexPage { w: Words::of(&request), site: &state.site.site, readers })
 }
 
 /// `GET /kiosk/{terminal}/{reader}`: the frame around the screens, which come over the socket.
@@ -86,7 +86,7 @@ pub(super) async fn kiosk(
     path: web::Path<(String, String)>,
 ) -> HttpResponse {
     let Some(reader) = state.site.reader(&path.0, &path.1) else { return not_found(request).await };
-    let w = Words::from_query(request.query_string());
+    let w = Words::of(&request);
     if state.refuses_kiosk_of(reader) {
         return stopping(w);
     }
@@ -95,7 +95,7 @@ pub(super) async fn kiosk(
 
 /// 404.
 pub(super) async fn not_found(request: HttpRequest) -> HttpResponse {
-    let w = Words::from_query(request.query_string());
+    let w = Words::of(&request);
     let page = MessagePage {
         w,
         title: w.t("ページがありません", "There is no such page"),

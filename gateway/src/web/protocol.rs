@@ -3,7 +3,7 @@
 use crate::handle::{Frame, FrameRequest, ReaderInput};
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use uketsuke_core::consent::ConsentKind;
+use uketsuke_core::consent::Question;
 use uketsuke_core::ids::ReceptionId;
 use uketsuke_core::pin::PinKeys;
 use uketsuke_core::reception::{Intent, ScreenVersion};
@@ -75,7 +75,7 @@ struct FromKiosk {
     version: ScreenVersion,
     intent: IntentName,
     keys: Option<Keys>,
-    kind: Option<ConsentKind>,
+    question: Option<Question>,
     agreed: Option<bool>,
 }
 
@@ -88,7 +88,10 @@ enum IntentName {
     Back,
     Cancel,
     Acknowledge,
+    Forgotten,
+    ByProxy,
     Pin,
+    Register,
     Consent,
 }
 
@@ -102,7 +105,7 @@ pub(super) fn parse_text(text: &[u8]) -> Result<ReaderInput, Violation> {
     }
     // The error of serde_json quotes what it was given, so it ends here.
     let message: FromKiosk = serde_json::from_slice(text).map_err(|_| Violation::Malformed)?;
-    let intent = match (message.intent, &message.keys, message.kind, message.agreed) {
+    let intent = match (message.intent, &message.keys, message.question, message.agreed) {
         (IntentName::ChooseFace, None, None, None) => Intent::ChooseFace,
         (IntentName::ChoosePin, None, None, None) => Intent::ChoosePin,
         (IntentName::CallStaff, None, None, None) => Intent::CallStaff,
@@ -110,7 +113,10 @@ pub(super) fn parse_text(text: &[u8]) -> Result<ReaderInput, Violation> {
         (IntentName::Cancel, None, None, None) => Intent::Cancel,
         (IntentName::Acknowledge, None, None, None) => Intent::Acknowledge,
         (IntentName::Pin, Some(keys), None, None) => Intent::Pin(PinKeys::new(&keys.0).ok_or(Violation::Malformed)?),
-        (IntentName::Consent, None, Some(kind), Some(agreed)) => Intent::Consent { kind, agreed },
+        (IntentName::Forgotten, None, None, None) => Intent::Forgotten,
+        (IntentName::ByProxy, None, None, None) => Intent::ByProxy,
+        (IntentName::Register, None, None, Some(agreed)) => Intent::Register(agreed),
+        (IntentName::Consent, None, Some(question), Some(agreed)) => Intent::Consent { question, agreed },
         _ => return Err(Violation::Malformed),
     };
     Ok(ReaderInput::Intent(message.reception, message.version, intent))
@@ -155,14 +161,17 @@ mod tests {
             (r#""intent":"back""#, Intent::Back),
             (r#""intent":"cancel""#, Intent::Cancel),
             (r#""intent":"acknowledge""#, Intent::Acknowledge),
+            (r#""intent":"forgotten""#, Intent::Forgotten),
+            (r#""intent":"by_proxy""#, Intent::ByProxy),
+            (r#""intent":"register","agreed":false"#, Intent::Register(false)),
             (r#""intent":"pin","keys":[0,9,8,1]"#, Intent::Pin(PinKeys::new(&[0, 9, 8, 1]).unwrap())),
             (
-                r#""intent":"consent","kind":"checkups","agreed":true"#,
-                Intent::Consent { kind: ConsentKind::Checkups, agreed: true },
+                r#""intent":"consent","question":"checkups","agreed":true"#,
+                Intent::Consent { question: Question::Checkups, agreed: true },
             ),
             (
-                r#""intent":"consent","kind":"treatment_and_medication","agreed":false"#,
-                Intent::Consent { kind: ConsentKind::TreatmentAndMedication, agreed: false },
+                r#""intent":"consent","question":"treatment_and_medication","agreed":false"#,
+                Intent::Consent { question: Question::TreatmentAndMedication, agreed: false },
             ),
         ] {
             assert_eq!(parsed(rest).unwrap(), intent, "{rest}");
@@ -182,9 +191,11 @@ mod tests {
             r#""intent":"pin","keys":[1,2,3,10]"#,
             r#""intent":"pin","keys":[1,2,3,-1]"#,
             r#""intent":"pin","keys":"1234""#,
-            r#""intent":"consent","kind":"checkups""#,
-            r#""intent":"consent","kind":"everything","agreed":true"#,
-            r#""intent":"consent","kind":"checkups","agreed":"yes""#,
+            r#""intent":"consent","question":"checkups""#,
+            r#""intent":"consent","question":"everything","agreed":true"#,
+            r#""intent":"consent","question":"checkups","agreed":"yes""#,
+            r#""intent":"register""#,
+            r#""intent":"forgotten","agreed":true"#,
             r#""intent":7"#,
         ] {
             assert_eq!(parsed(rest).unwrap_err(), Violation::Malformed, "{rest}");

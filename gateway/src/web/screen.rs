@@ -3,9 +3,9 @@
 use super::words::Words;
 use crate::handle::View;
 use askama::Template;
-use uketsuke_core::consent::ConsentKind;
+use uketsuke_core::consent::Question;
 use uketsuke_core::explain::{self, Advice};
-use uketsuke_core::reception::{Choose, ChooseNotice, Ending, PinScreen, Renewal, Screen, StaffReason};
+use uketsuke_core::reception::{Choose, ChooseNotice, Ending, Helper, PinScreen, Renewal, Screen, StaffReason};
 use uketsuke_core::record::Shown;
 
 /// A screen ready to be sent.
@@ -85,11 +85,50 @@ struct IneligiblePage {
 #[template(path = "screen/consent.html")]
 struct ConsentPage {
     w: Words,
-    kind: ConsentKind,
-    kind_name: &'static str,
+    words: QuestionWords,
+    question: &'static str,
     number: usize,
     of: usize,
     provisional: bool,
+    helper: Option<Helper>,
+}
+
+/// What a question says, and what its two answers are called.
+struct QuestionWords {
+    title: &'static str,
+    why: &'static str,
+    yes: &'static str,
+    no: &'static str,
+}
+
+/// The texts of version [`uketsuke_core::consent::TEXT_VERSION`]: whoever changes one raises it.
+fn question_words(question: Question, w: Words) -> QuestionWords {
+    let medical = w.t("この情報はあなたの診療や健康管理のために使用します。情報提供に同意すると、医師・歯科医師・薬剤師が過去の診療情報を確認できるようになり、データに基づくよりよい医療が受けられます。同意しなくても受付できます。", "This information is used for your treatment and the care of your health. If you agree, doctors, dentists and pharmacists can see your past records and treat you better on the basis of data. You can check in without agreeing.");
+    let (yes, no) = (w.t("同意する", "I agree"), w.t("同意しない", "I do not agree"));
+    let (title, why, yes, no) = match question {
+        Question::Surgery => (w.t("過去の手術情報の提供に同意しますか?", "Do you agree to share your past operations?"), medical, yes, no),
+        Question::TreatmentAndMedication => (w.t("過去の手術以外の診療・お薬情報の提供に同意しますか?", "Do you agree to share your past treatments (other than surgery) and medicines?"), medical, yes, no),
+        Question::Diagnosis => (w.t("過去の診療情報の提供に同意しますか?", "Do you agree to share your past treatments?"), medical, yes, no),
+        Question::Medication => (w.t("過去のお薬情報の提供に同意しますか?", "Do you agree to share your past medicines?"), medical, yes, no),
+        Question::Checkups => (w.t("過去の健診情報の提供に同意しますか?", "Do you agree to share the results of your past health checkups?"), medical, yes, no),
+        Question::SpecificDiseases => (w.t("特定疾病療養受療証の情報の提供に同意しますか?", "Do you agree to share your certificate for specific diseases?"), w.t("人工透析などの自己負担の上限に使用します。同意しなくても受付できます。", "It is used for the limit on what you pay, for example for dialysis. You can check in without agreeing."), yes, no),
+        Question::HighCost => (w.t("高額療養費制度を利用しますか?", "Do you want to use the limit on high costs (高額療養費制度)?"), w.t("限度額適用認定証と特定疾病療養受療証の情報を使い、限度額を超える支払いが不要になります。", "The information of your limit certificates is used, and you do not pay beyond the limit."), w.t("利用する", "Use it"), w.t("利用しない", "Do not use it")),
+        Question::Prescription => (w.t("処方箋の受け取り方を選んでください", "How would you like your prescription?"), w.t("電子処方箋では、薬局でカードまたは引換番号を使います。", "With an electronic prescription you show your card or a number at the pharmacy."), w.t("電子処方箋", "Electronic"), w.t("紙の処方箋", "On paper")),
+        Question::Subsidies => (w.t("各種受給者証(公費・医療費助成)を利用しますか?", "Do you want to use your subsidy certificates?"), w.t("利用しない場合も、紙の受給者証を窓口で使えます。", "If not, you can still show paper certificates at the desk."), w.t("利用する", "Use them"), w.t("利用しない", "Do not use them")),
+    };
+    QuestionWords { title, why, yes, no }
+}
+
+#[derive(Template)]
+#[template(path = "screen/register.html")]
+struct RegisterPage {
+    w: Words,
+}
+
+#[derive(Template)]
+#[template(path = "screen/registering.html")]
+struct RegisteringPage {
+    w: Words,
 }
 
 #[derive(Template)]
@@ -142,14 +181,6 @@ fn outcome(ending: &Ending) -> Outcome {
     }
 }
 
-/// The word for a consent in messages; the same as in records.
-fn kind_name(kind: ConsentKind) -> &'static str {
-    match kind {
-        ConsentKind::TreatmentAndMedication => "treatment_and_medication",
-        ConsentKind::Checkups => "checkups",
-    }
-}
-
 /// Draws what a kiosk shows. Fails only if a template does, which is a mistake in the template.
 pub(super) fn render(view: &View, w: Words) -> Result<Rendered, askama::Error> {
     match view {
@@ -173,14 +204,17 @@ fn draw(screen: &Screen, w: Words) -> Result<Rendered, askama::Error> {
             let advice = explain::ending(&Ending::Done(Shown::Ineligible(reason.clone())), w.0);
             ("ineligible", IneligiblePage { w, advice }.render())
         }
-        Screen::Consent { kind, number, of, provisional } => {
+        Screen::Register => ("register", RegisterPage { w }.render()),
+        Screen::Registering => ("registering", RegisteringPage { w }.render()),
+        Screen::Consent { question, number, of, provisional, helper } => {
             let page = ConsentPage {
                 w,
-                kind: *kind,
-                kind_name: kind_name(*kind),
+                words: question_words(*question, w),
+                question: question.word(),
                 number: *number,
                 of: *of,
                 provisional: *provisional,
+                helper: *helper,
             };
             ("consent", page.render())
         }

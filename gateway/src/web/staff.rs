@@ -48,6 +48,8 @@ struct ReaderRow {
     attention: Option<Advice>,
     /// Set while staff may decide: what a decision must name.
     look: Option<ReceptionId>,
+    /// Set while the patient is answering: what help must name.
+    assist: Option<ReceptionId>,
     /// Staff are wanted for it: the buttons are in plain sight.
     look_wanted: bool,
     given_up: bool,
@@ -141,6 +143,7 @@ fn row(reader: &ReaderHandle, w: Words) -> ReaderRow {
         since: jst::time_of_day(status.since.wall_ms),
         attention: status.attention.as_ref().map(|attention| explain::attention(attention, w.0)),
         look: orders::open_to_decision(&status),
+        assist: status.reception.filter(|_| matches!(status.state, "pin" | "consent" | "offering_registration")),
         look_wanted: matches!(status.attention, Some(Attention::StaffLook(_))),
         given_up: status.state == "given_up",
         confirmed,
@@ -161,6 +164,8 @@ fn state_words(state: &'static str, w: Words) -> &'static str {
         "pin" => w.t("暗証番号の入力中", "entering the PIN"),
         "staff_look" => w.t("職員の確認待ち", "waiting for staff"),
         "asking" => w.t("資格を確認中", "checking the insurance"),
+        "offering_registration" => w.t("利用登録の案内中", "offering registration"),
+        "registering" => w.t("利用登録中", "registering the card"),
         "informing" => w.t("資格について案内中", "telling about the insurance"),
         "consent" => w.t("同意の確認中", "asking for consent"),
         "recording" => w.t("記録中", "recording"),
@@ -207,7 +212,7 @@ async fn lists(store: &Store, now_ms: i64, w: Words) -> Result<Lists, StoreError
 
 /// `GET /staff`.
 pub(super) async fn page(request: HttpRequest, state: web::Data<WebState>) -> HttpResponse {
-    let w = Words::from_query(request.query_string());
+    let w = Words::of(&request);
     match fragments(&state, w).await {
         Ok(fragments) => page::html(StatusCode::OK, &StaffPage { w, site: &state.site.site, fragments: &fragments }),
         Err(error) => {
@@ -223,7 +228,7 @@ pub(super) async fn explain(
     state: web::Data<WebState>,
     reception: web::Path<String>,
 ) -> HttpResponse {
-    let w = Words::from_query(request.query_string());
+    let w = Words::of(&request);
     let Ok(id) = reception.parse::<ReceptionId>() else { return page::not_found(request).await };
     match state.store.reception(id).await {
         Ok(Some(record)) => {

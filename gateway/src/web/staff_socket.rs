@@ -39,7 +39,7 @@ pub(super) async fn connect(
     let (response, session, stream) = actix_ws::handle(&request, body)?;
     // Browsers answer pings; nothing else is expected, so nothing else needs room.
     let stream = stream.max_frame_size(128).aggregate_continuations().max_continuation_size(128);
-    let w = Words::from_query(request.query_string());
+    let w = Words::of(&request);
     actix_web::rt::spawn(serve(WebState::clone(&state), w, Line::new(session), stream));
     Ok(response)
 }

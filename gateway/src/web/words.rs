@@ -1,10 +1,12 @@
 //! The language of a page, as templates use it.
 
+use super::WebState;
+use actix_web::{HttpRequest, web};
 use uketsuke_core::explain::{self, Lang};
 
-/// The words of one page: every template holds one as `w`.
+/// The words of one page: every template holds one as `w`. Language, and the site's own help line if it has one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Words(pub(super) Lang);
+pub(super) struct Words(pub(super) Lang, pub(super) Option<&'static str>);
 
 impl Words {
     /// Picks one of two texts; both languages of a sentence stand side by side in the template.
@@ -20,15 +22,26 @@ impl Words {
         self.0.tag()
     }
 
+    /// Whom to call.
+    pub(super) fn help_lines(&self) -> String {
+        explain::help_lines(self.1, self.0)
+    }
+
     /// The promise of the official poster.
     pub(super) fn promise(&self) -> &'static str {
         explain::promise(self.0)
     }
 
-    /// `?lang=en`; anything else is Japanese. Total, because the query comes from outside.
-    pub(super) fn from_query(query: &str) -> Self {
-        Self(if query.split('&').any(|pair| pair == "lang=en") { Lang::En } else { Lang::Ja })
+    /// What a request asks for.
+    pub(super) fn of(request: &HttpRequest) -> Self {
+        let site = request.app_data::<web::Data<WebState>>().and_then(|state| state.help_line);
+        Self(lang(request.query_string()), site)
     }
+}
+
+/// `?lang=en`; anything else is Japanese. Total, because the query comes from outside.
+fn lang(query: &str) -> Lang {
+    if query.split('&').any(|pair| pair == "lang=en") { Lang::En } else { Lang::Ja }
 }
 
 #[cfg(test)]
@@ -37,7 +50,7 @@ mod tests {
 
     #[test]
     fn every_query_has_a_language() {
-        for (query, lang) in [
+        for (query, expected) in [
             ("", Lang::Ja),
             ("lang=ja", Lang::Ja),
             ("lang=en", Lang::En),
@@ -46,7 +59,7 @@ mod tests {
             ("xlang=en", Lang::Ja),
             ("%%%&&==", Lang::Ja),
         ] {
-            assert_eq!(Words::from_query(query).0, lang, "{query}");
+            assert_eq!(lang(query), expected, "{query}");
         }
     }
 }

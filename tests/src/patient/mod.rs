@@ -103,8 +103,8 @@ pub async fn go_through_as(kiosk: &mut Kiosk, manner: Manner<'_>) -> Result<Visi
             }
             "ineligible" => kiosk.press(&shown, json!({ "intent": "acknowledge" })).await?,
             "consent" => {
-                let kind = shown.attribute("data-kind").context("a consent screen names its kind")?;
-                kiosk.press(&shown, json!({ "intent": "consent", "kind": kind, "agreed": true })).await?;
+                let question = shown.attribute("data-question").context("a consent screen names its question")?;
+                kiosk.press(&shown, json!({ "intent": "consent", "question": question, "agreed": true })).await?;
             }
             "take_card" => {
                 let reception = shown.reception.clone().unwrap_or_default();

@@ -3,7 +3,7 @@
 use super::*;
 use crate::clock::Stamp;
 use crate::ids::{ReceptionId, RequestId};
-use crate::record::{Rejection, Verification};
+use crate::record::{Evidence, Rejection, Verification};
 use uuid::Uuid;
 
 fn at(wall_ms: i64) -> Stamp {
@@ -15,7 +15,7 @@ fn record(stage: Stage) -> ReceptionRecord {
         reception: ReceptionId(Uuid::nil()),
         request: RequestId(Uuid::nil()),
         reader: "desk-1/a".into(),
-        verification: Verification::by_face(0.68),
+        evidence: Evidence { verification: Verification::by_face(0.68), basis: None },
         same_visit_as: None,
         stage,
         opened: at(0),
@@ -23,6 +23,7 @@ fn record(stage: Stage) -> ReceptionRecord {
         consents: vec![],
         abandoned: None,
         replied: None,
+        followed_up: None,
     }
 }
 

@@ -4,6 +4,7 @@ use crate::consent::{Consent, Question};
 use crate::ids::ReceptionId;
 use crate::pin::{Pad, Pin, PinKeys};
 use crate::record::{Abandonment, Reply, Shown, StaffName, Verification};
+use serde::{Deserialize, Serialize};
 
 /// Counts screens of one reader; an intent made for an older screen is dropped.
 pub type ScreenVersion = u64;
@@ -24,7 +25,8 @@ pub struct CardFacts {
 }
 
 /// Where today lies in the life of a certificate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CertificateAge {
     /// More than three months to go.
     Valid,

@@ -1,6 +1,6 @@
 //! The reads: single statements on read-only connections.
 
-use super::rows::{OutboxCells, ReceptionCells, json, word};
+use super::rows::{FaceCells, OutboxCells, ReceptionCells, json, word};
 use super::{Sqlite, Trouble, trouble};
 use crate::store::{Destination, OutboxCounts, OutboxHead, StoreError};
 use sqlx::sqlite::SqliteArguments;
@@ -78,6 +78,19 @@ impl Sqlite {
             self.signals.tampered(&what);
             StoreError::Tampered { what }
         })
+    }
+
+    pub(in crate::store) async fn face_failures(&self, key: OrderKey) -> Result<u32, StoreError> {
+        let query: Query<'_, FaceCells> = sqlx::query_as("SELECT * FROM face_failures WHERE order_key = ?");
+        match self.rows(query.bind(key.0.to_vec())).await?.pop() {
+            None => Ok(0),
+            Some(row) if row.genuine(&self.keys) => Ok(u32::try_from(row.failures).unwrap_or(u32::MAX)),
+            // A count that somebody changed locks nobody out: the face is compared as if it were the first time.
+            Some(_) => {
+                self.signals.tampered("a count of face attempts");
+                Ok(0)
+            }
+        }
     }
 
     pub(in crate::store) async fn outbox_counts(&self, destination: Destination) -> Result<OutboxCounts, StoreError> {

@@ -9,10 +9,10 @@ use serde::de::DeserializeOwned;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
-use uketsuke_core::record::{ReceptionRecord, Reply, Shown};
+use uketsuke_core::record::{Evidence, ReceptionRecord, Reply, Shown, Verification};
 use uuid::Uuid;
 
-/// Rows in one statement; SQLite takes 32,766 values, a row has at most 24.
+/// Rows in one statement; SQLite takes 32,766 values, a row has at most 30.
 const INSERT_ROWS_MAX: usize = 512;
 
 /// The word for an enum without content, as serde names it.
@@ -66,6 +66,12 @@ pub(super) struct ReceptionCells {
     pub(super) answer: Option<Vec<u8>>,
     pub(super) awaits_reply: bool,
     pub(super) mac: Vec<u8>,
+    pub(super) evidence: Option<Vec<u8>>,
+    pub(super) same_visit_as: Option<Uuid>,
+    pub(super) followed_up_ms: Option<i64>,
+    pub(super) followed_up_sync: Option<bool>,
+    pub(super) followed_up: Option<String>,
+    pub(super) followed_up_answer: Option<Vec<u8>>,
 }
 
 impl ReceptionCells {
@@ -94,6 +100,15 @@ impl ReceptionCells {
             .text(self.reply.as_deref())
             .blob(self.answer.as_deref())
             .int(i64::from(self.awaits_reply))
+            .later("evidence", self.evidence.as_deref())
+            .later("same_visit_as", self.same_visit_as.as_ref().map(|id| id.as_bytes().as_slice()))
+            .later("followed_up_ms", self.followed_up_ms.map(i64::to_le_bytes).as_ref().map(<[u8; 8]>::as_slice))
+            .later(
+                "followed_up_sync",
+                self.followed_up_sync.map(|sync| [u8::from(sync)]).as_ref().map(<[u8; 1]>::as_slice),
+            )
+            .later("followed_up", self.followed_up.as_deref().map(str::as_bytes))
+            .later("followed_up_answer", self.followed_up_answer.as_deref())
     }
 
     /// Whether the row is as this program wrote it.
@@ -131,9 +146,9 @@ impl ReceptionCells {
             return Err(Unreadable);
         }
         let stamp = |ms: Option<i64>, sync: Option<bool>| Some(Stamp { wall_ms: ms?, synchronised: sync? });
-        let face_score = match &self.face_score {
-            Some(bytes) => Some(Sealed::from_disk(bytes.clone()).open(keys, self.place("face_score"))?),
-            None => None,
+        let evidence = match &self.evidence {
+            Some(bytes) => Sealed::from_disk(bytes.clone()).open(keys, self.place("evidence"))?,
+            None => self.early_evidence(keys)?,
         };
         let shown = self.shown.as_deref().map(parse_json).transpose()?;
         let abandonment = self.abandonment.as_deref().map(parse).transpose()?;
@@ -142,14 +157,28 @@ impl ReceptionCells {
             reception: ReceptionId(self.id),
             request: RequestId(self.request),
             reader: self.reader.clone(),
-            method: parse(&self.method)?,
-            face_score,
+            evidence,
+            same_visit_as: self.same_visit_as.map(ReceptionId),
             stage: parse(&self.stage)?,
             opened: Stamp { wall_ms: self.opened_ms, synchronised: self.opened_sync },
             recorded: stamp(self.recorded_ms, self.recorded_sync).zip(shown),
             consents: self.open_consents(keys)?,
             abandoned: stamp(self.abandoned_ms, self.abandoned_sync).zip(abandonment),
             replied: stamp(self.replied_ms, self.replied_sync).zip(reply),
+            followed_up: stamp(self.followed_up_ms, self.followed_up_sync)
+                .zip(self.followed_up.as_deref().map(parse_json).transpose()?),
+        })
+    }
+
+    /// Rows of the first version kept the method and a score of their own.
+    fn early_evidence(&self, keys: &Keys) -> Result<Evidence, Unreadable> {
+        let face_score = match &self.face_score {
+            Some(bytes) => Some(Sealed::from_disk(bytes.clone()).open(keys, self.place("face_score"))?),
+            None => None,
+        };
+        Ok(Evidence {
+            verification: Verification { face_score, ..Verification::by(parse(&self.method)?) },
+            basis: None,
         })
     }
 
@@ -161,12 +190,13 @@ impl ReceptionCells {
     pub(super) async fn insert(rows: &[Self], conn: &mut SqliteConnection) -> sqlx::Result<()> {
         for rows in rows.chunks(INSERT_ROWS_MAX) {
             let mut query = QueryBuilder::<Sqlite>::new(
-                "INSERT INTO receptions (seq, id, request, reader, order_key, method, face_score, stage, opened_ms, \
-                 opened_sync, awaits_reply, mac) ",
+                "INSERT INTO receptions (seq, id, request, reader, order_key, method, evidence, same_visit_as, stage, \
+                 opened_ms, opened_sync, awaits_reply, mac) ",
             );
             query.push_values(rows, |mut values, row| {
                 values.push_bind(row.seq).push_bind(row.id).push_bind(row.request).push_bind(&row.reader);
-                values.push_bind(&row.order_key).push_bind(&row.method).push_bind(&row.face_score);
+                values.push_bind(&row.order_key).push_bind(&row.method).push_bind(&row.evidence);
+                values.push_bind(row.same_visit_as);
                 values.push_bind(&row.stage).push_bind(row.opened_ms).push_bind(row.opened_sync);
                 values.push_bind(row.awaits_reply).push_bind(&row.mac);
             });
@@ -180,7 +210,8 @@ impl ReceptionCells {
         sqlx::query(
             "UPDATE receptions SET stage = ?, recorded_ms = ?, recorded_sync = ?, shown = ?, consents = ?, \
              consent_request = ?, abandoned_ms = ?, abandoned_sync = ?, abandonment = ?, replied_ms = ?, replied_sync = ?, \
-             reply = ?, answer = ?, awaits_reply = ?, mac = ? WHERE seq = ?",
+             reply = ?, answer = ?, followed_up_ms = ?, followed_up_sync = ?, followed_up = ?, followed_up_answer = ?, \
+             awaits_reply = ?, mac = ? WHERE seq = ?",
         )
         .bind(&self.stage)
         .bind(self.recorded_ms)
@@ -195,12 +226,49 @@ impl ReceptionCells {
         .bind(self.replied_sync)
         .bind(&self.reply)
         .bind(&self.answer)
+        .bind(self.followed_up_ms)
+        .bind(self.followed_up_sync)
+        .bind(&self.followed_up)
+        .bind(&self.followed_up_answer)
         .bind(self.awaits_reply)
         .bind(&self.mac)
         .bind(self.seq)
         .execute(conn)
         .await
         .map(drop)
+    }
+}
+
+/// A row of `face_failures`.
+#[derive(sqlx::FromRow)]
+pub(super) struct FaceCells {
+    pub(super) order_key: Vec<u8>,
+    pub(super) failures: i64,
+    pub(super) counted_ms: i64,
+    pub(super) mac: Vec<u8>,
+}
+
+impl FaceCells {
+    fn check(&self, keys: &Keys) -> RowMac {
+        RowMac::new(keys, "face_failures").blob(self.order_key.as_slice()).int(self.failures).int(self.counted_ms)
+    }
+
+    /// Whether the row is as this program wrote it.
+    pub(super) fn genuine(&self, keys: &Keys) -> bool {
+        self.check(keys).verify(&self.mac)
+    }
+
+    /// Writes the row, new or changed.
+    pub(super) async fn put(mut self, keys: &Keys, conn: &mut SqliteConnection) -> sqlx::Result<()> {
+        self.mac = self.check(keys).finish();
+        sqlx::query("INSERT OR REPLACE INTO face_failures (order_key, failures, counted_ms, mac) VALUES (?, ?, ?, ?)")
+            .bind(self.order_key)
+            .bind(self.failures)
+            .bind(self.counted_ms)
+            .bind(self.mac)
+            .execute(conn)
+            .await
+            .map(drop)
     }
 }
 

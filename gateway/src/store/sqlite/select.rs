@@ -74,7 +74,7 @@ fn statement(busy: usize) -> String {
                  SELECT 1 FROM outbox e
                  WHERE e.destination = ?1 AND e.order_key = {row}.order_key AND e.seq < {row}.seq
                    AND (e.state = 'pending' OR (e.state = 'isolated' AND e.not_before_ms > ?2))
-                   AND NOT ({row}.kind = 'eligibility' AND e.kind = 'consent')
+                   AND NOT ({row}.kind <> 'consent' AND e.kind = 'consent')
                    AND NOT (e.reception <> {row}.reception AND (e.state = 'isolated' OR {waits})))",
             waits = waits("e"),
         )

@@ -269,7 +269,7 @@ async fn nothing_personal_lies_in_the_files() {
     store.record_reception(recording(1, Shown::Provisional)).await.unwrap();
     store.settle(1, answered(), at(0)).await.unwrap();
     store.settle(2, Settlement::Rejected { code: "no".into() }, at(0)).await.unwrap();
-    let score = opening(1, 1).face_score.unwrap();
+    let score = opening(1, 1).evidence.verification.face_score.unwrap();
     let real = |bytes: &[u8], mark: &[u8]| bytes.windows(mark.len()).any(|window| window == mark);
     let mut searched = 0;
     let mut search = || {

@@ -3,7 +3,7 @@
 //! Promise: a command that ends in an error has changed nothing — everything is checked before the first statement that
 //! writes. The one exception is said where it is made: a row found altered is held back.
 
-use super::rows::{OutboxCells, ReceptionCells, json, word};
+use super::rows::{FaceCells, OutboxCells, ReceptionCells, json, parse, word};
 use crate::store::command::{Command, DONE, Outcome};
 use crate::store::keys::Keys;
 use crate::store::{
@@ -15,7 +15,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 use uketsuke_core::answer::bounded_code;
 use uketsuke_core::clock::Stamp;
-use uketsuke_core::ids::ReceptionId;
+use uketsuke_core::ids::{OrderKey, ReceptionId};
+use uketsuke_core::reception::{Ask, FaceCount};
 use uketsuke_core::record::{Abandonment, Rejection, Reply, Shown, Stage};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -110,6 +111,10 @@ impl Batch<'_> {
                 }
             }
             Command::Close { reception } => self.close(*reception).await?,
+            Command::FollowUp { reception, request, lane, at } => {
+                self.follow_up(*reception, request, *lane, *at).await?;
+            }
+            Command::CountFace { order_key, count, at } => self.count_face(*order_key, *count, *at).await?,
             Command::AbandonOpen { reader, at } => return self.abandon_open(reader.as_deref(), *at).await,
             Command::Settle { seq, settlement, at } => self.settle(*seq, settlement, *at).await?,
             Command::Isolate { seq, now_ms } => self.isolate(*seq, *now_ms).await?,
@@ -164,7 +169,7 @@ impl Batch<'_> {
             request: opening.request.id.0,
             reader: opening.reader.clone(),
             order_key: opening.order_key.0.to_vec(),
-            method: word(opening.method),
+            method: word(opening.evidence.verification.method),
             face_score: None,
             stage: word(Stage::Open),
             opened_ms: opening.opened.wall_ms,
@@ -183,8 +188,14 @@ impl Batch<'_> {
             answer: None,
             awaits_reply: false,
             mac: Vec::new(),
+            evidence: None,
+            same_visit_as: None,
+            followed_up_ms: None,
+            followed_up_sync: None,
+            followed_up: None,
+            followed_up_answer: None,
         };
-        row.face_score = opening.face_score.map(|score| row.seal(self.keys, "face_score", &score));
+        row.evidence = Some(row.seal(self.keys, "evidence", &opening.evidence));
         row.finish(self.keys);
         let request = OutboxCells::new(
             self.keys,
@@ -301,6 +312,51 @@ impl Batch<'_> {
         self.save(row).await
     }
 
+    /// One more question for a reception, whatever has become of that: an abandoned one hears its answer too.
+    async fn follow_up(
+        &mut self,
+        reception: ReceptionId,
+        request: &Request,
+        lane: Lane,
+        at: Stamp,
+    ) -> Result<(), Stop> {
+        let what = || format!("reception {reception}");
+        let row = self.reception(reception.0).await?.ok_or_else(|| StoreError::Unknown { what: what() })?;
+        let known = self.known_bodies([request.id.0]).await?;
+        if let Some(body) = known.get(&request.id.0) {
+            let same = *body == self.keys.body_mac(&request.body);
+            return if same { Ok(()) } else { Err(conflict(what(), "its later question's id is in use").into()) };
+        }
+        *self.last_seq += 1;
+        let row = OutboxCells::new(self.keys, *self.last_seq, request, row.id, row.order_key, lane, at);
+        Ok(self.append(&[row]).await?)
+    }
+
+    async fn count_face(&mut self, order_key: OrderKey, count: FaceCount, at: Stamp) -> Result<(), Stop> {
+        let key = order_key.0.to_vec();
+        let known: Option<FaceCells> = sqlx::query_as("SELECT * FROM face_failures WHERE order_key = ?")
+            .bind(&key)
+            .fetch_optional(&mut *self.conn)
+            .await?;
+        let before = known.filter(|row| row.genuine(self.keys)).map_or(0, |row| row.failures);
+        self.told.changed = true;
+        match count {
+            FaceCount::Failed => {
+                let row = FaceCells {
+                    order_key: key,
+                    failures: before.saturating_add(1),
+                    counted_ms: at.wall_ms,
+                    mac: Vec::new(),
+                };
+                row.put(self.keys, self.conn).await?;
+            }
+            FaceCount::Matched => {
+                sqlx::query("DELETE FROM face_failures WHERE order_key = ?").bind(key).execute(&mut *self.conn).await?;
+            }
+        }
+        Ok(())
+    }
+
     async fn abandon_open(&mut self, reader: Option<&str>, at: Stamp) -> Result<Vec<ReceptionId>, Stop> {
         let open: Vec<ReceptionCells> = sqlx::query_as(
             "SELECT * FROM receptions WHERE stage = 'open' AND (?1 IS NULL OR reader = ?1) ORDER BY seq",
@@ -338,7 +394,7 @@ impl Batch<'_> {
             self.isolate(seq, at.wall_ms).await?;
             return Err(StoreError::Tampered { what: what() }.into());
         }
-        let eligibility = row.kind == word(RequestKind::Eligibility);
+        let kind: RequestKind = parse(&row.kind).map_err(|_| StoreError::Tampered { what: what() })?;
         match settlement {
             Settlement::Retry { code, after } => {
                 row.attempts = row.attempts.saturating_add(1);
@@ -347,22 +403,24 @@ impl Batch<'_> {
                 self.rewrite(row).await?;
             }
             Settlement::Answered { reply, answer } => {
-                if !eligibility {
-                    return Err(conflict(what(), "an answer settles eligibility requests only").into());
-                }
-                self.attach(&row, reply, Some(answer), at).await?;
+                let Some(ask) = kind.asks() else {
+                    return Err(conflict(what(), "an answer settles requests for eligibility only").into());
+                };
+                self.attach(&row, ask, reply, Some(answer), at).await?;
                 self.remove(&row, at).await?;
             }
             Settlement::Delivered => {
-                if eligibility {
-                    return Err(conflict(what(), "an eligibility request needs its answer").into());
+                if kind.asks().is_some() {
+                    return Err(conflict(what(), "a request for eligibility needs its answer").into());
                 }
                 self.remove(&row, at).await?;
             }
             Settlement::Rejected { code } => {
                 let code = bounded_code(code);
-                if eligibility {
-                    self.attach(&row, &Reply::Rejected(Rejection { code: code.clone() }), None, at).await?;
+                if let Some(ask) = kind.asks() {
+                    self.attach(&row, ask, &Reply::Rejected(Rejection { code: code.clone() }), None, at).await?;
+                }
+                if kind == RequestKind::Eligibility {
                     self.reject_consents(&row, at).await?;
                 }
                 self.keep_settled(&row, at).await?;
@@ -373,17 +431,18 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Attaches a reply to the reception of `row`; the first one stays. An altered reception stops the settlement, and the
+    /// Attaches a reply to the reception of `row`. The first one stays; of those to later questions, the latest. An altered reception stops the settlement, and the
     /// row is held back for people to see: its answer must not vanish with it.
     async fn attach(
         &mut self,
         row: &OutboxCells,
+        ask: Ask,
         reply: &Reply,
         answer: Option<&Zeroizing<Vec<u8>>>,
         at: Stamp,
     ) -> Result<(), Stop> {
         let mut reception = match self.reception(row.reception).await {
-            Ok(Some(reception)) if reception.reply.is_none() => reception,
+            Ok(Some(reception)) if ask == Ask::FollowUp || reception.reply.is_none() => reception,
             Ok(_) => return Ok(()),
             Err(Stop::Answer(error)) => {
                 self.isolate(row.seq, at.wall_ms).await?;
@@ -391,11 +450,21 @@ impl Batch<'_> {
             }
             Err(stop) => return Err(stop),
         };
-        reception.replied_ms = Some(at.wall_ms);
-        reception.replied_sync = Some(at.synchronised);
-        reception.reply = Some(json(reply));
-        reception.answer = answer.map(|answer| reception.seal(self.keys, "answer", answer));
-        self.told.replies.push(ReplyNotice { reception: ReceptionId(row.reception), reply: reply.clone() });
+        let (wall_ms, synchronised) = (Some(at.wall_ms), Some(at.synchronised));
+        match ask {
+            Ask::First => {
+                (reception.replied_ms, reception.replied_sync) = (wall_ms, synchronised);
+                reception.reply = Some(json(reply));
+                reception.answer = answer.map(|answer| reception.seal(self.keys, "answer", answer));
+            }
+            Ask::FollowUp => {
+                (reception.followed_up_ms, reception.followed_up_sync) = (wall_ms, synchronised);
+                reception.followed_up = Some(json(reply));
+                reception.followed_up_answer =
+                    answer.map(|answer| reception.seal(self.keys, "followed_up_answer", answer));
+            }
+        }
+        self.told.replies.push(ReplyNotice { reception: ReceptionId(row.reception), ask, reply: reply.clone() });
         self.save(reception).await
     }
 

@@ -114,7 +114,7 @@ function release() {
 document.addEventListener("click", (event) => {
   const target = event.target.closest("button, a[data-lang]");
   if (target === null) return;
-  const { intent, position, kind, agreed, lang } = target.dataset;
+  const { intent, position, question, agreed, lang } = target.dataset;
   if (lang !== undefined) {
     event.preventDefault();
     const home = parameters.get("back") ?? document.documentElement.lang;
@@ -126,8 +126,8 @@ document.addEventListener("click", (event) => {
     drawCircles();
   } else if (position !== undefined) {
     pressKey(Number(position));
-  } else if (intent === "consent") {
-    send({ intent, kind, agreed: agreed === "true" });
+  } else if (agreed !== undefined) {
+    send({ intent, ...(question === undefined ? {} : { question }), agreed: agreed === "true" });
     hold();
   } else if (intent !== undefined) {
     send({ intent });

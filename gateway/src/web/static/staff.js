@@ -56,8 +56,26 @@ function say(part) {
   if (fresh.length > 0) news.textContent = fresh.join(" ");
 }
 
-async function order(path, body) {
+// Some orders go into the record with a name.
+const by = document.getElementById("by");
+by.value = sessionStorage.getItem("by") ?? "";
+by.addEventListener("change", () => sessionStorage.setItem("by", by.value.trim()));
+
+function signed(send) {
+  const name = by.value.trim();
+  if (name !== "") return send(name);
+  tell("nameless");
+  by.focus();
+  return undefined;
+}
+
+function tell(result) {
   clearTimeout(toldTimer);
+  told.textContent = told.dataset[result];
+  toldTimer = setTimeout(() => { told.textContent = ""; }, TOLD_MS);
+}
+
+async function order(path, body) {
   told.textContent = "";
   let result = "failed";
   try {
@@ -70,15 +88,15 @@ async function order(path, body) {
   } catch {
     // No connection: said below.
   }
-  told.textContent = told.dataset[result];
-  toldTimer = setTimeout(() => { told.textContent = ""; }, TOLD_MS);
+  tell(result);
 }
 
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button === null) return;
   const { terminal, reader, reception, decision } = button.dataset;
-  if (decision !== undefined) order("/staff/decision", { terminal, reader, reception, decision });
+  if (decision !== undefined) signed((by) => order("/staff/decision", { terminal, reader, reception, decision, by }));
+  else if ("assist" in button.dataset) order("/staff/assist", { terminal, reader, reception });
   else if ("restart" in button.dataset) order("/staff/restart", { terminal, reader });
 });
 

@@ -204,7 +204,7 @@ async fn a_decision_reaches_the_reader_until_the_person_is_verified() {
         post(
             "/staff/decision",
             &format!(
-                r#"{{"terminal":"desk-1","reader":"{reader}","reception":"{reception}","decision":"{decision}"}}"#
+                r#"{{"terminal":"desk-1","reader":"{reader}","reception":"{reception}","decision":"{decision}","by":"佐藤"}}"#
             ),
         )
     };
@@ -217,16 +217,34 @@ async fn a_decision_reaches_the_reader_until_the_person_is_verified() {
     assert_eq!(call(&scene, order(&id(), "a", "same_person")).await.status(), 409);
     assert_eq!(call(&scene, order(&reception, "b", "same_person")).await.status(), 404);
     assert_eq!(call(&scene, order(&reception, "a", "perhaps")).await.status(), 400);
+    let nameless =
+        format!(r#"{{"terminal":"desk-1","reader":"a","reception":"{reception}","decision":"same_person","by":" "}}"#);
+    assert_eq!(call(&scene, post("/staff/decision", &nameless)).await.status(), 400, "who looked goes into the record");
     assert!(scene.port.inputs.is_empty());
     assert_eq!(call(&scene, order(&reception, "a", "not_same_person")).await.status(), 202);
     let input = scene.port.inputs.try_recv().unwrap();
-    assert!(matches!(input, ReaderInput::Staff(named, StaffDecision::NotSamePerson) if named == reception));
+    assert!(matches!(input, ReaderInput::Staff(named, StaffDecision::NotSamePerson, _) if named == reception));
     for state in ["choosing", "face", "pin"] {
         scene.status(state, Some(reception), None);
         assert_eq!(call(&scene, order(&reception, "a", "same_person")).await.status(), 202, "{state}");
         let input = scene.port.inputs.try_recv().unwrap();
-        assert!(matches!(input, ReaderInput::Staff(named, StaffDecision::SamePerson) if named == reception));
+        assert!(matches!(input, ReaderInput::Staff(named, StaffDecision::SamePerson, _) if named == reception));
     }
+}
+
+#[actix_web::test]
+async fn staff_who_help_with_the_screen_say_so_to_the_reader() {
+    let scene = Scene::new();
+    let reception = id();
+    let order = |reception: uketsuke_core::ids::ReceptionId| {
+        post("/staff/assist", &format!(r#"{{"terminal":"desk-1","reader":"a","reception":"{reception}"}}"#))
+    };
+    assert_eq!(call(&scene, order(reception)).await.status(), 409);
+    scene.status("consent", Some(reception), None);
+    assert!(page(&scene, "/staff").await.contains("data-assist"));
+    assert_eq!(call(&scene, order(id())).await.status(), 409);
+    assert_eq!(call(&scene, order(reception)).await.status(), 202);
+    assert!(matches!(scene.port.inputs.try_recv(), Ok(ReaderInput::Assist(named)) if named == reception));
 }
 
 #[actix_web::test]

@@ -16,7 +16,7 @@ use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::outbox::Circuit;
 use uketsuke_core::reception::{Attention, Screen};
-use uketsuke_core::record::{Method, Shown};
+use uketsuke_core::record::{Evidence, Method, Shown, Verification};
 use uuid::Uuid;
 
 const NOW: Stamp = Stamp { wall_ms: 1_780_326_000_000, synchronised: true };
@@ -54,6 +54,7 @@ impl Scene {
                 central,
                 restarts: restart_in,
             },
+            help_line: None,
             store: Store::model(),
             clock: Clock::new("/nonexistent".into()),
             metrics: Arc::new(|| "# EOF\n".to_owned()),
@@ -86,8 +87,7 @@ impl Scene {
             reception,
             reader: "<b>/\"&'".into(),
             order_key: OrderKey([7; 32]),
-            method: Method::Pin,
-            face_score: None,
+            evidence: Evidence { verification: Verification::by(Method::Pin), basis: None },
             opened: NOW,
             request: Request {
                 id: RequestId(Uuid::now_v7()),

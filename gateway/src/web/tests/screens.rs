@@ -4,19 +4,25 @@ use crate::handle::View;
 use crate::web::screen::render;
 use crate::web::words::Words;
 use uketsuke_core::answer::Reason;
-use uketsuke_core::consent::ConsentKind;
+use uketsuke_core::consent::Question;
 use uketsuke_core::explain::{self, Lang};
 use uketsuke_core::pin::Pad;
-use uketsuke_core::reception::{Choose, ChooseNotice, Ending, PinScreen, ReadFailure, Renewal, Screen, StaffReason};
+use uketsuke_core::reception::{
+    Choose, ChooseNotice, Ending, Helper, PinScreen, ReadFailure, Renewal, Screen, StaffReason,
+};
 use uketsuke_core::record::Shown;
 
-const ALL_NOTICES: [Option<ChooseNotice>; 6] = [
+const ALL_NOTICES: [Option<ChooseNotice>; 10] = [
     None,
     Some(ChooseNotice::FaceNotMatched),
     Some(ChooseNotice::NoFaceSeen),
     Some(ChooseNotice::FaceFault),
     Some(ChooseNotice::PinLocked),
     Some(ChooseNotice::PinFault),
+    Some(ChooseNotice::PinForgotten),
+    Some(ChooseNotice::Pinless),
+    Some(ChooseNotice::FaceLocked),
+    Some(ChooseNotice::PhotoUnusable),
 ];
 
 fn reasons() -> Vec<Reason> {
@@ -39,6 +45,7 @@ fn endings() -> Vec<Ending> {
         Ending::Cancelled,
         Ending::CardPulled,
         Ending::NotRead(ReadFailure::Unreadable),
+        Ending::NotRead(ReadFailure::NotACard),
         Ending::NotRead(ReadFailure::NotMyNumberCard),
         Ending::NotRead(ReadFailure::Untrusted),
         Ending::NotRead(ReadFailure::ReaderFault),
@@ -61,9 +68,9 @@ fn screens() -> Vec<Screen> {
         Screen::Face,
         Screen::Asking,
         Screen::Recording,
-        Screen::Pin(PinScreen { pad: pad.clone(), tries_left: 3, wrong: false }),
-        Screen::Pin(PinScreen { pad, tries_left: 1, wrong: true }),
-        Screen::Pin(PinScreen { pad: None, tries_left: 3, wrong: false }),
+        Screen::Pin(PinScreen { pad: pad.clone(), tries_left: 3, wrong: false, by_proxy: true }),
+        Screen::Pin(PinScreen { pad, tries_left: 1, wrong: true, by_proxy: false }),
+        Screen::Pin(PinScreen { pad: None, tries_left: 3, wrong: false, by_proxy: true }),
     ];
     for notice in ALL_NOTICES {
         for renew in [None, Some(Renewal::Soon), Some(Renewal::Grace)] {
@@ -72,15 +79,22 @@ fn screens() -> Vec<Screen> {
             }
         }
     }
-    for reason in [StaffReason::Asked, StaffReason::FaceUncertain, StaffReason::FaceNotMatched, StaffReason::NoOtherWay]
-    {
+    for reason in [
+        StaffReason::Asked,
+        StaffReason::OwnAccord,
+        StaffReason::PinForgotten,
+        StaffReason::FaceUncertain,
+        StaffReason::FaceNotMatched,
+        StaffReason::NoOtherWay,
+    ] {
         screens.push(Screen::Staff(reason));
     }
-    for kind in [ConsentKind::TreatmentAndMedication, ConsentKind::Checkups] {
-        for provisional in [false, true] {
-            screens.push(Screen::Consent { kind, number: 1, of: 2, provisional });
+    for question in Question::ALL {
+        for (provisional, helper) in [(false, None), (true, Some(Helper::Proxy)), (false, Some(Helper::Staff))] {
+            screens.push(Screen::Consent { question, number: 1, of: 2, provisional, helper });
         }
     }
+    screens.extend([Screen::Register, Screen::Registering]);
     screens.extend(reasons().into_iter().map(Screen::Ineligible));
     for ending in endings() {
         for reminder in [false, true] {
@@ -93,7 +107,7 @@ fn screens() -> Vec<Screen> {
 
 fn html(screen: Screen, lang: Lang) -> String {
     let view = View::Live { reception: None, version: 1, screen };
-    render(&view, Words(lang)).unwrap().html
+    render(&view, Words(lang, None)).unwrap().html
 }
 
 fn is_japanese(c: char) -> bool {
@@ -118,7 +132,7 @@ fn every_screen_is_drawn_in_both_languages_without_left_over_marks() {
     let views = screens().into_iter().map(|screen| View::Live { reception: None, version: 1, screen });
     for view in views.chain([View::Starting, View::OutOfService]) {
         for lang in [Lang::Ja, Lang::En] {
-            let drawn = render(&view, Words(lang)).unwrap();
+            let drawn = render(&view, Words(lang, None)).unwrap();
             assert!(drawn.html.contains("<h1"), "{view:?}");
             for mark in ["{{", "}}", "{%", "%}", "None", "Some(", "style=", "onclick", "<9>"] {
                 assert!(!drawn.html.contains(mark), "{mark} in {view:?}: {}", drawn.html);
@@ -151,15 +165,18 @@ fn whatever_did_not_work_is_followed_by_the_promise() {
         for reason in reasons() {
             assert!(html(Screen::Ineligible(reason), lang).contains(promise));
         }
-        assert!(html(Screen::Pin(PinScreen { pad: None, tries_left: 2, wrong: true }), lang).contains(promise));
-        assert!(render(&View::OutOfService, Words(lang)).unwrap().html.contains(promise));
+        assert!(
+            html(Screen::Pin(PinScreen { pad: None, tries_left: 2, wrong: true, by_proxy: false }), lang)
+                .contains(promise)
+        );
+        assert!(render(&View::OutOfService, Words(lang, None)).unwrap().html.contains(promise));
     }
 }
 
 #[test]
 fn the_pad_is_drawn_as_on_the_poster_and_says_where_not_what() {
     let pad = Pad::new([1, 4, 9, 5, 7, 0, 8, 6, 3, 2]);
-    let html = html(Screen::Pin(PinScreen { pad, tries_left: 3, wrong: false }), Lang::Ja);
+    let html = html(Screen::Pin(PinScreen { pad, tries_left: 3, wrong: false, by_proxy: true }), Lang::Ja);
     let mut rest = html.as_str();
     for (position, digit) in [1, 4, 9, 5, 7, 0, 8, 6, 3, 2].into_iter().enumerate() {
         let key = format!("data-position=\"{position}\">{digit}</button>");
@@ -178,12 +195,12 @@ fn only_offered_methods_have_a_button_and_staff_always_do() {
 
 #[test]
 fn a_consent_says_what_kind_it_is_in_the_word_of_the_record() {
-    for kind in [ConsentKind::TreatmentAndMedication, ConsentKind::Checkups] {
-        let word = serde_json::to_value(kind).unwrap();
-        let html = html(Screen::Consent { kind, number: 1, of: 1, provisional: false }, Lang::Ja);
-        assert!(html.contains(&format!("data-kind=\"{}\"", word.as_str().unwrap())), "{html}");
+    for question in Question::ALL {
+        let html = html(Screen::Consent { question, number: 1, of: 1, provisional: false, helper: None }, Lang::Ja);
+        assert!(html.contains(&format!("data-question=\"{}\"", question.word())), "{html}");
         assert!(!html.contains("仮受付"));
     }
-    let provisional = Screen::Consent { kind: ConsentKind::Checkups, number: 1, of: 1, provisional: true };
+    let provisional =
+        Screen::Consent { question: Question::Checkups, number: 1, of: 1, provisional: true, helper: None };
     assert!(self::html(provisional, Lang::Ja).contains("仮受付"));
 }
