@@ -11,7 +11,9 @@ pub mod consent;
 pub mod explain;
 pub mod ids;
 pub mod invariants;
+
 pub mod outbox;
+pub mod person;
 pub mod pin;
 pub mod reception;
 pub mod record;
