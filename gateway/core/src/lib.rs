@@ -18,3 +18,4 @@ pub mod pin;
 pub mod reception;
 pub mod record;
 pub mod restart;
+pub mod visit;
