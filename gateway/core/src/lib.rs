@@ -11,6 +11,7 @@ pub mod consent;
 pub mod explain;
 pub mod ids;
 pub mod invariants;
+pub mod ladder;
 
 pub mod outbox;
 pub mod person;
