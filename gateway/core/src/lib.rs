@@ -11,8 +11,12 @@ pub mod consent;
 pub mod explain;
 pub mod ids;
 pub mod invariants;
+pub mod ladder;
+
 pub mod outbox;
+pub mod person;
 pub mod pin;
 pub mod reception;
 pub mod record;
 pub mod restart;
+pub mod visit;

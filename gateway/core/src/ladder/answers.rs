@@ -1,0 +1,104 @@
+//! What an answer of the central system does to a case.
+
+use super::{Answered, Case, Check, Effect, Final, Found, Numbers, PersonMatch, State, Telling};
+use crate::answer::{Reason, Verdict};
+
+impl Case {
+    /// An answer came, to whichever ask, however late and however often.
+    pub(super) fn answered(&mut self, number: u32, answered: &Answered, effects: &mut Vec<Effect>) {
+        let present = number == self.ask();
+        let ended = self.is_final();
+        // An answer to something that was never asked is not about this case.
+        let Some(ask) = self.asks.get_mut(number as usize) else { return };
+        let heard_before = std::mem::replace(&mut ask.answered, true);
+        if ended {
+            if !heard_before {
+                effects.push(Effect::LateAnswer { ask: number, verdict: answered.verdict.clone() });
+            }
+            return;
+        }
+        if ask.check == Check::OtherPerson {
+            return;
+        }
+        let about_this_person = match answered.person {
+            PersonMatch::SamePerson | PersonMatch::SameWithDifferences => true,
+            PersonMatch::DifferentPerson | PersonMatch::Undecided => false,
+            // The card has proven whose it is; typed numbers prove nothing.
+            PersonMatch::NothingToCompare => ask.with == Numbers::Original,
+        };
+        let several = Verdict::Ineligible(Reason::SeveralInsurances);
+        let found = match &answered.verdict {
+            Verdict::Eligible => Found::Valid,
+            verdict if *verdict == several && answered.results > 0 && present && !heard_before => {
+                Found::Several { count: answered.results }
+            }
+            Verdict::Ineligible(reason) => {
+                if present && !heard_before {
+                    self.ineligible(reason);
+                }
+                return;
+            }
+        };
+        if about_this_person {
+            let with = ask.with;
+            self.settle(found, with, effects);
+        } else if !matches!(ask.check, Check::Pending(_)) {
+            ask.check = Check::Pending(found);
+        }
+    }
+
+    /// What was found is known to be about this person.
+    pub(super) fn settle(&mut self, found: Found, with: Numbers, effects: &mut Vec<Effect>) {
+        match found {
+            Found::Valid if with == Numbers::Original && !self.insurance_ended => self.end(Final::Confirmed, effects),
+            Found::Valid => self.end(Final::Changed, effects),
+            Found::Several { count } => self.enter(State::Choosing { count }),
+        }
+    }
+
+    /// The present ask was answered with "not valid" for the first time.
+    fn ineligible(&mut self, reason: &Reason) {
+        match reason {
+            Reason::CertificateRevoked => return self.enter(State::Telling(Telling::Revoked)),
+            Reason::CardNotRegistered => return self.enter(State::Telling(Telling::NotRegistered)),
+            Reason::InsuranceInvalid(_) | Reason::NewInsurance => {
+                self.found_ineligible = true;
+                self.insurance_ended |= self.asks.last().is_some_and(|ask| ask.with == Numbers::Original);
+            }
+            Reason::NoInsuranceFound | Reason::SeveralInsurances => self.found_ineligible = true,
+            Reason::UnknownCode(_) => {}
+        }
+        match (self.state, reason) {
+            (State::AwaitingAnswer, Reason::InsuranceInvalid(_) | Reason::NoInsuranceFound) => {
+                self.enter(State::LaterData { turns: 0 });
+            }
+            (State::AwaitingAnswer, _)
+            | (State::LaterData { .. }, Reason::NewInsurance | Reason::SeveralInsurances | Reason::UnknownCode(_)) => {
+                self.enter(State::CurrentNumbers { asked: false });
+            }
+            // The last try for late data is over.
+            (State::LaterData { turns }, _) if self.later_data_wait(turns).is_none() => self.next_rung(),
+            (State::CurrentNumbers { asked: true } | State::EarlierNumbers { asked: true }, _) => self.next_rung(),
+            // Staff are at work on it already, or it is waited for in any case.
+            _ => {}
+        }
+    }
+
+    /// The central system refused an ask for good.
+    pub(super) fn rejected(&mut self, number: u32) {
+        let nothing_heard = self.asks.iter().all(|ask| !ask.answered);
+        let present = number == self.ask();
+        let Some(ask) = self.asks.get_mut(number as usize) else { return };
+        if std::mem::replace(&mut ask.answered, true) || !present || self.is_final() {
+            return;
+        }
+        match self.state {
+            // Numbers that cannot even be asked with were mistyped: staff try again.
+            State::CurrentNumbers { asked: true } => self.enter(State::CurrentNumbers { asked: false }),
+            State::EarlierNumbers { asked: true } => self.enter(State::EarlierNumbers { asked: false }),
+            // A refusal after an answer says nothing new about the patient.
+            _ if nothing_heard => self.enter(State::Telling(Telling::Rejected)),
+            _ => {}
+        }
+    }
+}
