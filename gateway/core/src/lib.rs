@@ -8,6 +8,7 @@ pub mod answer;
 pub mod backoff;
 pub mod clock;
 pub mod consent;
+pub mod date;
 pub mod explain;
 pub mod ids;
 pub mod invariants;
