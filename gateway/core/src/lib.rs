@@ -17,3 +17,5 @@ pub mod pin;
 pub mod reception;
 pub mod record;
 pub mod restart;
+pub mod rules;
+pub mod words;
