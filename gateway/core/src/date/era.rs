@@ -1,6 +1,7 @@
 //! Days as people in Japan write them: by the name of the era and its year.
 
 use super::{Date, NotADate};
+use zeroize::Zeroizing;
 
 /// An era: the ways to write it, and its days.
 struct Era {
@@ -29,7 +30,9 @@ impl Date {
     /// # Errors
     /// [`NotADate`], by what is wrong.
     pub fn parse_written(text: &str) -> Result<Self, NotADate> {
-        let text: String = text.chars().map(half_width).filter(|c| !c.is_whitespace()).collect();
+        // It may be somebody's birth date.
+        let text: Zeroizing<String> =
+            Zeroizing::new(text.chars().map(half_width).filter(|c| !c.is_whitespace()).collect());
         let era = ERAS.iter().zip(FIRST_YEARS).find_map(|(era, first_year)| {
             let rest = era.names.iter().find_map(|name| strip_name(&text, name))?;
             Some((era, first_year, rest))
@@ -38,7 +41,7 @@ impl Date {
             let [year, month, day] = numbers(&text, 4)?;
             return Self::new(year, small(month)?, small(day)?).ok_or(NotADate::NoSuchDay);
         };
-        let [year, month, day] = numbers(&rest.replacen('元', "1", 1), 2)?;
+        let [year, month, day] = numbers(&Zeroizing::new(rest.replacen('元', "1", 1)), 2)?;
         let year = year.checked_sub(1).and_then(|past| first_year.checked_add(past)).ok_or(NotADate::OutsideEra)?;
         let date = Self::new(year, small(month)?, small(day)?).ok_or(NotADate::NoSuchDay)?;
         let begun = era.first.is_none_or(|first| first <= date);
