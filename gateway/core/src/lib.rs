@@ -14,6 +14,7 @@ pub mod explain;
 pub mod fields;
 pub mod ids;
 pub mod invariants;
+pub mod modes;
 pub mod outbox;
 pub mod pin;
 pub mod reception;

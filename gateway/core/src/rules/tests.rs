@@ -257,6 +257,17 @@ fn the_table_is_in_order() {
     }
 }
 
+#[test]
+fn a_rule_and_a_version_are_written_for_programs() {
+    let rule = Rules::all().iter().find(|rule| rule.id == "earlier-card").unwrap();
+    let written = serde_json::to_value(rule).unwrap();
+    assert_eq!((&written["from"], &written["until"]), (&serde_json::Value::Null, &"2025-12-01".into()));
+    assert_eq!((&written["decides"], &written["value"]), (&"accepts".into(), &"earlier_card".into()));
+    let version = Rules::on(trusted("2025-12-02")).version();
+    let written = serde_json::to_string(&version).unwrap();
+    assert_eq!(serde_json::from_str::<Version>(&written).unwrap(), version);
+}
+
 fn any_day() -> impl Strategy<Value = Date> {
     (date("2023-01-01").days()..date("2027-12-31").days()).prop_map(Date::of_days)
 }
