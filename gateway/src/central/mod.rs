@@ -9,6 +9,6 @@ pub use client::{CentralClient, Delivery};
 pub use status::CentralError;
 pub use tls::TlsError;
 pub use wire::{
-    FollowUpPurpose, GatewaySigner, NewFollowUp, NewRequest, SignerError, consent_request, eligibility_payload,
+    FollowUp, GatewaySigner, NewRequest, Numbers, Purpose, SignerError, Subject, consent_request, eligibility_payload,
     follow_up_request, sealed_request,
 };

@@ -5,7 +5,7 @@ use super::attempt;
 use super::scribe::{Write, Written};
 use super::session::{self, CardIn, Session};
 use crate::central::{
-    FollowUpPurpose, NewFollowUp, NewRequest, consent_request, eligibility_payload, follow_up_request, sealed_request,
+    FollowUp, NewRequest, Purpose, Subject, consent_request, eligibility_payload, follow_up_request, sealed_request,
 };
 use crate::driver::PinReply;
 use crate::store::{Opening, Recording, Request, RequestKind};
@@ -136,7 +136,7 @@ impl Reader {
             request: session.request,
             reception: session.reception,
             medical_institution_code: &self.parts.desk.medical_institution_code,
-            card_certificate: session.certificate.der(),
+            subject: Subject::Card(session.certificate.der()),
             method,
             asked: self.parts.clock.stamp(),
         });
@@ -189,12 +189,12 @@ impl Reader {
         let not_written = Some(Event::RegistrationWritten(reception, Err(NotWritten)));
         let Some(session) = &self.session else { return not_written };
         let asked = self.parts.clock.stamp();
-        let follow_up = NewFollowUp {
-            follow_up: RequestId(uuid::Uuid::now_v7()),
+        let follow_up = FollowUp {
+            id: RequestId(uuid::Uuid::now_v7()),
             reception,
-            request: session.request,
+            request: Some(session.request),
             medical_institution_code: &self.parts.desk.medical_institution_code,
-            purpose: FollowUpPurpose::Register,
+            purpose: Purpose::Register,
             search: None,
             asked,
         };
