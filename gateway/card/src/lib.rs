@@ -33,7 +33,7 @@ mod trust;
 pub mod virtual_card;
 mod x509;
 
-pub use certificate::{AuthCertificate, CertificateError, CertificateSerial, SignatureInvalid, Validity};
+pub use certificate::{AuthCertificate, CertificateError, CertificateSerial, SignatureInvalid};
 pub use error::{Class, ReadError, SignError, Unreadable};
 pub use file::FileError;
 pub use jpki::{Jpki, PinStatus, PinVerification};

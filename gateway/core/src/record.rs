@@ -5,6 +5,7 @@ use crate::clock::Stamp;
 use crate::consent::Consent;
 use crate::ids::{ReceptionId, RequestId};
 use crate::reception::{CertificateAge, StaffReason};
+use crate::rules::{self, Document, Rules, Today};
 use serde::{Deserialize, Serialize};
 
 /// How the person was shown to be the holder of the card.
@@ -102,6 +103,11 @@ pub enum Basis {
         /// Last moment of its certificate, in milliseconds since 1970 UTC. It falls on a birthday: personal.
         not_after_ms: i64,
     },
+    /// A document that staff entered.
+    Document {
+        /// What it is, as the rules know it.
+        document: Document,
+    },
 }
 
 /// How somebody was verified and on what ground. Personal as a whole: the store seals it.
@@ -112,6 +118,22 @@ pub struct Evidence {
     /// On what ground; `None` in records of versions that did not keep it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub basis: Option<Basis>,
+    /// The rules that were in force; `None` in records of versions that did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<rules::Version>,
+}
+
+impl Evidence {
+    /// Verified now, on this ground, under the rules of the day.
+    pub fn new(verification: Verification, basis: Basis, now: Stamp) -> Self {
+        let rules = Some(Rules::on(Today::of(now)).version());
+        Self { verification, basis: Some(basis), rules }
+    }
+
+    /// Nothing is known but how.
+    pub fn of(verification: Verification) -> Self {
+        Self { verification, basis: None, rules: None }
+    }
 }
 
 /// What the patient was told at the end. Written by T2, never changed afterwards.

@@ -10,6 +10,7 @@ mod table;
 
 use crate::clock::Stamp;
 use crate::date::Date;
+use crate::reception::CertificateAge;
 use crate::words::Words;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -55,7 +56,7 @@ impl DocumentKind {
 }
 
 /// A document as it is shown.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Document {
     /// What it is.
     pub kind: DocumentKind,
@@ -262,24 +263,10 @@ pub struct DocumentVerdict {
     pub clock_doubtful: bool,
 }
 
-/// What the dates of the certificate in a card allow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CertificateAge {
-    /// Everything.
-    Valid,
-    /// Everything; the patient is told to renew it.
-    ExpiresSoon,
-    /// Eligibility alone, no medical information; the patient is told to renew it.
-    Grace,
-    /// Nothing. Never concluded from a doubtful clock.
-    Expired,
-}
-
 /// What the rules say about the certificate in a card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CertificateVerdict {
-    /// What it allows.
+    /// What it allows. Never `Expired` by a doubtful clock, and never `NotYetValid`: that is no matter of rules.
     pub age: CertificateAge,
     /// The day was not to be trusted.
     pub clock_doubtful: bool,
@@ -361,8 +348,7 @@ impl RuleSet {
         }
     }
 
-    /// What the certificate in a card allows whose last day in Japan is `not_after`. Counts whole days where the card reader
-    /// counts seconds: certificates end with a day.
+    /// What the certificate in a card allows whose last day in Japan is `not_after`. Counts whole days: certificates end with a day.
     pub fn certificate_age(&self, not_after: Date, today: Today) -> CertificateVerdict {
         let clock_doubtful = !(today.trusted && self.today.trusted);
         let (mut grace, mut notice) = (0, 0);

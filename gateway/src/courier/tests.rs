@@ -32,7 +32,7 @@ impl<F: Fn(RequestId) -> Tried> Line<F> {
             reception: ReceptionId(Uuid::from_u128(number)),
             reader: "desk-1/a".into(),
             order_key: OrderKey([patient; 32]),
-            evidence: Evidence { verification: Verification::by(Method::Pin), basis: None },
+            evidence: Evidence::of(Verification::by(Method::Pin)),
             opened: now(self.ms).stamp,
             request: Request { id, kind: RequestKind::Eligibility, body },
         };

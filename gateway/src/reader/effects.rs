@@ -154,12 +154,13 @@ impl Reader {
         let Some(request) = self.request(method) else { return Some(Event::Opened(reception, Err(NotWritten))) };
         let session = self.session.as_mut()?;
         session.method = method;
+        let opened = self.parts.clock.stamp();
         let opening = Opening {
             reception,
             reader: self.parts.port.name.to_string(),
             order_key: session.order_key,
-            evidence: Evidence { verification, basis: Some(session.basis.clone()) },
-            opened: self.parts.clock.stamp(),
+            evidence: Evidence::new(verification, session.basis.clone(), opened),
+            opened,
             request,
         };
         self.write(Write::Open(Box::new(opening)), context, move |_, result| Event::Opened(reception, result));

@@ -6,11 +6,13 @@ use crate::store::{Keys, Request, Store};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use uketsuke_card::{AuthCertificate, CardReading, PhotoUnavailable, PinStatus, ReadError, TrustAnchors, Validity};
+use uketsuke_card::{AuthCertificate, CardReading, PhotoUnavailable, PinStatus, ReadError, TrustAnchors};
 use uketsuke_core::clock::Stamp;
+use uketsuke_core::date::Date;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::reception::{CardFacts, CertificateAge, FaceMethod, PinMethod, ReadFailure};
 use uketsuke_core::record::{Basis, Method, Shown};
+use uketsuke_core::rules::{Rules, Today};
 
 /// The card that is in.
 pub(super) struct Session {
@@ -75,13 +77,7 @@ pub(super) async fn card_in(
         Some(when) => recorded_before(desk, reader, order_key, when).await,
         None => None,
     };
-    let age = match certificate.validity(today_ms) {
-        Validity::Valid => CertificateAge::Valid,
-        Validity::ExpiresSoon { .. } => CertificateAge::ExpiresSoon,
-        Validity::ExpiredWithinGrace => CertificateAge::Grace,
-        Validity::Expired => CertificateAge::Expired,
-        Validity::NotYetValid => CertificateAge::NotYetValid,
-    };
+    let age = certificate_age(&certificate, now);
     let facts = CardFacts {
         certificate: age,
         pin: match pin {
@@ -109,6 +105,18 @@ pub(super) async fn card_in(
         own: Duration::ZERO,
     };
     Ok(CardIn { facts, session })
+}
+
+/// What the rules of the day say of the certificate's dates.
+fn certificate_age(certificate: &AuthCertificate, now: Stamp) -> CertificateAge {
+    if !now.synchronised {
+        return CertificateAge::Valid;
+    }
+    if now.wall_ms < certificate.not_before_ms() {
+        return CertificateAge::NotYetValid;
+    }
+    let today = Today::of(now);
+    Rules::on(today).certificate_age(Date::of_stamp_jst(certificate.not_after_ms()), today).age
 }
 
 /// The moment by which a certificate's dates are judged. A clock that nobody vouches for must not turn patients away, so then every

@@ -51,7 +51,7 @@ pub(super) fn opening(number: u32, patient_number: u8) -> Opening {
         reception: reception(number),
         reader: "desk-1/a".into(),
         order_key: patient(patient_number),
-        evidence: Evidence { verification: Verification::by_face(0.682_251), basis: None },
+        evidence: Evidence::of(Verification::by_face(0.682_251)),
         opened: at(i64::from(number)),
         request: eligibility(number),
     }

@@ -15,7 +15,7 @@ fn record(stage: Stage) -> ReceptionRecord {
         reception: ReceptionId(Uuid::nil()),
         request: RequestId(Uuid::nil()),
         reader: "desk-1/a".into(),
-        evidence: Evidence { verification: Verification::by_face(0.68), basis: None },
+        evidence: Evidence::of(Verification::by_face(0.68)),
         same_visit_as: None,
         stage,
         opened: at(0),

@@ -176,10 +176,7 @@ impl ReceptionCells {
             Some(bytes) => Some(Sealed::from_disk(bytes.clone()).open(keys, self.place("face_score"))?),
             None => None,
         };
-        Ok(Evidence {
-            verification: Verification { face_score, ..Verification::by(parse(&self.method)?) },
-            basis: None,
-        })
+        Ok(Evidence::of(Verification { face_score, ..Verification::by(parse(&self.method)?) }))
     }
 
     fn place(&self, column: &'static str) -> Place<'_> {

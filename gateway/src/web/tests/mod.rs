@@ -87,7 +87,7 @@ impl Scene {
             reception,
             reader: "<b>/\"&'".into(),
             order_key: OrderKey([7; 32]),
-            evidence: Evidence { verification: Verification::by(Method::Pin), basis: None },
+            evidence: Evidence::of(Verification::by(Method::Pin)),
             opened: NOW,
             request: Request {
                 id: RequestId(Uuid::now_v7()),
