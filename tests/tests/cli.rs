@@ -20,7 +20,7 @@ fn lines(text: &str) -> Result<Vec<Value>> {
 #[test]
 fn every_command_explains_itself() -> Result<()> {
     for (command, words) in [
-        (&["--help"][..], &["run", "check", "models", "queue", "explain"][..]),
+        (&["--help"][..], &["run", "check", "models", "queue", "explain", "rules"][..]),
         (&["run", "--help"], &["SIGTERM", "--config", "--json"]),
         (&["check", "--help"], &["mend", "--config", "--json"]),
         (&["models", "--help"], &["install", "verify", "ls"]),
@@ -29,6 +29,7 @@ fn every_command_explains_itself() -> Result<()> {
         (&["models", "ls", "--help"], &["--dir", "--json"]),
         (&["queue", "--help"], &["--limit", "central system"]),
         (&["explain", "--help"], &["[RECEPTION]", "--lang", "staff page"]),
+        (&["rules", "--help"], &["--on", "--lang", "--json", "YYYY-MM-DD"]),
     ] {
         let (code, help, errors) = uketsuke(command)?;
         assert_eq!((code, errors.as_str()), (Some(0), ""), "{command:?}");
@@ -55,6 +56,8 @@ fn wrong_usage_is_exit_code_64_with_a_hint() -> Result<()> {
         &["explain", "not-an-id"],
         &["explain", "--lang", "fr"],
         &["queue", "--limit", "many"],
+        &["rules", "--on", "2025-02-29"],
+        &["rules", "--on", "tomorrow"],
         &["models"],
         &["models", "install"],
     ] {
@@ -62,6 +65,46 @@ fn wrong_usage_is_exit_code_64_with_a_hint() -> Result<()> {
         assert_eq!((code, out.as_str()), (Some(64), ""), "{command:?}: {errors}");
         assert!(errors.contains("--help") || errors.contains("Usage"), "{command:?} gives no hint: {errors}");
     }
+    Ok(())
+}
+
+/// What `uketsuke rules` prints for a day in a language.
+fn rules_on(day: &str, lang: &str) -> Result<String> {
+    let (code, text, errors) = uketsuke(&["rules", "--on", day, "--lang", lang])?;
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{day}");
+    Ok(text)
+}
+
+#[test]
+fn rules_answer_differently_on_the_day_on_which_the_earlier_card_ends() -> Result<()> {
+    // The rules of the day stand before the change that is announced, and nothing else begins with the bare name.
+    let holds = |text: &str| text.lines().any(|line| line.starts_with("earlier-card "));
+    for (lang, title, next) in [
+        ("ja", "従来の健康保険証", "次に変わる日: 2025-12-02"),
+        ("en", "Earlier paper or plastic", "Next change: 2025-12-02"),
+    ] {
+        let last_day = rules_on("2025-12-01", lang)?;
+        assert!(holds(&last_day) && last_day.contains(title) && last_day.contains(next), "{last_day}");
+        let day_after = rules_on("20251202", lang)?;
+        assert!(!holds(&day_after) && day_after.contains("earlier-card-expired"), "{day_after}");
+        assert!(day_after.contains("2025-12-02.") && day_after.contains("2026-03-01"), "{day_after}");
+    }
+    Ok(())
+}
+
+#[test]
+fn rules_are_told_to_programs_too_and_need_neither_a_day_nor_a_configuration() -> Result<()> {
+    let (code, text, _) = uketsuke(&["rules", "--on", "2025-12-01", "--json"])?;
+    let answer: Value = serde_json::from_str(&text)?;
+    assert_eq!((code, &answer["on"], &answer["clock_doubtful"]), (Some(0), &"2025-12-01".into(), &false.into()));
+    assert_eq!(answer["next_change"]["ends"], serde_json::json!(["earlier-card"]));
+    let rules = answer["rules"].as_array().context("rules")?;
+    let earlier = rules.iter().find(|rule| rule["id"] == "earlier-card").context("the earlier card")?;
+    assert_eq!((&earlier["until"], &earlier["title"]["ja"]), (&"2025-12-01".into(), &"従来の健康保険証".into()));
+
+    let (code, text, errors) = uketsuke(&["rules"])?;
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    assert!(text.contains("my-number-card"), "{text}");
     Ok(())
 }
 

@@ -4,6 +4,7 @@ mod check;
 mod explain;
 mod models;
 mod queue;
+mod rules;
 mod run;
 mod store;
 
@@ -35,6 +36,8 @@ enum Command {
     Queue(queue::Queue),
     /// Tell what happened in a reception and what to do next
     Explain(explain::Explain),
+    /// Tell which rules hold at the desk on a day, and what changes next
+    Rules(rules::Rules),
 }
 
 /// Options of every command that reads the configuration.
@@ -73,6 +76,7 @@ pub fn main() -> ExitCode {
         Command::Models(models) => models.execute(),
         Command::Queue(queue) => queue.execute(),
         Command::Explain(explain) => explain.execute(),
+        Command::Rules(rules) => rules.execute(),
     };
     ExitCode::from(code)
 }
