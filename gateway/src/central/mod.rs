@@ -8,4 +8,7 @@ mod wire;
 pub use client::{CentralClient, Delivery};
 pub use status::CentralError;
 pub use tls::TlsError;
-pub use wire::{GatewaySigner, NewRequest, SignerError, consent_request, eligibility_payload, sealed_request};
+pub use wire::{
+    FollowUp, GatewaySigner, NewRequest, Numbers, Purpose, SignerError, Subject, consent_request, eligibility_payload,
+    follow_up_request, sealed_request,
+};

@@ -21,6 +21,9 @@ use zeroize::Zeroizing;
 /// What the central system puts where it cannot express a character.
 const UNMAPPED: char = '●';
 
+/// Version of the only texts that this program has shown so far.
+const TEXT_VERSION: &str = "1";
+
 /// What a new eligibility request says.
 pub struct NewRequest<'a> {
     /// Fresh.
@@ -29,12 +32,54 @@ pub struct NewRequest<'a> {
     pub reception: ReceptionId,
     /// Of the site.
     pub medical_institution_code: &'a str,
-    /// DER of the card's authentication certificate.
-    pub card_certificate: &'a [u8],
-    /// How the person was verified.
+    /// Whom it asks about.
+    pub subject: Subject<'a>,
+    /// How the person was verified. Says nothing for [`Subject::Document`], where no card shows anybody.
     pub method: Method,
+    /// Whether somebody who acts for the patient (代理人) typed the PIN.
+    pub by_proxy: bool,
     /// When.
     pub asked: Stamp,
+}
+
+/// Whom an eligibility request asks about. Personal, so without `Debug`.
+#[derive(Clone, Copy)]
+pub enum Subject<'a> {
+    /// DER of the card's authentication certificate.
+    Card(&'a [u8]),
+    /// What staff entered from a document.
+    Document(Numbers<'a>),
+}
+
+/// The numbers by which an insured person is found without a card. Personal, so without `Debug`.
+#[derive(Clone, Copy)]
+pub struct Numbers<'a> {
+    /// 保険者番号, six or eight digits; padded here to the eight places of the exchange format.
+    pub insurer: &'a str,
+    /// 記号; empty when the document has none.
+    pub symbol: &'a str,
+    /// 番号.
+    pub number: &'a str,
+    /// 枝番, two digits; empty when not known.
+    pub branch: &'a str,
+    /// yyyyMMdd.
+    pub birthdate: &'a str,
+    /// Whether the patient agreed that 限度額適用認定証 information is given: without a card it needs a consent.
+    pub limit_certificate: bool,
+}
+
+impl Numbers<'_> {
+    fn search(&self) -> wire::QualificationConfirmSearchInfo {
+        wire::QualificationConfirmSearchInfo {
+            insurer_number: format!("{:>8}", self.insurer),
+            insured_card_symbol: self.symbol.to_owned(),
+            insured_identification_number: self.number.to_owned(),
+            insured_branch_number: self.branch.to_owned(),
+            birthdate: self.birthdate.to_owned(),
+            limit_application_certificate_related_cons_flg: if self.limit_certificate { "1" } else { "0" }.to_owned(),
+            arbitrary_identifier: String::new(),
+        }
+    }
 }
 
 /// The payload to be signed. Holds 32 fresh random bytes, so that a card's signature over it answers a fresh challenge.
@@ -45,11 +90,16 @@ pub fn eligibility_payload(new: &NewRequest<'_>) -> Zeroizing<Vec<u8>> {
         request_id: new.request.0.as_bytes().to_vec(),
         reception_id: new.reception.0.as_bytes().to_vec(),
         medical_institution_code: new.medical_institution_code.to_owned(),
-        card_certificate: new.card_certificate.to_vec(),
-        verification: match new.method {
-            Method::Face => wire::Verification::Face,
-            Method::Pin => wire::Verification::Pin,
-            Method::Staff => wire::Verification::Staff,
+        subject: Some(match &new.subject {
+            Subject::Card(certificate) => wire::eligibility_request::Subject::CardCertificate(certificate.to_vec()),
+            Subject::Document(numbers) => wire::eligibility_request::Subject::Search(numbers.search()),
+        }),
+        verification: match (&new.subject, new.method) {
+            (Subject::Document(_), _) => wire::Verification::Document,
+            (Subject::Card(_), Method::Face) => wire::Verification::Face,
+            (Subject::Card(_), Method::Pin) if new.by_proxy => wire::Verification::PinByProxy,
+            (Subject::Card(_), Method::Pin) => wire::Verification::Pin,
+            (Subject::Card(_), Method::Staff) => wire::Verification::Staff,
         }
         .into(),
         asked_at_ms: new.asked.wall_ms,
@@ -89,19 +139,77 @@ pub fn consent_request(
         medical_institution_code: medical_institution_code.to_owned(),
         consents: consents
             .iter()
-            .map(|consent| wire::Consent {
-                kind: match consent.kind {
-                    ConsentKind::TreatmentAndMedication => wire::ConsentKind::TreatmentAndMedication,
-                    ConsentKind::Checkups => wire::ConsentKind::Checkups,
-                }
-                .into(),
-                agreed: consent.agreed,
-                given_at_ms: consent.given.wall_ms,
-                available_until_ms: consent.available_until_ms(),
+            .flat_map(|consent| {
+                kinds(consent.kind).iter().map(|kind| wire::Consent {
+                    kind: (*kind).into(),
+                    agreed: consent.agreed,
+                    given_at_ms: consent.given.wall_ms,
+                    available_until_ms: consent.available_until_ms(),
+                    given_by: wire::GivenBy::Patient.into(),
+                    text_version: TEXT_VERSION.to_owned(),
+                })
             })
             .collect(),
     };
-    signer.sign(id, RequestKind::Consent, &record.encode_to_vec())
+    signer.sign(id, RequestKind::Consent, &Zeroizing::new(record.encode_to_vec()))
+}
+
+/// The kinds of the protocol that one question covers.
+fn kinds(asked: ConsentKind) -> &'static [wire::ConsentKind] {
+    match asked {
+        ConsentKind::TreatmentAndMedication => &[wire::ConsentKind::Diagnosis, wire::ConsentKind::Medication],
+        ConsentKind::Checkups => &[wire::ConsentKind::Checkups],
+    }
+}
+
+/// What a follow-up asks the central system to do first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// 初回登録, then answer.
+    Register,
+    /// Answer with what is known by now.
+    Recheck,
+}
+
+/// What a follow-up says: somebody who was asked about before is asked about once more.
+pub struct FollowUp<'a> {
+    /// Fresh.
+    pub id: RequestId,
+    /// The reception that asks.
+    pub reception: ReceptionId,
+    /// The eligibility request that proved the person, if any did.
+    pub request: Option<RequestId>,
+    /// Of the site.
+    pub medical_institution_code: &'a str,
+    /// What for. [`Purpose::Register`] needs a request that was proven by face or PIN, and no numbers.
+    pub purpose: Purpose,
+    /// Other numbers to look under: current or earlier ones. Without a request they say whom it asks about; after a request about a
+    /// document they are needed too, because the central system keeps none.
+    pub search: Option<Numbers<'a>>,
+    /// When.
+    pub asked: Stamp,
+}
+
+/// A follow-up, signed by the gateway: the card may be long gone, and `request` says what it proved.
+///
+/// # Errors
+/// [`SignerError`], when the system has no randomness to give.
+pub fn follow_up_request(signer: &GatewaySigner, follow_up: &FollowUp<'_>) -> Result<Request, SignerError> {
+    let payload = wire::FollowUpRequest {
+        follow_up_id: follow_up.id.0.as_bytes().to_vec(),
+        reception_id: follow_up.reception.0.as_bytes().to_vec(),
+        request_id: follow_up.request.map(|request| request.0.as_bytes().to_vec()).unwrap_or_default(),
+        medical_institution_code: follow_up.medical_institution_code.to_owned(),
+        purpose: match follow_up.purpose {
+            Purpose::Register => wire::follow_up_request::Purpose::Register,
+            Purpose::Recheck => wire::follow_up_request::Purpose::Recheck,
+        }
+        .into(),
+        search: follow_up.search.as_ref().map(Numbers::search),
+        asked_at_ms: follow_up.asked.wall_ms,
+        clock_synchronised: follow_up.asked.synchronised,
+    };
+    signer.sign(follow_up.id, RequestKind::FollowUp, &Zeroizing::new(payload.encode_to_vec()))
 }
 
 /// Why the gateway's key cannot sign.
@@ -160,19 +268,23 @@ impl GatewaySigner {
 pub(super) fn reply(answer: &wire::EligibilityAnswer) -> Result<Reply, String> {
     let first = answer.results.first();
     let decisive = Answer {
-        processed: answer.processing_result_status == "1",
+        // A file that is still in process or abnormal (OQSCD003) is no verdict, whatever its body says.
+        processed: answer.processing_result_status == "1" && matches!(answer.segment_of_result.as_str(), "" | "1"),
         processing_code: bounded_code(&answer.processing_result_code),
         validity: Validity::from_code(&answer.qualification_validity),
         card_registered: answer.card_registered,
         certificate_revoked: answer.certificate_revoked,
         reason_of_loss: first.map(|r| bounded_code(&r.reason_of_loss)).filter(|code| !code.is_empty()),
-        unmapped_characters: answer
-            .results
-            .iter()
-            .any(|r| [&r.name, &r.name_kana, &r.address].into_iter().any(|text| text.contains(UNMAPPED))),
+        unmapped_characters: answer.results.iter().any(|r| texts(r).into_iter().any(|text| text.contains(UNMAPPED))),
     };
     match decisive.verdict() {
         Some(verdict) => Ok(Reply::Answered { verdict, unmapped_characters: decisive.unmapped_characters }),
         None => Err(format!("not_processed {}", decisive.processing_code).trim_end().to_owned()),
     }
+}
+
+/// What people are called and where they live: where a character can be missing.
+fn texts(result: &wire::Qualification) -> [&str; 6] {
+    let wire::Qualification { name, name_kana, address, insured_name, name_of_other, name_of_other_kana, .. } = result;
+    [name, name_kana, address, insured_name, name_of_other, name_of_other_kana]
 }

@@ -4,7 +4,7 @@ use super::Reader;
 use super::attempt;
 use super::scribe::{Write, Written};
 use super::session::{self, CardIn, Session};
-use crate::central::{NewRequest, consent_request, eligibility_payload, sealed_request};
+use crate::central::{NewRequest, Subject, consent_request, eligibility_payload, sealed_request};
 use crate::driver::PinReply;
 use crate::store::{Opening, Recording, Request, RequestKind};
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
@@ -132,8 +132,9 @@ impl Reader {
             request: session.request,
             reception: session.reception,
             medical_institution_code: &self.parts.desk.medical_institution_code,
-            card_certificate: session.certificate.der(),
+            subject: Subject::Card(session.certificate.der()),
             method,
+            by_proxy: false,
             asked: self.parts.clock.stamp(),
         });
         (session.request, payload)

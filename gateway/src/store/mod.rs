@@ -58,6 +58,18 @@ pub enum RequestKind {
     Eligibility,
     /// 同意の登録: the body is an encoded `Signed` with a `ConsentRecord`.
     Consent,
+    /// 再照会: the body is an encoded `Signed` with a `FollowUpRequest`.
+    FollowUp,
+}
+
+impl RequestKind {
+    /// Whether it is settled by an answer ([`Settlement::Answered`]) rather than by a receipt.
+    pub fn is_question(self) -> bool {
+        match self {
+            Self::Eligibility | Self::FollowUp => true,
+            Self::Consent => false,
+        }
+    }
 }
 
 /// Interactive rows go first: somebody stands at a reader and waits.
@@ -155,7 +167,7 @@ pub struct OutboxRow {
 /// What became of a try, to be written down. Unreachable and busy destinations write nothing and do not appear here.
 #[derive(Clone)]
 pub enum Settlement {
-    /// The destination replied to an eligibility request; `answer` is the encoded `EligibilityAnswer`, sealed on disk.
+    /// The destination replied to an eligibility request or a follow-up; `answer` is the encoded `EligibilityAnswer`, sealed on disk.
     Answered {
         /// What it means.
         reply: Reply,

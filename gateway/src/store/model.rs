@@ -436,7 +436,8 @@ impl Disk {
         if row.state == RowState::Rejected {
             return DONE;
         }
-        let eligibility = row.row.request.kind == RequestKind::Eligibility;
+        let kind = row.row.request.kind;
+        let eligibility = kind == RequestKind::Eligibility;
         let reception = row.row.reception;
         match settlement {
             Settlement::Retry { code, after } => {
@@ -444,8 +445,8 @@ impl Disk {
                 row.not_before_ms = at.wall_ms.saturating_add((*after).min(RETRY_AFTER_MAX).as_millis() as i64);
                 row.last_error = Some(bounded_code(code));
             }
-            Settlement::Answered { .. } if !eligibility => return conflict(what, "it is no eligibility request"),
-            Settlement::Delivered if eligibility => return conflict(what, "an eligibility request needs its answer"),
+            Settlement::Answered { .. } if !kind.is_question() => return conflict(what, "it is no question"),
+            Settlement::Delivered if kind.is_question() => return conflict(what, "a question needs its answer"),
             Settlement::Answered { reply, .. } => {
                 self.keep_settled(index, at);
                 self.outbox.remove(index);

@@ -339,6 +339,7 @@ impl Batch<'_> {
             return Err(StoreError::Tampered { what: what() }.into());
         }
         let eligibility = row.kind == word(RequestKind::Eligibility);
+        let question = row.kind != word(RequestKind::Consent);
         match settlement {
             Settlement::Retry { code, after } => {
                 row.attempts = row.attempts.saturating_add(1);
@@ -347,15 +348,15 @@ impl Batch<'_> {
                 self.rewrite(row).await?;
             }
             Settlement::Answered { reply, answer } => {
-                if !eligibility {
-                    return Err(conflict(what(), "an answer settles eligibility requests only").into());
+                if !question {
+                    return Err(conflict(what(), "an answer settles questions only").into());
                 }
                 self.attach(&row, reply, Some(answer), at).await?;
                 self.remove(&row, at).await?;
             }
             Settlement::Delivered => {
-                if eligibility {
-                    return Err(conflict(what(), "an eligibility request needs its answer").into());
+                if question {
+                    return Err(conflict(what(), "a question needs its answer").into());
                 }
                 self.remove(&row, at).await?;
             }
