@@ -11,6 +11,7 @@ mod four_items;
 
 use crate::clock::{Mono, Now, Stamp};
 use crate::date::Date;
+use crate::record::StaffName;
 use crate::words::Words;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,15 +75,11 @@ impl Mode {
     }
 }
 
-/// Who among the staff, by the name under which the site keeps them. Not a patient.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct StaffId(pub String);
-
 /// What a site allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Who may open and close modes.
-    pub authorised: BTreeSet<StaffId>,
+    pub authorised: BTreeSet<StaffName>,
     /// Whether this is a hospital with 救急告示: emergency viewing exists there alone.
     pub emergency_hospital: bool,
     /// The longest that a system failure mode stays open at a time.
@@ -140,7 +137,7 @@ pub enum Event {
         /// Which.
         mode: Mode,
         /// Who.
-        by: StaffId,
+        by: StaffName,
         /// Why, in words for the audit trail; no personal data.
         reason: String,
         /// Where and how long.
@@ -151,7 +148,7 @@ pub enum Event {
         /// Which.
         mode: Mode,
         /// Who.
-        by: StaffId,
+        by: StaffName,
     },
     /// The deadline has come, or the machine was just restored.
     Tick,
@@ -215,7 +212,7 @@ impl Refusal {
 #[serde(rename_all = "snake_case")]
 pub enum Closing {
     /// Staff closed it.
-    By(StaffId),
+    By(StaffName),
     /// Its time was up.
     TimeUp,
 }
@@ -224,7 +221,7 @@ pub enum Closing {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Open {
     /// Who opened it.
-    pub by: StaffId,
+    pub by: StaffName,
     /// Why.
     pub reason: String,
     /// 対象地域, for a disaster.
@@ -268,7 +265,7 @@ pub enum Effect {
         /// Which.
         mode: Mode,
         /// Who tried.
-        by: StaffId,
+        by: StaffName,
         /// Why not.
         why: Refusal,
         /// When.
@@ -394,7 +391,7 @@ impl Modes {
         now: Now,
         limits: &Limits,
         mode: Mode,
-        by: StaffId,
+        by: StaffName,
         reason: String,
         scope: Scope,
     ) -> Result<Open, Refusal> {

@@ -4,6 +4,7 @@ use crate::answer::{Reason, Verdict};
 use crate::clock::Stamp;
 use crate::consent::Consent;
 use crate::ids::{ReceptionId, RequestId};
+use crate::modes::Mode;
 use crate::reception::{CertificateAge, StaffReason};
 use crate::rules::{self, Document, Rules, Today};
 use serde::{Deserialize, Serialize};
@@ -28,7 +29,7 @@ pub enum Method {
 pub const STAFF_NAME_CHARS_MAX: usize = 32;
 
 /// Who of the staff did something: a name or number as the site uses it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct StaffName(String);
 
@@ -107,6 +108,11 @@ pub enum Basis {
     Document {
         /// What it is, as the rules know it.
         document: Document,
+    },
+    /// 氏名・性別・生年月日・住所, taken down while this mode was open.
+    FourItems {
+        /// Under which.
+        mode: Mode,
     },
 }
 

@@ -14,6 +14,7 @@ use uketsuke_core::answer::{Answer, Validity, bounded_code};
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::consent::{Consent, ConsentKind, GivenBy};
 use uketsuke_core::ids::{ReceptionId, RequestId};
+use uketsuke_core::modes::FourItems;
 use uketsuke_core::record::{Method, Reply};
 use uketsuke_proto::central_v1 as wire;
 use zeroize::Zeroizing;
@@ -44,6 +45,8 @@ pub enum Subject<'a> {
     Card(&'a [u8]),
     /// What staff entered from a document.
     Document(Numbers<'a>),
+    /// What staff entered while no card and no document could be used.
+    FourItems(&'a FourItems),
 }
 
 /// The numbers by which an insured person is found without a card. Personal, so without `Debug`.
@@ -88,6 +91,12 @@ pub fn eligibility_payload(new: &NewRequest<'_>) -> Zeroizing<Vec<u8>> {
         subject: Some(match &new.subject {
             Subject::Card(certificate) => wire::eligibility_request::Subject::CardCertificate(certificate.to_vec()),
             Subject::Document(numbers) => wire::eligibility_request::Subject::Search(numbers.search()),
+            Subject::FourItems(items) => wire::eligibility_request::Subject::FourItems(wire::FourItems {
+                name: items.name.reveal().to_owned(),
+                sex: items.sex.code().to_string(),
+                birthdate: items.birthdate.reveal().to_owned(),
+                address: items.address.reveal().to_owned(),
+            }),
         }),
         verification: match new.method {
             Method::Face => wire::Verification::Face,

@@ -1,6 +1,6 @@
 //! The durable writes, as values: what the handle sends and both backends perform.
 
-use super::{Lane, Opening, Recording, Request, Settlement, StoreError};
+use super::{Keeping, Lane, Opening, Recording, Request, Settlement, StoreError};
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId};
 use uketsuke_core::reception::FaceCount;
@@ -26,6 +26,8 @@ pub(super) enum Command {
     Settle { seq: i64, settlement: Settlement, at: Stamp },
     /// A row did not pass its check: hold it back.
     Isolate { seq: i64, now_ms: i64 },
+    /// A value to be kept, with what led to it.
+    Keep(Keeping),
     /// Nothing.
     Ping,
     /// A statement of a test's choosing.
@@ -66,6 +68,7 @@ impl Command {
             Self::CountFace { .. } => "a face attempt".into(),
             Self::AbandonOpen { .. } => "the open receptions".into(),
             Self::Settle { seq, .. } | Self::Isolate { seq, .. } => format!("outbox row {seq}"),
+            Self::Keep(keeping) => format!("the kept value {:?}", keeping.name.word()),
             Self::Ping => "nothing".into(),
             #[cfg(test)]
             Self::Sql(_) | Self::BreakSideFile => "a test's fault".into(),

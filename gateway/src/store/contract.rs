@@ -2,12 +2,16 @@
 
 use super::scene::{Rig, answered, at, consent_request, eligibility, eligible, opening, patient, reception, recording};
 use super::{
-    Class, Destination, Lane, READER_CHARS_MAX, REQUEST_REJECTED, RowState, Settlement, StoreError, StoreHealth,
+    Class, Destination, Keeping, KeptName, Lane, READER_CHARS_MAX, REQUEST_REJECTED, Request, RequestKind, RowState,
+    Settlement, StoreError, StoreHealth, TrailEntry,
 };
 use std::time::Duration;
 use uketsuke_core::answer::{Reason, Verdict};
 use uketsuke_core::ids::RequestId;
+use uketsuke_core::reception::FaceCount;
 use uketsuke_core::record::{Abandonment, Rejection, Reply, Shown, Stage};
+use uuid::Uuid;
+use zeroize::Zeroizing;
 
 macro_rules! contract {
     ($($sentence:ident)+) => {
@@ -58,7 +62,66 @@ contract! {
     listeners_hear_of_rows_and_replies
     a_crash_keeps_what_was_acknowledged
     a_dropped_caller_cancels_nothing
+    what_is_kept_is_the_latest_and_the_trail_has_each_entry_once
+    faces_that_do_not_match_are_counted_until_one_does
+    a_later_question_is_asked_once_and_its_reply_stands_beside_the_first
     a_closed_store_says_so
+}
+
+async fn what_is_kept_is_the_latest_and_the_trail_has_each_entry_once(rig: Rig) {
+    let store = &rig.store;
+    assert_eq!(store.kept(KeptName::Modes).await.unwrap(), None);
+    let entry = |n: u128| TrailEntry {
+        id: Uuid::from_u128(n),
+        at: at(0),
+        by: "佐藤".into(),
+        what: "opened".into(),
+        detail: "MARKED-REASON".into(),
+    };
+    let keeping = |value: &[u8], trail: &[u128]| Keeping {
+        name: KeptName::Modes,
+        value: Zeroizing::new(value.to_vec()),
+        trail: trail.iter().map(|n| entry(*n)).collect(),
+    };
+    store.keep(keeping(b"one", &[1])).await.unwrap();
+    store.keep(keeping(b"two", &[1, 2])).await.unwrap();
+    let rig = rig.crash().await;
+    assert_eq!(rig.store.kept(KeptName::Modes).await.unwrap().unwrap().as_slice(), b"two");
+    assert_eq!(rig.store.trail(9).await.unwrap(), [entry(2), entry(1)]);
+}
+
+async fn faces_that_do_not_match_are_counted_until_one_does(rig: Rig) {
+    let store = &rig.store;
+    for expected in 1..=3 {
+        store.count_face(patient(1), FaceCount::Failed, at(0)).await.unwrap();
+        assert_eq!(store.face_failures(patient(1)).await.unwrap(), expected);
+    }
+    assert_eq!(store.face_failures(patient(2)).await.unwrap(), 0);
+    store.count_face(patient(1), FaceCount::Matched, at(0)).await.unwrap();
+    assert_eq!(store.face_failures(patient(1)).await.unwrap(), 0);
+}
+
+async fn a_later_question_is_asked_once_and_its_reply_stands_beside_the_first(rig: Rig) {
+    let store = &rig.store;
+    let later = |body: &[u8]| Request {
+        id: eligibility(77).id,
+        kind: RequestKind::FollowUp,
+        body: Zeroizing::new(body.to_vec()),
+    };
+    let unknown = store.follow_up(reception(1), later(b"a"), Lane::Interactive, at(0)).await;
+    assert!(matches!(unknown, Err(StoreError::Unknown { .. })));
+    store.open_reception(opening(1, 1)).await.unwrap();
+    rig.settle(eligibility(1).id, answered()).await;
+    for _ in 0..2 {
+        store.follow_up(reception(1), later(b"a"), Lane::Interactive, at(0)).await.unwrap();
+    }
+    let other = store.follow_up(reception(1), later(b"b"), Lane::Interactive, at(0)).await;
+    assert!(matches!(other, Err(StoreError::Conflict { .. })));
+    assert_eq!(rig.line(9).await, [(later(b"a").id, Lane::Interactive)]);
+    rig.settle(later(b"a").id, Settlement::Rejected { code: "x".into() }).await;
+    let record = store.reception(reception(1)).await.unwrap().unwrap();
+    assert!(matches!(record.replied, Some((_, Reply::Answered { .. }))));
+    assert!(matches!(record.reply(), Some((_, Reply::Rejected(_)))), "the latest counts");
 }
 
 async fn a_reception_is_opened_recorded_answered_and_closed(rig: Rig) {

@@ -3,10 +3,7 @@
 use super::command::{Command, Outcome};
 use super::model::Model;
 use super::sqlite::Sqlite;
-use super::{
-    Destination, Keys, Lane, OpenError, Opening, OutboxCounts, OutboxHead, OutboxRow, Recording, ReplyNotice, Request,
-    Settlement, StoreError, StoreHealth,
-};
+use super::{Destination, Keeping, KeptName, Keys, Lane, OpenError, Opening, OutboxCounts, OutboxHead, OutboxRow, Recording, ReplyNotice, Request, Settlement, StoreError, StoreHealth, TrailEntry};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,6 +146,21 @@ impl Store {
         at: Stamp,
     ) -> Result<(), StoreError> {
         self.write(Command::FollowUp { reception, request, lane, at }).await.map(drop)
+    }
+
+    /// Keeps a value under its name, in place of the one before, together with what led to it. The same entry is written once.
+    pub async fn keep(&self, keeping: Keeping) -> Result<(), StoreError> {
+        self.write(Command::Keep(keeping)).await.map(drop)
+    }
+
+    /// The value that is kept under a name.
+    pub async fn kept(&self, name: KeptName) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {
+        backend!(self, backend => backend.kept(name).await)
+    }
+
+    /// The latest entries of the trail, newest first.
+    pub async fn trail(&self, limit: usize) -> Result<Vec<TrailEntry>, StoreError> {
+        backend!(self, backend => backend.trail(limit).await)
     }
 
     /// Counts a face attempt of a card.

@@ -16,6 +16,7 @@ mod ballast;
 mod command;
 mod error;
 mod handle;
+mod kept;
 pub mod keys;
 mod mac;
 pub mod model;
@@ -32,6 +33,7 @@ mod scene;
 
 pub use error::{Class, OpenError, StoreError};
 pub use handle::{Store, StoreConfig};
+pub use kept::{Keeping, KeptName, TrailEntry};
 pub use keys::{KeyError, Keys};
 
 use serde::{Deserialize, Serialize};

@@ -7,9 +7,9 @@ use super::command::{Command, DONE, Outcome};
 use super::signals::Signals;
 use super::turns::take_turns;
 use super::{
-    Destination, Lane, Opening, OutboxCounts, OutboxHead, OutboxRow, READER_CHARS_MAX, REQUEST_REJECTED,
+    Destination, KeptName, Lane, Opening, OutboxCounts, OutboxHead, OutboxRow, READER_CHARS_MAX, REQUEST_REJECTED,
     RETRY_AFTER_MAX, Recording, ReplyNotice, Request, RequestKind, RowState, SETTLED_KEPT, Settlement, Store,
-    StoreError,
+    StoreError, TrailEntry,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
@@ -57,6 +57,8 @@ struct Disk {
     outbox: Vec<Row>,
     settled: HashMap<RequestId, (Zeroizing<Vec<u8>>, i64)>,
     face_failures: HashMap<OrderKey, u32>,
+    kept: HashMap<KeptName, Zeroizing<Vec<u8>>>,
+    trail: Vec<TrailEntry>,
     last_seq: i64,
     commits: i64,
 }
@@ -255,6 +257,14 @@ impl Model {
         })
     }
 
+    pub(super) async fn kept(&self, name: KeptName) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        self.read(|disk| disk.kept.get(&name).cloned())
+    }
+
+    pub(super) async fn trail(&self, limit: usize) -> Result<Vec<TrailEntry>, StoreError> {
+        self.read(|disk| disk.trail.iter().rev().take(limit).cloned().collect())
+    }
+
     pub(super) async fn face_failures(&self, key: OrderKey) -> Result<u32, StoreError> {
         self.read(|disk| disk.face_failures.get(&key).copied().unwrap_or(0))
     }
@@ -328,6 +338,16 @@ impl Disk {
                 match count {
                     FaceCount::Failed => *self.face_failures.entry(*order_key).or_default() += 1,
                     FaceCount::Matched => drop(self.face_failures.remove(order_key)),
+                }
+                DONE
+            }
+            Command::Keep(keeping) => {
+                told.changed = true;
+                self.kept.insert(keeping.name, keeping.value.clone());
+                for entry in &keeping.trail {
+                    if self.trail.iter().all(|known| known.id != entry.id) {
+                        self.trail.push(entry.clone());
+                    }
                 }
                 DONE
             }

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 const HOUR_MS: u64 = 60 * 60 * 1000;
 const YEAR_MS: i64 = 365 * 24 * 60 * 60 * 1000;
 
-fn staff(name: &str) -> StaffId {
-    StaffId(name.into())
+fn staff(name: &str) -> StaffName {
+    StaffName::new(name).unwrap()
 }
 
 fn limits() -> Limits {

@@ -6,8 +6,10 @@
 //! | `writer` | group commit |
 //! | `write` | the durable writes, inside a transaction |
 //! | `read`, `select` | the reads |
+//! | `kept` | what the site keeps beside receptions |
 //! | `rows` | rows, their checks and words |
 
+mod kept;
 mod open;
 mod read;
 mod rows;

@@ -118,6 +118,7 @@ impl Batch<'_> {
             Command::AbandonOpen { reader, at } => return self.abandon_open(reader.as_deref(), *at).await,
             Command::Settle { seq, settlement, at } => self.settle(*seq, settlement, *at).await?,
             Command::Isolate { seq, now_ms } => self.isolate(*seq, *now_ms).await?,
+            Command::Keep(keeping) => self.keep(keeping).await?,
             Command::Open(_) | Command::Ping => {}
             #[cfg(test)]
             Command::BreakSideFile => {}
@@ -269,7 +270,7 @@ impl Batch<'_> {
     /// The central system will never know the request that these reference. An altered one is left for the selection to find.
     async fn reject_consents(&mut self, question: &OutboxCells, at: Stamp) -> sqlx::Result<()> {
         let consents: Vec<OutboxCells> = sqlx::query_as(
-            "SELECT * FROM outbox WHERE destination = ? AND order_key = ? AND reception = ? AND kind = ? AND state = ? \
+            "SELECT * FROM outbox WHERE destination = ? AND order_key = ? AND reception = ? AND kind <> ? AND state = ? \
              ORDER BY seq",
         )
         .bind(&question.destination)

@@ -1,0 +1,128 @@
+//! Kept values and the trail, on SQLite.
+
+use super::Sqlite;
+use super::read::count;
+use super::write::Batch;
+use crate::store::keys::Keys;
+use crate::store::mac::RowMac;
+use crate::store::sealed::{Place, Plain, Sealed};
+use crate::store::{Keeping, KeptName, StoreError, TrailEntry};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+#[derive(sqlx::FromRow)]
+struct KeptCells {
+    name: String,
+    value: Vec<u8>,
+    mac: Vec<u8>,
+}
+
+impl KeptCells {
+    fn check(&self, keys: &Keys) -> RowMac {
+        RowMac::new(keys, "site_state").text(self.name.as_str()).blob(self.value.as_slice())
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { table: "site_state", column: "value", row: self.name.as_bytes() }
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct TrailCells {
+    seq: i64,
+    id: Uuid,
+    at_ms: i64,
+    entry: Vec<u8>,
+    mac: Vec<u8>,
+}
+
+impl TrailCells {
+    fn check(&self, keys: &Keys) -> RowMac {
+        RowMac::new(keys, "trail")
+            .int(self.seq)
+            .blob(self.id.as_bytes().as_slice())
+            .int(self.at_ms)
+            .blob(self.entry.as_slice())
+    }
+
+    fn open(&self, keys: &Keys) -> Option<TrailEntry> {
+        let genuine = self.check(keys).verify(&self.mac);
+        let place = Place { table: "trail", column: "entry", row: self.id.as_bytes() };
+        genuine.then(|| Sealed::from_disk(self.entry.clone()).open(keys, place).ok()).flatten()
+    }
+}
+
+/// As JSON: fields may be added later.
+impl Plain for TrailEntry {
+    fn to_plain(&self) -> Zeroizing<Vec<u8>> {
+        // Strings and numbers only: writing them cannot fail, and an empty value would not open.
+        Zeroizing::new(serde_json::to_vec(self).unwrap_or_default())
+    }
+    fn from_plain(plain: Zeroizing<Vec<u8>>) -> Option<Self> {
+        serde_json::from_slice(&plain).ok()
+    }
+}
+
+impl Batch<'_> {
+    pub(super) async fn keep(&mut self, keeping: &Keeping) -> sqlx::Result<()> {
+        self.told.changed = true;
+        let mut row =
+            KeptCells { name: keeping.name.word().into(), value: Vec::new(), mac: Vec::new() };
+        row.value = Sealed::seal(self.keys, row.place(), &keeping.value).into_disk();
+        row.mac = row.check(self.keys).finish();
+        sqlx::query("INSERT OR REPLACE INTO site_state (name, value, mac) VALUES (?, ?, ?)")
+            .bind(row.name)
+            .bind(row.value)
+            .bind(row.mac)
+            .execute(&mut *self.conn)
+            .await?;
+        for entry in &keeping.trail {
+            self.note(entry).await?;
+        }
+        Ok(())
+    }
+
+    async fn note(&mut self, entry: &TrailEntry) -> sqlx::Result<()> {
+        let seq: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(seq), 0) + 1 FROM trail").fetch_one(&mut *self.conn).await?;
+        let place = Place { table: "trail", column: "entry", row: entry.id.as_bytes() };
+        let sealed = Sealed::seal(self.keys, place, entry).into_disk();
+        let mut row = TrailCells { seq, id: entry.id, at_ms: entry.at.wall_ms, entry: sealed, mac: Vec::new() };
+        row.mac = row.check(self.keys).finish();
+        sqlx::query("INSERT OR IGNORE INTO trail (seq, id, at_ms, entry, mac) VALUES (?, ?, ?, ?, ?)")
+            .bind(row.seq)
+            .bind(row.id)
+            .bind(row.at_ms)
+            .bind(row.entry)
+            .bind(row.mac)
+            .execute(&mut *self.conn)
+            .await
+            .map(drop)
+    }
+}
+
+impl Sqlite {
+    pub(in crate::store) async fn kept(&self, name: KeptName) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        let query = sqlx::query_as("SELECT * FROM site_state WHERE name = ?").bind(name.word());
+        let Some(row): Option<KeptCells> = self.rows(query).await?.pop() else { return Ok(None) };
+        let genuine = row.check(&self.keys).verify(&row.mac);
+        let value = genuine.then(|| Sealed::from_disk(row.value.clone()).open(&self.keys, row.place()).ok()).flatten();
+        value.map(Some).ok_or_else(|| {
+            let what = format!("the kept value {:?}", name.word());
+            self.signals.tampered(&what);
+            StoreError::Tampered { what }
+        })
+    }
+
+    pub(in crate::store) async fn trail(&self, limit: usize) -> Result<Vec<TrailEntry>, StoreError> {
+        let query = sqlx::query_as("SELECT * FROM trail ORDER BY seq DESC LIMIT ?").bind(count(limit));
+        let rows: Vec<TrailCells> = self.rows(query).await?;
+        let mut entries = Vec::new();
+        for row in rows {
+            match row.open(&self.keys) {
+                Some(entry) => entries.push(entry),
+                None => self.signals.tampered(&format!("trail entry {}", row.seq)),
+            }
+        }
+        Ok(entries)
+    }
+}
