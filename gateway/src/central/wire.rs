@@ -305,3 +305,51 @@ fn texts(result: &wire::Qualification) -> [&str; 6] {
     let wire::Qualification { name, name_kana, address, insured_name, name_of_other, name_of_other_kana, .. } = result;
     [name, name_kana, address, insured_name, name_of_other, name_of_other_kana]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn valid() -> wire::EligibilityAnswer {
+        wire::EligibilityAnswer {
+            processing_result_status: "1".into(),
+            qualification_validity: "1".into(),
+            card_registered: true,
+            results: vec![wire::Qualification::default()],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn an_answer_that_is_still_in_process_or_abnormal_is_no_verdict() {
+        for (segment, verdict) in [("", true), ("1", true), ("2", false), ("3", false), ("9", false)] {
+            let answer = wire::EligibilityAnswer { segment_of_result: segment.into(), ..valid() };
+            assert_eq!(reply(&answer).is_ok(), verdict, "SegmentOfResult {segment:?}");
+        }
+    }
+
+    #[test]
+    fn a_missing_character_is_noticed_in_every_name() {
+        let put: [fn(&mut wire::Qualification) -> &mut String; 3] =
+            [|q| &mut q.insured_name, |q| &mut q.name_of_other, |q| &mut q.address];
+        for field in put {
+            let mut answer = valid();
+            field(&mut answer.results[0]).push(UNMAPPED);
+            assert!(matches!(reply(&answer), Ok(Reply::Answered { unmapped_characters: true, .. })));
+        }
+        assert!(matches!(reply(&valid()), Ok(Reply::Answered { unmapped_characters: false, .. })));
+    }
+
+    #[test]
+    fn insurer_numbers_are_padded_to_eight_places() {
+        let numbers = Numbers {
+            insurer: "990014",
+            symbol: "",
+            number: "7",
+            branch: "",
+            birthdate: "19580401",
+            limit_certificate: true,
+        };
+        assert_eq!(numbers.search().insurer_number, "  990014");
+    }
+}

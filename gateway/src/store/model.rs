@@ -430,7 +430,7 @@ impl Disk {
             self.append(request, recording.reception, key, Lane::Backlog, recording.recorded, told);
         }
         if rejected {
-            self.reject_consents(recording.reception, recording.recorded);
+            self.reject_dependents(recording.reception, recording.recorded);
         }
         DONE
     }
@@ -499,7 +499,7 @@ impl Disk {
                     self.attach(reception, ask, Reply::Rejected(Rejection { code: bounded_code(code) }), at, told);
                 }
                 if kind == RequestKind::Eligibility {
-                    self.reject_consents(reception, at);
+                    self.reject_dependents(reception, at);
                 }
             }
         }
@@ -514,10 +514,11 @@ impl Disk {
         self.keep_settled(index, at);
     }
 
-    fn reject_consents(&mut self, reception: ReceptionId, at: Stamp) {
+    fn reject_dependents(&mut self, reception: ReceptionId, at: Stamp) {
         for index in 0..self.outbox.len() {
             let Row { row, state, .. } = &self.outbox[index];
-            if row.reception == reception && row.request.kind == RequestKind::Consent && *state == RowState::Pending {
+            let depends = row.request.kind != RequestKind::Eligibility;
+            if row.reception == reception && depends && *state == RowState::Pending {
                 self.reject(index, REQUEST_REJECTED.into(), at);
             }
         }

@@ -98,6 +98,30 @@ pub struct Effect {
     pub times_received: u64,
 }
 
+impl Effect {
+    /// An effect of which nothing is known yet but its kind and id.
+    pub fn new(kind: Kind, id: Uuid) -> Self {
+        Self {
+            seq: 0,
+            kind,
+            id,
+            reception_id: Uuid::nil(),
+            order: String::new(),
+            person: String::new(),
+            by_numbers: false,
+            proven: false,
+            request_id: None,
+            purpose: None,
+            consents: Vec::new(),
+            payload_sha256: String::new(),
+            outcome: None,
+            at_ms: 0,
+            times_applied: 0,
+            times_received: 0,
+        }
+    }
+}
+
 /// One line of the file.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]

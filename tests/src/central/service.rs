@@ -368,7 +368,7 @@ fn once(
     if let Some(effect) = known(state, kind, id, &payload_sha256)? {
         return Ok(effect);
     }
-    let effect = decide(state, new_effect(kind, id, payload_sha256))?;
+    let effect = decide(state, Effect { payload_sha256, at_ms: now_ms(), ..Effect::new(kind, id) })?;
     let effect = state.ledger.apply(effect).map_err(|error| Status::internal(format!("{error:#}")))?;
     state.stats.applied += 1;
     Ok(effect)
@@ -383,27 +383,6 @@ fn known(state: &mut State, kind: Kind, id: Uuid, payload_sha256: &str) -> Resul
     state.ledger.repeat(kind, id, now_ms()).map_err(|error| Status::internal(format!("{error:#}")))?;
     state.stats.repeated += 1;
     Ok(Some(effect))
-}
-
-fn new_effect(kind: Kind, id: Uuid, payload_sha256: String) -> Effect {
-    Effect {
-        seq: 0,
-        kind,
-        id,
-        reception_id: Uuid::nil(),
-        order: String::new(),
-        person: String::new(),
-        by_numbers: false,
-        proven: false,
-        request_id: None,
-        purpose: None,
-        consents: Vec::new(),
-        payload_sha256,
-        outcome: None,
-        at_ms: now_ms(),
-        times_applied: 0,
-        times_received: 0,
-    }
 }
 
 /// The answer that an effect stands for: made of the ledger and the message alone, so that it is the same for ever.

@@ -96,24 +96,8 @@ mod tests {
     use uuid::Uuid;
 
     fn effect(reception: u128, kind: Kind) -> Effect {
-        Effect {
-            seq: 0,
-            kind,
-            id: Uuid::from_u128(reception),
-            reception_id: Uuid::from_u128(reception),
-            order: String::new(),
-            person: String::new(),
-            by_numbers: false,
-            proven: true,
-            request_id: None,
-            purpose: None,
-            consents: Vec::new(),
-            payload_sha256: String::new(),
-            outcome: None,
-            at_ms: 0,
-            times_applied: 1,
-            times_received: 1,
-        }
+        let id = Uuid::from_u128(reception);
+        Effect { reception_id: id, times_applied: 1, times_received: 1, ..Effect::new(kind, id) }
     }
 
     fn seen(reception: u128, done: bool) -> Witnessed {

@@ -267,23 +267,23 @@ impl Batch<'_> {
         OutboxCells::insert(&[consent], self.conn).await
     }
 
-    /// The central system will never know the request that these reference. An altered one is left for the selection to find.
-    async fn reject_consents(&mut self, question: &OutboxCells, at: Stamp) -> sqlx::Result<()> {
-        let consents: Vec<OutboxCells> = sqlx::query_as(
+    /// The central system will never know the request that these reference: consents, and later questions on their way. An altered one is left for the selection to find.
+    async fn reject_dependents(&mut self, question: &OutboxCells, at: Stamp) -> sqlx::Result<()> {
+        let dependents: Vec<OutboxCells> = sqlx::query_as(
             "SELECT * FROM outbox WHERE destination = ? AND order_key = ? AND reception = ? AND kind <> ? AND state = ? \
              ORDER BY seq",
         )
         .bind(&question.destination)
         .bind(&question.order_key)
         .bind(question.reception)
-        .bind(word(RequestKind::Consent))
+        .bind(word(RequestKind::Eligibility))
         .bind(word(RowState::Pending))
         .fetch_all(&mut *self.conn)
         .await?;
-        for mut consent in consents.into_iter().filter(|row| row.genuine(self.keys)).collect::<Vec<_>>() {
-            self.keep_settled(&consent, at).await?;
-            consent.reject(REQUEST_REJECTED.into());
-            self.rewrite(consent).await?;
+        for mut row in dependents.into_iter().filter(|row| row.genuine(self.keys)).collect::<Vec<_>>() {
+            self.keep_settled(&row, at).await?;
+            row.reject(REQUEST_REJECTED.into());
+            self.rewrite(row).await?;
         }
         Ok(())
     }
@@ -422,7 +422,7 @@ impl Batch<'_> {
                     self.attach(&row, ask, &Reply::Rejected(Rejection { code: code.clone() }), None, at).await?;
                 }
                 if kind == RequestKind::Eligibility {
-                    self.reject_consents(&row, at).await?;
+                    self.reject_dependents(&row, at).await?;
                 }
                 self.keep_settled(&row, at).await?;
                 row.reject(code);
