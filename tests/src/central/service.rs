@@ -186,6 +186,15 @@ impl Central {
                 }
                 Numbers::asked(search).map(Asked::Numbers).map_err(Status::invalid_argument)
             }
+            Some(Subject::FourItems(items)) => {
+                if !by_document || signed.signer() != Signer::Gateway {
+                    return Err(Status::invalid_argument("the four items are asked for by the gateway, without a card"));
+                }
+                if items.name.trim().is_empty() || items.birthdate.len() != 8 {
+                    return Err(Status::invalid_argument("name and birth date are needed"));
+                }
+                Ok(Asked::Numbers(Numbers::of_items(&items.name, &items.birthdate)))
+            }
         }
     }
 

@@ -1,0 +1,194 @@
+//! Receptions without a card: staff enter a document, or the four items while a mode allows it.
+//!
+//! Each is a reception like any other: T1 with its question, T2 as provisional, the answer by the same courier. Nobody stands at a reader
+//! meanwhile, so there is nothing to wait for here.
+
+use crate::central::{GatewaySigner, NewRequest, Numbers, SignerError, Subject, eligibility_payload};
+use crate::clock::Clock;
+use crate::modes::ModesHandle;
+use crate::store::papers::{EnteredNumbers, Filed, Paper};
+use crate::store::{Keys, NewCase, Opening, Recording, RequestKind, Store, StoreError};
+use std::sync::Arc;
+use uketsuke_core::clock::Now;
+use uketsuke_core::desk::{self, DeskDecision, DocumentEntry, EntryKind, Fields};
+use uketsuke_core::fields::FieldProblem;
+use uketsuke_core::ids::{ReceptionId, RequestId};
+use uketsuke_core::ladder::{self, Case, Cause};
+use uketsuke_core::modes::{FourItems, FourItemsTyped, Permission};
+use uketsuke_core::person::Person;
+use uketsuke_core::record::{Basis, Evidence, Method, Shown, StaffLook, StaffName, Verification};
+use uketsuke_core::reception::StaffReason;
+use uketsuke_core::rules::{Rules, Today};
+
+/// Where a reception without a card took place, in place of `terminal/reader`.
+pub const FRONT_DESK: &str = "desk";
+
+/// What came of an entry.
+pub enum Entered {
+    /// The patient is received; this is the reception.
+    Received {
+        /// Which.
+        reception: ReceptionId,
+        /// How the rules took the document; `None` for the four items.
+        decision: Option<DeskDecision>,
+        /// What staff should look at again.
+        warnings: Vec<FieldProblem>,
+    },
+    /// The document does not count; the decision says in which other way the patient is received.
+    Otherwise(DeskDecision),
+    /// These fields must be put right first.
+    Problems(Vec<FieldProblem>),
+    /// No mode is open that allows it.
+    NotAllowed,
+}
+
+/// Why an entry could not be taken. Nothing was received; the same may be tried again.
+#[derive(Debug, thiserror::Error)]
+pub enum NotEntered {
+    /// It could not be written down.
+    #[error("the reception cannot be written: {0}")]
+    Store(#[from] StoreError),
+    /// The question could not be signed.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+}
+
+/// The desk of this site. Cheap to clone.
+#[derive(Clone)]
+pub struct FrontDesk {
+    /// Where receptions are written.
+    pub store: Store,
+    /// For order keys.
+    pub keys: Arc<Keys>,
+    /// Signs the questions.
+    pub signer: GatewaySigner,
+    /// MedicalInstitutionCode.
+    pub medical_institution_code: Arc<str>,
+    /// What is open.
+    pub modes: ModesHandle,
+    /// Clocks.
+    pub clock: Clock,
+}
+
+impl FrontDesk {
+    /// Receives a patient by a document.
+    ///
+    /// # Errors
+    /// [`NotEntered`].
+    pub async fn document(
+        &self,
+        kind: EntryKind,
+        typed: &Fields<'_>,
+        by: StaffName,
+    ) -> Result<Entered, NotEntered> {
+        let now = self.clock.now();
+        let today = Today::of(now.stamp);
+        let entry = match DocumentEntry::parse(kind, typed, today) {
+            Ok(entry) => entry,
+            Err(problems) => return Ok(Entered::Problems(problems)),
+        };
+        let decision = desk::decide(&entry, &Rules::on(today), today);
+        if matches!(decision, DeskDecision::ReceiveOtherwise { .. }) {
+            return Ok(Entered::Otherwise(decision));
+        }
+        let text = |value: &Option<uketsuke_core::fields::Personal>| {
+            value.as_ref().map(|value| value.reveal().to_owned()).unwrap_or_default()
+        };
+        let (symbol, branch) = (text(&entry.symbol), text(&entry.branch));
+        let numbers = Numbers {
+            insurer: entry.insurer_number.reveal(),
+            symbol: &symbol,
+            number: entry.number.reveal(),
+            branch: &branch,
+            birthdate: entry.birthdate.reveal(),
+            limit_certificate: false,
+        };
+        // The branch is left out: documents need not show it, and the same person must have the same key.
+        let key = [numbers.insurer, numbers.symbol, numbers.number, numbers.birthdate].join("\u{1f}");
+        let filed = Filed::Numbers(EnteredNumbers {
+            which: ladder::Numbers::Original,
+            insurer: numbers.insurer.into(),
+            symbol: numbers.symbol.into(),
+            number: numbers.number.into(),
+            branch: numbers.branch.into(),
+            birthdate: numbers.birthdate.into(),
+            limit_certificate: numbers.limit_certificate,
+        });
+        let basis = Basis::Document { document: entry.document() };
+        let reception = self.receive(now, Subject::Document(numbers), &key, basis, filed, by).await?;
+        Ok(Entered::Received { reception, decision: Some(decision), warnings: entry.warnings })
+    }
+
+    /// Receives a patient by name, sex, birth date and address, while a mode allows it.
+    ///
+    /// # Errors
+    /// [`NotEntered`].
+    pub async fn four_items(&self, typed: &FourItemsTyped<'_>, by: StaffName) -> Result<Entered, NotEntered> {
+        let now = self.clock.now();
+        let Some(mode) = self.modes.permits(Permission::RecordWithoutCard) else { return Ok(Entered::NotAllowed) };
+        let items = match FourItems::parse(typed, Today::of(now.stamp)) {
+            Ok(items) => items,
+            Err(problems) => return Ok(Entered::Problems(problems)),
+        };
+        let sex = items.sex.code().to_string();
+        let key = [items.name.reveal(), &sex, items.birthdate.reveal()].join("\u{1f}");
+        let filed = Filed::Person(Person {
+            name: Some(items.name.reveal().into()),
+            name_kana: None,
+            birthdate: Some(items.birthdate.reveal().into()),
+            sex: Some(sex.as_str().into()),
+            address: Some(items.address.reveal().into()),
+        });
+        let basis = Basis::FourItems { mode };
+        let reception = self.receive(now, Subject::FourItems(&items), &key, basis, filed, by).await?;
+        Ok(Entered::Received { reception, decision: None, warnings: Vec::new() })
+    }
+
+    async fn receive(
+        &self,
+        now: Now,
+        subject: Subject<'_>,
+        key: &str,
+        basis: Basis,
+        filed: Filed,
+        by: StaffName,
+    ) -> Result<ReceptionId, NotEntered> {
+        let reception = ReceptionId(uuid::Uuid::now_v7());
+        let request = RequestId(uuid::Uuid::now_v7());
+        let payload = eligibility_payload(&NewRequest {
+            request,
+            reception,
+            medical_institution_code: &self.medical_institution_code,
+            subject,
+            method: Method::Document,
+            asked: now.stamp,
+        });
+        let request = self.signer.sign(request, RequestKind::Eligibility, &payload)?;
+        let asked = request.id;
+        let look = Some(StaffLook { by: by.clone(), why: StaffReason::OwnAccord });
+        let verification = Verification { look, ..Verification::by(Method::Document) };
+        let opening = Opening {
+            reception,
+            reader: FRONT_DESK.into(),
+            order_key: self.keys.order_key(key.as_bytes()),
+            evidence: Evidence::new(verification, basis, now.stamp),
+            opened: now.stamp,
+            request,
+        };
+        self.store.open_reception(opening).await?;
+        let case = Case::open(ladder::Rules::default(), now, Cause::NoAnswer, &mut Vec::new());
+        let papers = vec![Paper { filed, by, at: now.stamp }];
+        let recording = Recording {
+            reception,
+            shown: Shown::Provisional,
+            consents: Vec::new(),
+            request: None,
+            recorded: now.stamp,
+            case: Some(NewCase { case, asked, papers }),
+        };
+        self.store.record_reception(recording).await?;
+        self.store.close_reception(reception).await?;
+        tracing::info!(%reception, "a patient was received without a card");
+        Ok(reception)
+    }
+}
