@@ -74,8 +74,10 @@ pub(super) struct Reader {
     resumable: Option<Range<i64>>,
     armed: Option<Mono>,
     jobs: VecDeque<Job>,
-    /// The first job is on its way to the disk.
+    /// Something is on its way to the disk.
     writing: bool,
+    /// Abandonments that could not be written; they go before everything else.
+    owed: VecDeque<Write>,
 }
 
 impl Reader {
@@ -91,6 +93,7 @@ impl Reader {
             armed: None,
             jobs: VecDeque::new(),
             writing: false,
+            owed: VecDeque::new(),
         }
     }
 
@@ -100,17 +103,7 @@ impl Reader {
 
     /// Nothing to be written.
     pub(super) fn has_written(&self) -> bool {
-        self.jobs.is_empty()
-    }
-
-    /// Whether something that is going to be written concerns this reception.
-    pub(super) fn will_write_about(&self, reception: ReceptionId) -> bool {
-        self.jobs.iter().any(|job| match &job.write {
-            Write::Open(opening) => opening.reception == reception,
-            Write::Record(recording) => recording.reception == reception,
-            Write::Abandon(of, ..) | Write::Close(of) => *of == reception,
-            Write::AbandonOpen(_) => true,
-        })
+        self.jobs.is_empty() && self.owed.is_empty()
     }
 }
 
@@ -256,9 +249,11 @@ impl World {
             let checked = reader.watch.check(now, &before, &event, &effects, &reader.core);
             let (current, version, state) = (reader.core.current(), reader.core.version(), reader.core.state_name());
             let detail = current.map_or(0, |reception| reception.0.as_u128() as u64) << 20 ^ version << 8 ^ index as u64;
-            self.trace.note(self.time.ms, 13, detail, || {
-                format!("reader {index}: {} → {state}; {}", brief(&event), list(&effects))
-            });
+            if event != Event::Tick || !effects.is_empty() || before.version() != version {
+                self.trace.note(self.time.ms, 13, detail, || {
+                    format!("reader {index}: {} → {state}; {}", brief(&event), list(&effects))
+                });
+            }
             if let Err(broken) = checked {
                 self.judge.fails(broken.to_string());
             }
@@ -478,12 +473,17 @@ impl World {
     pub(super) fn scribe(&mut self, index: usize) {
         let now = self.time.mono();
         let Some(reader) = self.reader(index).filter(|reader| !reader.writing) else { return };
-        let Some(job) = reader.jobs.front() else { return };
-        if matches!(job.write, Write::Open(_)) && now.since(job.since) > PATIENT_WAITS {
+        if let Some(late) = reader.jobs.front().filter(|job| matches!(job.write, Write::Open(_)))
+            && now.since(late.since) > PATIENT_WAITS
+        {
             return self.job_ends(index, Err(StoreError::Busy));
         }
+        let (who, write) = match (reader.owed.front(), reader.jobs.front()) {
+            (Some(owed), _) => (For::ScribeOwes(index), owed.clone()),
+            (None, Some(job)) => (For::Scribe(index), job.write.clone()),
+            (None, None) => return,
+        };
         reader.writing = true;
-        let write = job.write.clone();
         let store = self.disk.store.clone();
         let reader = name(index);
         let write: DiskWrite = Box::pin(async move {
@@ -495,7 +495,7 @@ impl World {
                 Write::AbandonOpen(at) => store.abandon_open(Some(&reader), at).await.map(drop),
             }
         });
-        self.submit(For::Scribe(index), write);
+        self.submit(who, write);
     }
 
     /// What the scribe handed over is on the disk, or is not.
@@ -524,42 +524,44 @@ impl World {
         let stamp = self.time.stamp();
         let Some(reader) = self.reader(index) else { return };
         let Some(Job { write, life, .. }) = reader.jobs.pop_front() else { return };
+        let transient = result.as_ref().is_err_and(|error| error.class() == Class::Transient);
         let written = result.map_err(|_| NotWritten);
-        let (event, failed) = match &write {
+        let (event, owed) = match &write {
             Write::Open(opening) => (Some(Event::Opened(opening.reception, written)), None),
             Write::Record(recording) => {
-                (Some(Event::Recorded(recording.reception, written)), written.is_err().then_some(recording.reception))
+                let abandon = Write::Abandon(recording.reception, Abandonment::NotRecorded, stamp);
+                (Some(Event::Recorded(recording.reception, written)), written.is_err().then_some(abandon))
             }
-            Write::Abandon(..) | Write::Close(_) | Write::AbandonOpen(_) => (None, None),
+            Write::Abandon(..) | Write::AbandonOpen(_) => (None, transient.then(|| write.clone())),
+            Write::Close(_) => (None, None),
         };
+        reader.owed.extend(owed);
         if let Some(event) = event {
             self.acknowledged(&write, written);
             if without != Some(Guard::Ack) {
                 self.soon(0..=5, Inside::Tell(index, life, event));
             }
         }
-        if let Some(reception) = failed
-            && let Some(reader) = self.reader(index)
-        {
-            // Refused by the store if T2 did reach the disk.
-            reader.writing = true;
-            let abandon = Write::Abandon(reception, Abandonment::NotRecorded, stamp);
-            reader.jobs.push_front(Job { write: abandon.clone(), since: Mono(0), life, failures: 0 });
-            let store = self.disk.store.clone();
-            let giving_up: DiskWrite = Box::pin(async move {
-                store.abandon_reception(reception, Abandonment::NotRecorded, stamp).await
-            });
-            return self.submit(For::ScribeGivesUp(index), giving_up);
-        }
         self.scribe(index);
     }
 
-    /// The one try at giving up is over.
-    pub(super) fn scribe_gave_up(&mut self, index: usize) {
+    /// What the scribe owed is on the disk, or is not.
+    fn scribe_paid(&mut self, index: usize, result: Result<(), StoreError>) {
         let Some(reader) = self.reader(index) else { return };
         reader.writing = false;
-        reader.jobs.pop_front();
-        self.scribe(index);
+        match result {
+            Err(error) if error.class() == Class::Transient => {
+                if reader.jobs.is_empty() {
+                    return self.soon(2_000..=2_000, Inside::Scribe(index));
+                }
+                // Nothing goes before what is owed: the job has failed in the same way.
+                self.scribe_heard(index, Err(error));
+            }
+            Ok(()) | Err(_) => {
+                reader.owed.pop_front();
+                self.scribe(index);
+            }
+        }
     }
 
     /// Hands a write to the disk, which takes its time.
@@ -591,7 +593,7 @@ impl World {
             }
             match who {
                 For::Scribe(reader) => self.scribe_heard(reader, result),
-                For::ScribeGivesUp(reader) => self.scribe_gave_up(reader),
+                For::ScribeOwes(reader) => self.scribe_paid(reader, result),
                 For::Courier(life, seq) => self.settled(life, seq, result),
             }
         }

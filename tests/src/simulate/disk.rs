@@ -16,8 +16,8 @@ pub(super) type Write = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Se
 pub(super) enum For {
     /// A reader's scribe.
     Scribe(usize),
-    /// The same, giving up a reception whose T2 failed.
-    ScribeGivesUp(usize),
+    /// The same, for what it owes.
+    ScribeOwes(usize),
     /// A life of the courier, for a row.
     Courier(u64, i64),
 }
