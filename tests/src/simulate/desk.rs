@@ -581,8 +581,6 @@ impl World {
     pub(super) fn written(&mut self) {
         let done = self.disk.done();
         self.hear_the_store();
-        self.check_promises();
-        self.keep_books();
         for (who, result) in done {
             self.counts.full_disk_refusals += u64::from(result == Err(StoreError::Full));
             self.trace.note(self.time.ms, 14, u64::from(result.is_ok()), || {
@@ -601,7 +599,11 @@ impl World {
 
     /// What the store tells without being asked.
     fn hear_the_store(&mut self) {
-        for notice in self.disk.replies() {
+        let replies = self.disk.replies();
+        if !replies.is_empty() {
+            self.keep_books();
+        }
+        for notice in replies {
             let ended = !self.is_current(notice.reception);
             self.counts.late_verdicts += u64::from(ended);
             // Every reader hears every notice; the core drops those of other receptions.

@@ -131,6 +131,7 @@ impl World {
         if written.is_err() {
             return;
         }
+        self.keep_books();
         match write {
             Write::Open(opening) => {
                 self.counts.receptions += 1;
