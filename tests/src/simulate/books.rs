@@ -107,8 +107,7 @@ impl World {
         let earlier = earlier.collect::<Vec<_>>();
         let same_visit_as = same_visit(order_key, &earlier, SAME_VISIT_WITHIN);
         self.counts.linked += u64::from(same_visit_as.is_some());
-        let booked =
-            Booked { patient, request: record.request, order_key, opened: now, same_visit_as, recorded: None };
+        let booked = Booked { patient, request: record.request, order_key, opened: now, same_visit_as, recorded: None };
         match same_visit_as {
             Some(first) if self.without == Some(Guard::Link) => {
                 // Two receptions become one record, with what the later one says.
@@ -122,7 +121,9 @@ impl World {
     }
 
     fn book_recorded(&mut self, record: &ReceptionRecord) {
-        let Some(booked) = self.books.booked.get_mut(&record.reception).filter(|b| b.recorded.is_none()) else { return };
+        let Some(booked) = self.books.booked.get_mut(&record.reception).filter(|b| b.recorded.is_none()) else {
+            return;
+        };
         self.books.places += 1;
         booked.recorded = Some(self.books.places);
         let first = booked.same_visit_as.unwrap_or(record.reception);
@@ -155,7 +156,10 @@ impl World {
             Reply::Rejected(_) => (Event::Rejected { ask: 0 }, false),
             Reply::Answered { verdict, .. } => {
                 let (person, about_another) = self.compared(patient);
-                (Event::Answer { ask: 0, answered: Answered { verdict: verdict.clone(), results: 1, person } }, about_another)
+                (
+                    Event::Answer { ask: 0, answered: Answered { verdict: verdict.clone(), results: 1, person } },
+                    about_another,
+                )
             }
         };
         let Some(open) = self.books.cases.get_mut(&record.reception) else { return };

@@ -163,9 +163,10 @@ impl World {
     fn check_one_in_flight(&mut self, life: u64, seq: i64, patient: u8) {
         let Some(courier) = self.courier_in(life) else { return };
         let of_patient = |row: &OutboxRow| Content::from_body(&row.request.body).is_some_and(|c| c.patient == patient);
-        let other = courier.rows.iter().find(|(other, row)| {
-            **other != seq && courier.plan.is_in_flight(**other) && of_patient(row)
-        });
+        let other = courier
+            .rows
+            .iter()
+            .find(|(other, row)| **other != seq && courier.plan.is_in_flight(**other) && of_patient(row));
         if let Some((other, _)) = other {
             let other = *other;
             self.judge.fails(format!("I3 broken: rows {other} and {seq} of patient {patient} are in flight together"));

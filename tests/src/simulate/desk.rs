@@ -248,7 +248,8 @@ impl World {
             reader.core.step(now, event.clone(), &mut effects);
             let checked = reader.watch.check(now, &before, &event, &effects, &reader.core);
             let (current, version, state) = (reader.core.current(), reader.core.version(), reader.core.state_name());
-            let detail = current.map_or(0, |reception| reception.0.as_u128() as u64) << 20 ^ version << 8 ^ index as u64;
+            let detail =
+                current.map_or(0, |reception| reception.0.as_u128() as u64) << 20 ^ version << 8 ^ index as u64;
             if event != Event::Tick || !effects.is_empty() || before.version() != version {
                 self.trace.note(self.time.ms, 13, detail, || {
                     format!("reader {index}: {} → {state}; {}", brief(&event), list(&effects))
@@ -365,7 +366,8 @@ impl World {
             return self.soon(500..=500, Inside::Tell(index, life, unreadable));
         };
         let pin_tries = self.tries.get(usize::from(patient)).copied();
-        let face = [FaceMethod::Ready, FaceMethod::NoNumber, FaceMethod::Off][[0, 0, 0, 1, 2][self.rng.random_range(0..5)]];
+        let face =
+            [FaceMethod::Ready, FaceMethod::NoNumber, FaceMethod::Off][[0, 0, 0, 1, 2][self.rng.random_range(0..5)]];
         let certificate = match self.rng.random_range(0..12) {
             0 => CertificateAge::Grace,
             1 => CertificateAge::ExpiresSoon,

@@ -23,16 +23,8 @@ pub enum Guard {
 
 impl Guard {
     /// All of them.
-    pub const ALL: &[Self] = &[
-        Self::Ack,
-        Self::Ids,
-        Self::Reception,
-        Self::Order,
-        Self::Deadline,
-        Self::T2,
-        Self::Link,
-        Self::Dots,
-    ];
+    pub const ALL: &[Self] =
+        &[Self::Ack, Self::Ids, Self::Reception, Self::Order, Self::Deadline, Self::T2, Self::Link, Self::Dots];
 
     /// As it is called on the command line.
     pub fn name(self) -> &'static str {

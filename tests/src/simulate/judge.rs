@@ -55,9 +55,11 @@ impl World {
     pub(super) fn check_deadlines(&mut self) {
         let now = self.time.mono();
         let Some(process) = &self.process else { return };
-        let late = process.readers.iter().filter(|reader| reader.lives()).find(|reader| {
-            reader.core.deadline().is_some_and(|deadline| now.since(deadline) > LATE)
-        });
+        let late = process
+            .readers
+            .iter()
+            .filter(|reader| reader.lives())
+            .find(|reader| reader.core.deadline().is_some_and(|deadline| now.since(deadline) > LATE));
         if let Some(reader) = late {
             let state = reader.core.state_name();
             self.judge.fails(format!("I6 broken: state {state} has outlived its deadline"));
@@ -93,10 +95,14 @@ impl World {
         let record = self.disk.reception(reception);
         let abandoned = self.judge.turned_into_abandoned.contains(&reception);
         let kept = record.is_some_and(|record| {
-            matches!(record.stage, Stage::Recorded | Stage::Closed) && record.recorded.is_some_and(|(_, as_)| as_ == *shown)
+            matches!(record.stage, Stage::Recorded | Stage::Closed)
+                && record.recorded.is_some_and(|(_, as_)| as_ == *shown)
         });
         if !kept || abandoned {
-            self.judge.fails(format!("I1 broken: reception {} was shown as done and is not recorded so", reception.0.as_u128()));
+            self.judge.fails(format!(
+                "I1 broken: reception {} was shown as done and is not recorded so",
+                reception.0.as_u128()
+            ));
         }
     }
 
@@ -122,7 +128,9 @@ impl World {
         };
         if !true_ {
             let reception = reception.0.as_u128();
-            self.judge.fails(format!("I5 broken: reception {reception} is told {shown:?}, the central system said {verdict:?}"));
+            self.judge.fails(format!(
+                "I5 broken: reception {reception} is told {shown:?}, the central system said {verdict:?}"
+            ));
         }
     }
 
@@ -172,7 +180,8 @@ impl World {
                 });
                 if let Some((older, _)) = older {
                     let (older, newer) = (*older, letter.seq);
-                    self.judge.fails(format!("I3 broken: row {newer} was answered before row {older} of the same patient"));
+                    self.judge
+                        .fails(format!("I3 broken: row {newer} was answered before row {older} of the same patient"));
                 }
             }
             _ => {}
@@ -182,8 +191,7 @@ impl World {
     /// Nothing is left to do.
     pub(super) fn is_through(&self) -> bool {
         let Some(process) = &self.process else { return false };
-        let readers_idle =
-            process.readers.iter().all(|r| r.lives() && r.core.deadline().is_none() && r.has_written());
+        let readers_idle = process.readers.iter().all(|r| r.lives() && r.core.deadline().is_none() && r.has_written());
         readers_idle
             && self.slots.iter().all(|slot| slot.card.is_none())
             && self.disk.is_idle()
@@ -229,7 +237,8 @@ impl World {
             (central, stored) => central == stored,
         };
         if !same {
-            self.judge.fails(format!("I4 broken: reception {reception} has {stored:?}, the central system said {central:?}"));
+            self.judge
+                .fails(format!("I4 broken: reception {reception} has {stored:?}, the central system said {central:?}"));
         }
     }
 }

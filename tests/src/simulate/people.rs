@@ -145,7 +145,8 @@ impl World {
 
     /// Staff come, sooner or later, or too late.
     fn call_staff(&mut self, reader: usize, reception: ReceptionId) {
-        let decision = if self.rng.random_ratio(1, 10) { StaffDecision::NotSamePerson } else { StaffDecision::SamePerson };
+        let decision =
+            if self.rng.random_ratio(1, 10) { StaffDecision::NotSamePerson } else { StaffDecision::SamePerson };
         let late = self.rng.random_ratio(1, 8);
         self.later(1_000..=if late { 250_000 } else { 20_000 }, Outside::Decides(reader, reception, decision));
     }

@@ -1,8 +1,8 @@
 //! One world: its clock, its parts, and the loop over what happens.
 
 use super::Told;
-use super::books::Books;
 use super::agenda::{Agenda, Deed, Happening, Inside, Outside};
+use super::books::Books;
 use super::central::{Central, Mode};
 use super::counts::Counts;
 use super::courier::Courier;
