@@ -1,7 +1,7 @@
 //! What must hold over the whole world: what was shown, what is on the disk, and what the central system did, compared.
 
 use super::central::{Answer, Letter};
-use super::desk::Write;
+use super::scribe::Write;
 use super::world::World;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -18,6 +18,7 @@ mod faults;
 mod guard;
 mod judge;
 mod people;
+mod scribe;
 mod trace;
 mod world;
 
