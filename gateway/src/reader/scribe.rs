@@ -2,10 +2,12 @@
 //!
 //! T1, T2, abandonment and closing of one reception must reach the store in this order; separate tasks would race. When an
 //! actor dies, what it had handed over is written before its successor's first write. A T2 that cannot be written becomes an
-//! abandonment here, where it cannot be missed: no reception is left open without an owner.
+//! abandonment here, where it cannot be missed. An abandonment that a full disk refuses for longer than anybody waits is *owed*: it is
+//! tried again by itself and goes before every later write. So no reception is left open without an owner.
 
 use crate::store::{Class, Lane, Opening, Recording, Request, Store, StoreError};
 use crate::telemetry::Metrics;
+use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -23,6 +25,7 @@ const PATIENT_WAITS: Duration = Duration::from_secs(4);
 const NOBODY_WAITS: Duration = Duration::from_secs(120);
 
 /// Something to be written.
+#[derive(Clone)]
 pub(super) enum Write {
     Open(Box<Opening>),
     Record(Box<Recording>),
@@ -59,16 +62,14 @@ impl Scribe {
     /// Starts a scribe for `reader` (`terminal/reader`). It ends when every clone is dropped and everything is written.
     pub fn start(store: Store, reader: String, metrics: Metrics) -> Self {
         let (jobs, mut queue) = mpsc::unbounded_channel::<Job>();
-        let desk = Desk { store, reader, metrics };
+        let mut desk = Desk { store, reader, metrics, owed: VecDeque::new() };
         tokio::spawn(async move {
-            while let Some(Job { write, since, done }) = queue.recv().await {
+            while let Some(Job { write, since, done }) = desk.next(&mut queue).await {
                 let result = desk.perform(&write, since, &queue).await;
                 // The actor may be gone; the write counts all the same.
                 let _ = done.send(Written { result: result.clone(), took: since.elapsed() });
-                if let (Write::Record(recording), Err(_)) = (&write, &result) {
-                    let (reception, at) = (recording.reception, recording.recorded);
-                    // Refused by the store if T2 did reach the disk: that one is irrevocable.
-                    let _ = desk.store.abandon_reception(reception, Abandonment::NotRecorded, at).await;
+                if let Err(error) = result {
+                    desk.owe(write, &error).await;
                 }
             }
         });
@@ -91,12 +92,57 @@ struct Desk {
     store: Store,
     reader: String,
     metrics: Metrics,
+    /// Abandonments that could not be written yet. Never many: while the first of them cannot be written, no reception opens.
+    owed: VecDeque<Write>,
 }
 
 impl Desk {
+    /// The next write; meanwhile what is owed is tried again. `None` once nobody is left who could ask.
+    async fn next(&mut self, queue: &mut mpsc::UnboundedReceiver<Job>) -> Option<Job> {
+        while !self.owed.is_empty() {
+            match tokio::time::timeout(RETRY.most, queue.recv()).await {
+                Ok(Some(job)) => return Some(job),
+                // One last try; a start abandons what is left.
+                Ok(None) => {
+                    let _ = self.pay().await;
+                    return None;
+                }
+                Err(_) => drop(self.pay().await),
+            }
+        }
+        queue.recv().await
+    }
+
+    /// Takes over what must not be lost of a write that failed.
+    async fn owe(&mut self, failed: Write, error: &StoreError) {
+        match failed {
+            Write::Record(recording) => {
+                let (reception, at) = (recording.reception, recording.recorded);
+                // Left alone by the store if T2 did reach the disk: that one is irrevocable.
+                self.owed.push_back(Write::Abandon(reception, Abandonment::NotRecorded, at));
+                drop(self.pay().await);
+            }
+            Write::Abandon(..) | Write::AbandonOpen(_) if error.class() == Class::Transient => {
+                self.owed.push_back(failed);
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes what is owed, as far as it can be written now.
+    async fn pay(&mut self) -> Result<(), StoreError> {
+        while let Some(write) = self.owed.front() {
+            match self.write_down(write).await {
+                Err(error) if error.class() == Class::Transient => return Err(error),
+                Ok(()) | Err(_) => drop(self.owed.pop_front()),
+            }
+        }
+        Ok(())
+    }
+
     /// Writes, again and again while that may help and nobody is the worse for it.
     async fn perform(
-        &self,
+        &mut self,
         write: &Write,
         since: Instant,
         queue: &mpsc::UnboundedReceiver<Job>,
@@ -124,7 +170,13 @@ impl Desk {
         }
     }
 
-    async fn once(&self, write: &Write) -> Result<(), StoreError> {
+    /// One try. Nothing goes before what is owed, so that a restart's abandonment never meets a reception opened after it.
+    async fn once(&mut self, write: &Write) -> Result<(), StoreError> {
+        self.pay().await?;
+        self.write_down(write).await
+    }
+
+    async fn write_down(&self, write: &Write) -> Result<(), StoreError> {
         match write {
             Write::Open(opening) => self.store.open_reception(Opening::clone(opening)).await,
             Write::Record(recording) => self.store.record_reception(Recording::clone(recording)).await,
@@ -146,5 +198,86 @@ impl Desk {
                 Ok(())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Recording, Request, RequestKind};
+    use uketsuke_core::ids::{OrderKey, RequestId};
+    use uketsuke_core::record::{Method, Shown, Stage};
+    use uuid::Uuid;
+
+    const NOW: Stamp = Stamp { wall_ms: 0, synchronised: true };
+
+    fn reception(number: u128) -> ReceptionId {
+        ReceptionId(Uuid::from_u128(number))
+    }
+
+    fn opening(number: u128) -> Write {
+        let id = RequestId(Uuid::from_u128(100 + number));
+        let body = zeroize::Zeroizing::new(vec![1]);
+        Write::Open(Box::new(Opening {
+            reception: reception(number),
+            reader: "desk-1/a".into(),
+            order_key: OrderKey([1; 32]),
+            method: Method::Staff,
+            face_score: None,
+            opened: NOW,
+            request: Request { id, kind: RequestKind::Eligibility, body },
+        }))
+    }
+
+    async fn stage(store: &Store, number: u128) -> Option<Stage> {
+        store.reception(reception(number)).await.unwrap().map(|record| record.stage)
+    }
+
+    #[tokio::test]
+    async fn an_abandonment_that_a_full_disk_refuses_is_written_as_soon_as_there_is_room() {
+        let store = Store::model();
+        let scribe = Scribe::start(store.clone(), "desk-1/a".into(), Metrics::default());
+        scribe.write(opening(1)).await.result.unwrap();
+        store.as_model().unwrap().fail_next(usize::MAX, StoreError::Full);
+        let abandoned = scribe.write(Write::Abandon(reception(1), Abandonment::Cancelled, NOW));
+        // The card is taken: what is queued behind the abandonment makes it give way.
+        let closed = scribe.write(Write::Close(reception(1)));
+        assert_eq!(abandoned.await.result, Err(StoreError::Full));
+        store.as_model().unwrap().fail_next(0, StoreError::Full);
+        closed.await.result.unwrap_err();
+        assert_eq!(stage(&store, 1).await, Some(Stage::Abandoned));
+    }
+
+    #[tokio::test]
+    async fn a_restarts_abandonment_goes_before_what_is_opened_after_it() {
+        let store = Store::model();
+        let scribe = Scribe::start(store.clone(), "desk-1/a".into(), Metrics::default());
+        scribe.write(opening(1)).await.result.unwrap();
+        store.as_model().unwrap().fail_next(usize::MAX, StoreError::Full);
+        let restarted = scribe.write(Write::AbandonOpen(NOW));
+        let opened = scribe.write(opening(2));
+        assert_eq!(restarted.await.result, Err(StoreError::Full));
+        store.as_model().unwrap().fail_next(0, StoreError::Full);
+        opened.await.result.unwrap();
+        assert_eq!((stage(&store, 1).await, stage(&store, 2).await), (Some(Stage::Abandoned), Some(Stage::Open)));
+    }
+
+    #[tokio::test]
+    async fn a_reception_whose_t2_a_full_disk_refuses_is_abandoned_without_being_asked() {
+        let store = Store::model();
+        let scribe = Scribe::start(store.clone(), "desk-1/a".into(), Metrics::default());
+        scribe.write(opening(1)).await.result.unwrap();
+        // As long as the patient waits, and once more for the abandonment.
+        store.as_model().unwrap().fail_next(usize::MAX, StoreError::Full);
+        let (shown, request) = (Shown::Provisional, None);
+        let recording = Recording { reception: reception(1), shown, consents: Vec::new(), request, recorded: NOW };
+        assert_eq!(scribe.write(Write::Record(Box::new(recording))).await.result, Err(StoreError::Full));
+        store.as_model().unwrap().fail_next(0, StoreError::Full);
+        let waited = tokio::time::timeout(2 * RETRY.most, async {
+            while stage(&store, 1).await != Some(Stage::Abandoned) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        waited.await.expect("abandoned by itself");
     }
 }

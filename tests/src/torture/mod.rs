@@ -8,8 +8,10 @@ mod journal;
 mod judge;
 mod kill9;
 mod line;
+mod simulate;
 
 use crate::report::Report;
+use crate::simulate::Guard;
 use anyhow::Result;
 use std::path::Path;
 
@@ -21,6 +23,8 @@ pub struct Campaign {
     pub what: &'static str,
     /// Cycles unless told otherwise.
     pub cycles: u32,
+    /// Guards can be taken out of it.
+    pub guarded: bool,
     run: fn(&Path, Settings, &mut Report) -> Result<()>,
 }
 
@@ -31,15 +35,38 @@ pub struct Settings {
     pub cycles: u32,
     /// What decides about them.
     pub seed: u64,
+    /// Which guards are taken out.
+    pub without: Without,
+}
+
+/// Which guards are taken out, to see whether that would be noticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Without {
+    /// None: everything must hold.
+    Nothing,
+    /// This one: the run is to fail.
+    This(Guard),
+    /// Each in turn: the run fails if one is not missed.
+    Each,
 }
 
 /// Every campaign.
-pub const CAMPAIGNS: &[Campaign] = &[Campaign {
-    name: "kill9",
-    what: "SIGKILL of the gateway at any moment, with busy readers and a central system that comes and goes",
-    cycles: 20,
-    run: kill9::run,
-}];
+pub const CAMPAIGNS: &[Campaign] = &[
+    Campaign {
+        name: "kill9",
+        what: "SIGKILL of the gateway at any moment, with busy readers and a central system that comes and goes",
+        cycles: 20,
+        guarded: false,
+        run: kill9::run,
+    },
+    Campaign {
+        name: "simulate",
+        what: "worlds of simulated minutes in which everything fails that may fail; a seed gives a world, always the same",
+        cycles: 2_000,
+        guarded: true,
+        run: simulate::run,
+    },
+];
 
 impl Campaign {
     /// Runs in a new folder, which is kept and named when something was wrong. A campaign that breaks off has failed.

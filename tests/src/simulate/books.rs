@@ -1,0 +1,230 @@
+//! What a clinic keeps beside the receptions: which of them are one visit, how it spells its patients, and the case of every
+//! provisional reception. Everything here is derived from the store, so it catches up with it after a crash.
+
+use super::guard::Guard;
+use super::world::World;
+use rand::Rng;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use uketsuke_core::answer::Verdict;
+use uketsuke_core::clock::{Mono, Now};
+use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
+use uketsuke_core::ladder::{Answered, Case, Cause, Event, Final, PersonMatch, Rules};
+use uketsuke_core::person::{Person, compare, reconciled_spelling};
+use uketsuke_core::record::{ReceptionRecord, Reply, Shown, Stage};
+use uketsuke_core::visit::{EarlierReception, OfVisit, SAME_VISIT_WITHIN, goes_to_receipt_computer, same_visit};
+
+/// More steps than any case takes to its end.
+const CASE_STEPS_MAX: usize = 500;
+
+/// Name, kana, birth date, sex, and the name as the central system writes it. The first two are twins.
+const PEOPLE: [[&str; 5]; 4] = [
+    ["髙田　一郎", "タカダ　イチロウ", "19800101", "1", "●田　●郎"],
+    ["髙田　二郎", "タカダ　ジロウ", "19800101", "1", "●田　●郎"],
+    ["渡邉　花子", "ワタナベ　ハナコ", "19551203", "2", "渡●　花子"],
+    ["𠮷野　桜", "ヨシノ　サクラ", "20010401", "2", "●野　桜"],
+];
+
+fn local(patient: u8) -> Person {
+    let [name, kana, birthdate, sex, _] = PEOPLE[usize::from(patient) % PEOPLE.len()];
+    let birthdate = if usize::from(patient) < PEOPLE.len() { birthdate } else { "19991231" };
+    Person {
+        name: Some(name.into()),
+        name_kana: Some(kana.into()),
+        birthdate: Some(birthdate.into()),
+        sex: Some(sex.into()),
+        address: None,
+    }
+}
+
+fn at_central(patient: u8) -> Person {
+    let name = PEOPLE[usize::from(patient) % PEOPLE.len()][4];
+    Person { name: Some(name.into()), ..local(patient) }
+}
+
+/// One reception as the clinic has it in its books.
+#[derive(Debug, Clone)]
+struct Booked {
+    patient: u8,
+    request: RequestId,
+    order_key: OrderKey,
+    /// True milliseconds.
+    opened: u64,
+    same_visit_as: Option<ReceptionId>,
+    recorded: Option<u64>,
+}
+
+struct OpenCase {
+    case: Case,
+    heard: bool,
+    /// Whom the answer was about.
+    about_another: bool,
+}
+
+/// Survives everything: it would be in the store.
+#[derive(Default)]
+pub(super) struct Books {
+    booked: BTreeMap<ReceptionId, Booked>,
+    /// How the clinic spells each patient.
+    people: BTreeMap<u8, Person>,
+    cases: BTreeMap<ReceptionId, OpenCase>,
+    /// Of each visit, which reception went to the receipt computer.
+    went: BTreeMap<ReceptionId, ReceptionId>,
+    places: u64,
+}
+
+impl World {
+    /// Catches up with the store.
+    pub(super) fn keep_books(&mut self) {
+        let mut records = self.disk.receptions();
+        records.reverse();
+        for record in &records {
+            self.book(record);
+            if matches!(record.stage, Stage::Recorded | Stage::Closed) {
+                self.book_recorded(record);
+            }
+            if matches!(record.recorded, Some((_, Shown::Provisional))) {
+                self.keep_case(record);
+            }
+        }
+    }
+
+    fn book(&mut self, record: &ReceptionRecord) {
+        let Some(patient) = self.judge.patients.get(&record.request).copied() else { return };
+        let seen = self.books.booked.get(&record.reception).map(|booked| booked.request);
+        if seen == Some(record.request) || self.judge.merged.contains(&record.reception) {
+            return;
+        }
+        let order_key = super::desk::order_key(patient);
+        let now = self.time.ms;
+        let earlier = self.books.booked.iter().map(|(reception, booked)| EarlierReception {
+            reception: *reception,
+            order_key: booked.order_key,
+            age: Duration::from_millis(now - booked.opened),
+            stage: Stage::Closed,
+            same_visit_as: booked.same_visit_as,
+        });
+        let earlier = earlier.collect::<Vec<_>>();
+        let same_visit_as = same_visit(order_key, &earlier, SAME_VISIT_WITHIN);
+        self.counts.linked += u64::from(same_visit_as.is_some());
+        let booked = Booked { patient, request: record.request, order_key, opened: now, same_visit_as, recorded: None };
+        match same_visit_as {
+            Some(first) if self.without == Some(Guard::Link) => {
+                // Two receptions become one record, with what the later one says.
+                self.judge.merged.insert(record.reception);
+                self.books.booked.insert(first, Booked { same_visit_as: None, ..booked });
+            }
+            _ => {
+                self.books.booked.insert(record.reception, booked);
+            }
+        }
+    }
+
+    fn book_recorded(&mut self, record: &ReceptionRecord) {
+        let Some(booked) = self.books.booked.get_mut(&record.reception).filter(|b| b.recorded.is_none()) else {
+            return;
+        };
+        self.books.places += 1;
+        booked.recorded = Some(self.books.places);
+        let first = booked.same_visit_as.unwrap_or(record.reception);
+        let of_visit = |(reception, booked): (&ReceptionId, &Booked)| {
+            let belongs = booked.same_visit_as.unwrap_or(*reception) == first;
+            belongs.then_some(OfVisit { reception: *reception, recorded: booked.recorded })
+        };
+        let visit: Vec<_> = self.books.booked.iter().filter_map(of_visit).collect();
+        let Some(goes) = goes_to_receipt_computer(&visit) else { return };
+        if *self.books.went.entry(first).or_insert(goes) != goes {
+            self.judge.fails("two receptions of one visit went to the receipt computer");
+        }
+    }
+
+    /// Opens the case of a provisional reception, and tells it the answer once there is one.
+    fn keep_case(&mut self, record: &ReceptionRecord) {
+        let now = self.time.now();
+        let open = || OpenCase {
+            case: Case::open(Rules::default(), now, Cause::NoAnswer, &mut Vec::new()),
+            heard: false,
+            about_another: false,
+        };
+        self.books.cases.entry(record.reception).or_insert_with(open);
+        let Some((_, reply)) = &record.replied else { return };
+        let Some(patient) = self.judge.patients.get(&record.request).copied() else { return };
+        if self.books.cases.get(&record.reception).is_none_or(|open| open.heard) {
+            return;
+        }
+        let (event, about_another) = match reply {
+            Reply::Rejected(_) => (Event::Rejected { ask: 0 }, false),
+            Reply::Answered { verdict, .. } => {
+                let (person, about_another) = self.compared(patient);
+                (
+                    Event::Answer { ask: 0, answered: Answered { verdict: verdict.clone(), results: 1, person } },
+                    about_another,
+                )
+            }
+        };
+        let Some(open) = self.books.cases.get_mut(&record.reception) else { return };
+        (open.heard, open.about_another) = (true, about_another);
+        open.case.step(now, event, &mut Vec::new());
+        if about_another && matches!(open.case.ended(), Some(Final::Confirmed | Final::Changed)) {
+            self.judge.fails("an answer about another person settled a case");
+        }
+    }
+
+    /// Compares the person in an answer, which is sometimes another one, with the clinic's own.
+    fn compared(&mut self, patient: u8) -> (PersonMatch, bool) {
+        let other = if self.rng.random_ratio(1, 5) { (patient ^ 1) % self.patients } else { patient };
+        let (ours, theirs) = (self.books.people.entry(patient).or_insert_with(|| local(patient)), at_central(other));
+        let person = PersonMatch::from(&compare(ours, &theirs));
+        self.counts.other_people += u64::from(other != patient);
+        if matches!(person, PersonMatch::SamePerson | PersonMatch::SameWithDifferences) {
+            if other != patient {
+                self.judge.fails(format!("patients {patient} and {other} were taken for one person"));
+            }
+            self.counts.other_spellings += u64::from(person == PersonMatch::SameWithDifferences);
+            ours.name = match self.without {
+                Some(Guard::Dots) => theirs.name.clone(),
+                _ => reconciled_spelling(ours.name.as_ref(), theirs.name.as_ref()).cloned(),
+            };
+            if *ours != local(patient) {
+                self.judge.fails(format!("the clinic's own spelling of patient {patient} was overwritten"));
+            }
+        }
+        (person, other != patient)
+    }
+
+    /// Every reception is in the books as itself, every visit is one patient's, and every case comes to one end by itself.
+    pub(super) fn judge_books(&mut self) {
+        self.keep_books();
+        for record in self.disk.receptions() {
+            let Some(booked) = self.books.booked.get(&record.reception).cloned() else {
+                let reception = record.reception.0.as_u128();
+                self.judge.fails(format!("reception {reception} was merged into another one of its visit"));
+                continue;
+            };
+            let first = booked.same_visit_as.and_then(|first| self.books.booked.get(&first));
+            if first.is_some_and(|first| first.patient != booked.patient || first.same_visit_as.is_some()) {
+                self.judge.fails("a reception is linked to another patient's, or to one that is itself linked");
+            }
+        }
+        let now = self.time.now();
+        for open in std::mem::take(&mut self.books.cases).into_values() {
+            if let Err(what) = ends_once(open, now) {
+                self.judge.fails(what);
+            }
+        }
+    }
+}
+
+/// Lets time pass until a case ends, and sees that it stays as it ended.
+fn ends_once(mut open: OpenCase, mut now: Now) -> Result<(), &'static str> {
+    let mut effects = Vec::new();
+    for _ in 0..CASE_STEPS_MAX {
+        let Some(due) = open.case.due_in(now) else { break };
+        now.mono = Mono(now.mono.0 + u64::try_from(due.as_millis()).unwrap_or(u64::MAX) + 1);
+        open.case.step(now, Event::Tick, &mut effects);
+    }
+    let Some(end) = open.case.ended() else { return Err("I9 broken: a case does not come to its end by itself") };
+    let late = Answered { verdict: Verdict::Eligible, results: 1, person: PersonMatch::SamePerson };
+    open.case.step(now, Event::Answer { ask: 0, answered: late }, &mut effects);
+    if open.case.ended() == Some(end) { Ok(()) } else { Err("I9 broken: a final state was changed") }
+}
