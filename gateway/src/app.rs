@@ -133,8 +133,18 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
         restarts,
     };
 
+    let modes = ModesHandle::start(store.clone(), clock.clone(), config.modes.limits()).await;
+    let front_desk = FrontDesk {
+        store: store.clone(),
+        keys: desk.keys.clone(),
+        signer: desk.signer.clone(),
+        medical_institution_code: desk.medical_institution_code.clone(),
+        modes,
+        clock: clock.clone(),
+    };
     let state = WebState {
         site: site.clone(),
+        desk: front_desk,
         // One short text for the life of the process: pages borrow it freely.
         help_line: config.site.help_line.clone().map(|line| &*line.leak()),
         store: store.clone(),

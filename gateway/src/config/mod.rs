@@ -13,8 +13,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use uketsuke_core::consent::Question;
+use uketsuke_core::modes;
 use uketsuke_core::outbox;
 use uketsuke_core::reception::{Rules, Timing};
+use uketsuke_core::record::StaffName;
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -34,6 +36,9 @@ pub struct Config {
     /// Deadlines and questions.
     #[serde(default)]
     pub reception: Reception,
+    /// Special modes of the desk.
+    #[serde(default)]
+    pub modes: Modes,
     /// Pages and sockets.
     #[serde(default)]
     pub web: Web,
@@ -183,6 +188,22 @@ pub struct Reception {
     pub face_attempts_max: u32,
 }
 
+/// `[modes]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Modes {
+    /// Who may open and close modes.
+    pub authorised: Vec<StaffName>,
+    /// A hospital with 救急告示: emergency viewing exists there alone.
+    pub emergency_hospital: bool,
+    /// Longest system failure mode at a time.
+    pub system_failure_max_h: u64,
+    /// Longest disaster mode at a time.
+    pub disaster_max_h: u64,
+    /// Longest emergency viewing at a time.
+    pub emergency_viewing_max_h: u64,
+}
+
 /// `[web]`
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -295,6 +316,34 @@ impl Default for Reception {
             consent_deadline_ms: ms(timing.consent),
             left_behind_ms: ms(timing.left_behind),
             face_attempts_max: timing.face_attempts_max,
+        }
+    }
+}
+
+impl Default for Modes {
+    fn default() -> Self {
+        let hours = |longest: Duration| longest.as_secs() / 3600;
+        let limits = modes::Limits::default();
+        Self {
+            authorised: Vec::new(),
+            emergency_hospital: limits.emergency_hospital,
+            system_failure_max_h: hours(limits.system_failure_max),
+            disaster_max_h: hours(limits.disaster_max),
+            emergency_viewing_max_h: hours(limits.emergency_viewing_max),
+        }
+    }
+}
+
+impl Modes {
+    /// What the core needs of this section.
+    pub fn limits(&self) -> modes::Limits {
+        let hours = |hours: u64| Duration::from_secs(hours.saturating_mul(3600));
+        modes::Limits {
+            authorised: self.authorised.iter().cloned().collect(),
+            emergency_hospital: self.emergency_hospital,
+            system_failure_max: hours(self.system_failure_max_h),
+            disaster_max: hours(self.disaster_max_h),
+            emergency_viewing_max: hours(self.emergency_viewing_max_h),
         }
     }
 }

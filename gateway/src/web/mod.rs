@@ -25,6 +25,8 @@
 //! Whatever breaks this is answered by a close with code 1008 and one line in the log, which never repeats what was sent.
 //! Both sides answer pings; a peer that stays silent for [`socket::SILENCE_MAX`] is dropped.
 
+mod desk;
+mod forms;
 mod guard;
 mod jst;
 mod kiosk;
@@ -43,6 +45,7 @@ mod words;
 mod tests;
 
 use crate::clock::Clock;
+use crate::front_desk::FrontDesk;
 use crate::handle::{ReaderHandle, SiteHandle, View};
 use crate::health::HealthReport;
 use crate::store::Store;
@@ -67,7 +70,7 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 const STOP_SECONDS: u64 = 1;
 
 /// Largest body of an order from the staff page.
-const ORDER_BYTES_MAX: usize = 1024;
+const ORDER_BYTES_MAX: usize = 8 * 1024;
 
 /// What the pages show and where orders go.
 #[derive(Clone)]
@@ -76,6 +79,8 @@ pub struct WebState {
     pub site: SiteHandle,
     /// The site's own help line, shown beside the public one.
     pub help_line: Option<&'static str>,
+    /// Patients without a card, and special modes.
+    pub desk: FrontDesk,
     /// For the staff page's lists; only read.
     pub store: Store,
     /// For "today" on the staff page.
@@ -138,6 +143,10 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/staff/ws", web::get().to(staff_socket::connect))
         .route("/staff/decision", web::post().to(orders::decision))
         .route("/staff/assist", web::post().to(orders::assist))
+        .route("/staff/desk", web::get().to(desk::page))
+        .route("/staff/document", web::post().to(desk::document))
+        .route("/staff/four-items", web::post().to(desk::four_items))
+        .route("/staff/mode", web::post().to(desk::mode))
         .route("/staff/restart", web::post().to(orders::restart))
         .route("/staff/explain/{reception}", web::get().to(staff::explain))
         .route("/metrics", web::get().to(ops::metrics))

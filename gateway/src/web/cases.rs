@@ -1,0 +1,306 @@
+//! The page of one case, where staff lead it to its end: numbers, choices, the declaration, a look at the person.
+//!
+//! What is shown of the patient here is what staff need for exactly this: the spellings that differ, and the insurers to choose from. It is
+//! shown on request, on a page of its own, and kept nowhere.
+
+use super::WebState;
+use super::forms::{Said, said};
+use super::page;
+use super::words::Words;
+use crate::central;
+use crate::reconciler::{CaseOrder, CaseTold};
+use crate::store::StoreError;
+use crate::store::papers::{self, EnteredNumbers, Filed, Note};
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use tokio::sync::oneshot;
+use uketsuke_core::desk::{DocumentEntry, EntryKind, Fields};
+use uketsuke_core::explain::{self, Explanation};
+use uketsuke_core::ids::{ReceptionId, RequestId};
+use uketsuke_core::ladder::{
+    Basis, Case, CloseReason, Declaration, Numbers, StaffAction, Work, words as ladder_words,
+};
+use uketsuke_core::person::{Comparison, compare};
+use uketsuke_core::record::{ReceptionRecord, StaffName};
+use uketsuke_core::rules::Today;
+use zeroize::Zeroizing;
+
+#[derive(Template)]
+#[template(path = "staff/case.html")]
+struct CasePage {
+    w: Words,
+    id: ReceptionId,
+    reader: String,
+    explanation: Explanation,
+    owner: String,
+    deadline: String,
+    turn: u32,
+    work: Work,
+    ended: bool,
+    choices: Vec<String>,
+    person: Option<PersonRows>,
+}
+
+/// What staff compare: only what differs, character by character.
+struct PersonRows {
+    verdict: String,
+    differences: Vec<DifferenceRow>,
+}
+
+struct DifferenceRow {
+    field: &'static str,
+    local: String,
+    central: String,
+    code_points: String,
+}
+
+struct Seen {
+    record: ReceptionRecord,
+    case: Case,
+    asks: Vec<RequestId>,
+}
+
+async fn look(state: &WebState, id: ReceptionId) -> Result<Option<Seen>, StoreError> {
+    let (Some(record), Some(row)) = (state.store.reception(id).await?, state.store.case(id).await?) else {
+        return Ok(None);
+    };
+    Ok(Some(Seen { record, case: row.case, asks: row.asks }))
+}
+
+/// `GET /staff/case/{reception}`.
+pub(super) async fn page(
+    request: HttpRequest,
+    state: web::Data<WebState>,
+    reception: web::Path<String>,
+) -> HttpResponse {
+    let w = Words::of(&request);
+    let Ok(id) = reception.parse::<ReceptionId>() else { return page::not_found(request).await };
+    match draw(&state, id, w).await {
+        Ok(Some(drawn)) => page::html(StatusCode::OK, &drawn),
+        Ok(None) => page::not_found(request).await,
+        Err(error) => {
+            tracing::warn!(%error, reception = %id, "a case could not be read");
+            HttpResponse::ServiceUnavailable().content_type("text/plain; charset=utf-8").body(error.to_string())
+        }
+    }
+}
+
+async fn draw(state: &WebState, id: ReceptionId, w: Words) -> Result<Option<CasePage>, StoreError> {
+    let Some(Seen { record, case, asks }) = look(state, id).await? else { return Ok(None) };
+    let told = explain::case(&case, state.clock.now(), w.0);
+    let work = case.work();
+    let asked = match work {
+        Work::CheckPerson { ask } => asks.get(ask as usize),
+        _ => asks.get(case.ask() as usize),
+    };
+    let insured = match asked {
+        Some(request) => state.store.answer(id, *request).await?.and_then(|answer| central::insured(&answer)),
+        None => None,
+    }
+    .unwrap_or_default();
+    let choices = match work {
+        Work::ChooseInsurance { .. } => insured.iter().map(|insured| format!("{} ({})", insured.insurer, insured.since)).collect(),
+        _ => Vec::new(),
+    };
+    let papers = state.store.papers(id).await?;
+    let person = papers::person(&papers).zip(insured.first()).map(|(local, first)| rows(&compare(local, &first.person), w));
+    Ok(Some(CasePage {
+        w,
+        id,
+        reader: record.reader.clone(),
+        explanation: explain::with_case(&record, Some((&case, state.clock.now())), w.0),
+        owner: told.owner_words,
+        deadline: told.deadline_words,
+        turn: case.turn(),
+        work,
+        ended: case.is_final(),
+        choices,
+        person,
+    }))
+}
+
+fn rows(comparison: &Comparison, w: Words) -> PersonRows {
+    let (verdict, differences) = match comparison {
+        Comparison::SamePerson { differences } => {
+            (w.t("同じ方です。", "The same person.").to_owned(), differences.as_slice())
+        }
+        Comparison::DifferentPerson { .. } => {
+            (w.t("別の方の答えです。受付した方とは結びつけません。", "The answer is about somebody else.").to_owned(), [].as_slice())
+        }
+        Comparison::Undecided { .. } => (
+            w.t("同じ方かどうか、自動では判断できません。", "Whether it is the same person cannot be told by itself.").to_owned(),
+            [].as_slice(),
+        ),
+    };
+    let differences = differences
+        .iter()
+        .map(|difference| DifferenceRow {
+            field: difference.field.label(w.0),
+            local: difference.local.as_str().to_owned(),
+            central: difference.central.as_str().to_owned(),
+            code_points: difference.code_points.iter().map(|at| at.render()).collect::<Vec<_>>().join("、"),
+        })
+        .collect();
+    PersonRows { verdict, differences }
+}
+
+/// What staff do, as the page's forms say it.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum What {
+    Numbers,
+    NextRung,
+    Choose,
+    CheckPerson,
+    Declare,
+    Acknowledge,
+    EndIneligible,
+    Close,
+    Note,
+}
+
+/// `POST /staff/case/{reception}`: one action, with whatever fields it needs.
+#[derive(Deserialize)]
+pub(super) struct CaseForm {
+    by: StaffName,
+    turn: u32,
+    what: What,
+    #[serde(flatten)]
+    fields: BTreeMap<String, Zeroizing<String>>,
+}
+
+impl CaseForm {
+    fn field(&self, name: &str) -> &str {
+        self.fields.get(name).map_or("", |text| text.as_str())
+    }
+
+    fn parsed<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
+        serde_json::from_value(serde_json::Value::String(self.field(name).to_owned())).ok()
+    }
+}
+
+/// Why a form is not an order yet.
+struct Gaps(Vec<String>);
+
+/// Takes an action of staff to the reconciler and tells what came of it.
+pub(super) async fn act(
+    request: HttpRequest,
+    state: web::Data<WebState>,
+    reception: web::Path<ReceptionId>,
+    form: web::Json<CaseForm>,
+) -> HttpResponse {
+    let w = Words::of(&request);
+    let (action, paper) = match order(&form, Today::of(state.clock.stamp()), w) {
+        Ok(order) => order,
+        Err(Gaps(mut lines)) => {
+            lines.insert(0, w.t("次の項目を直してください。", "Put these fields right:").to_owned());
+            return said(StatusCode::UNPROCESSABLE_ENTITY, Said { result: "problems", reception: None, lines });
+        }
+    };
+    let (done, told) = oneshot::channel();
+    let order = CaseOrder { reception: *reception, turn: form.turn, action, paper, by: form.by.clone(), done };
+    if state.site.cases.try_send(order).is_err() {
+        return busy(w);
+    }
+    match told.await {
+        Ok(CaseTold::Done { .. }) => said(StatusCode::OK, Said::yes(w.t("記録しました。", "Done and recorded."))),
+        Ok(CaseTold::Refused(why)) => {
+            let advice = ladder_words::refusal(why, w.0);
+            let lines = vec![advice.what, advice.next];
+            said(StatusCode::CONFLICT, Said { result: "refused", reception: None, lines })
+        }
+        Ok(CaseTold::PaperMissing) => {
+            said(StatusCode::UNPROCESSABLE_ENTITY, Said::no(w.t("記入が足りません。", "Something is missing.")))
+        }
+        Ok(CaseTold::NoCase) => {
+            said(StatusCode::NOT_FOUND, Said::no(w.t("この受付に案件はありません。", "This reception has no case.")))
+        }
+        Ok(CaseTold::NotWritten) | Err(_) => busy(w),
+    }
+}
+
+fn busy(w: Words) -> HttpResponse {
+    let text = w.t("いま記録できません。もう一度お試しください。", "It cannot be recorded right now; try again.");
+    said(StatusCode::SERVICE_UNAVAILABLE, Said::no(text))
+}
+
+type Order = (Option<StaffAction>, Option<Filed>);
+
+fn order(form: &CaseForm, today: Today, w: Words) -> Result<Order, Gaps> {
+    let unreadable = || Gaps(vec![w.t("選択が読み取れません。", "The choice cannot be read.").to_owned()]);
+    let note = || {
+        let text = form.field("note");
+        match Note::new(text) {
+            Some(note) => Ok(Some(Filed::Note(note))),
+            None if text.trim().is_empty() => Ok(None),
+            None => Err(Gaps(vec![w.t("メモが長すぎます。", "The note is too long.").to_owned()])),
+        }
+    };
+    Ok(match form.what {
+        What::Numbers => {
+            let which: Numbers = form.parsed("which").ok_or_else(unreadable)?;
+            (Some(StaffAction::NumbersEntered(which)), Some(Filed::Numbers(numbers(form, which, today, w)?)))
+        }
+        What::NextRung => (Some(StaffAction::NextRung), note()?),
+        What::Choose => {
+            let index = form.field("index").parse().map_err(|_| unreadable())?;
+            (Some(StaffAction::Chosen { index }), None)
+        }
+        What::CheckPerson => {
+            let ask = form.field("ask").parse().map_err(|_| unreadable())?;
+            (Some(StaffAction::PersonChecked { ask, same: form.field("same") == "yes" }), note()?)
+        }
+        What::Declare => {
+            let fields = form.fields.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+            let declaration = Declaration::parse(fields).map_err(|problems| {
+                Gaps(problems.into_iter().map(|problem| ladder_words::field_problem(problem, w.0)).collect())
+            })?;
+            (Some(StaffAction::Declared(declaration.on_file())), Some(Filed::Declaration(declaration)))
+        }
+        What::Acknowledge => (Some(StaffAction::Acknowledged), note()?),
+        What::EndIneligible => {
+            let basis: Basis = form.parsed("basis").ok_or_else(unreadable)?;
+            (Some(StaffAction::EndIneligible { basis }), note()?)
+        }
+        What::Close => {
+            let reason: CloseReason = form.parsed("reason").ok_or_else(unreadable)?;
+            let note = note()?;
+            if reason == CloseReason::Other && note.is_none() {
+                let text = w.t("メモ: 「その他」で終えるときは理由を書いてください。", "note: say why when closing for another reason");
+                return Err(Gaps(vec![text.to_owned()]));
+            }
+            (Some(StaffAction::Close(reason)), note)
+        }
+        What::Note => (None, note()?),
+    })
+}
+
+fn numbers(form: &CaseForm, which: Numbers, today: Today, w: Words) -> Result<EnteredNumbers, Gaps> {
+    let typed = Fields {
+        insurer_number: form.field("insurer_number"),
+        symbol: form.field("symbol"),
+        number: form.field("number"),
+        branch: form.field("branch"),
+        birthdate: form.field("birthdate"),
+        valid_until: "",
+    };
+    let entry = DocumentEntry::parse(EntryKind::EligibilityCertificate, &typed, today).map_err(|problems| {
+        Gaps(problems.iter().map(|problem| {
+            let problem = super::forms::Problem::of(problem, w);
+            format!("{}: {} {}", problem.label, problem.what, problem.fix)
+        }).collect())
+    })?;
+    let text = |value: Option<&uketsuke_core::fields::Personal>| value.map(|value| value.reveal()).unwrap_or_default().into();
+    Ok(EnteredNumbers {
+        which,
+        insurer: entry.insurer_number.reveal().into(),
+        symbol: text(entry.symbol.as_ref()),
+        number: entry.number.reveal().into(),
+        branch: text(entry.branch.as_ref()),
+        birthdate: entry.birthdate.reveal().into(),
+        limit_certificate: form.field("limit_certificate") == "yes",
+    })
+}

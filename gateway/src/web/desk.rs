@@ -1,0 +1,293 @@
+//! The desk page: patients without a card, special modes, and the trail of who opened what.
+
+use super::WebState;
+use super::forms::{Problem, Said, problems, said};
+use super::jst;
+use super::page;
+use super::words::Words;
+use crate::front_desk::Entered;
+use crate::modes::NotDone;
+use crate::store::TrailEntry;
+use actix_web::http::StatusCode;
+use actix_web::{HttpRequest, HttpResponse, web};
+use askama::Template;
+use serde::Deserialize;
+use std::time::Duration;
+use uketsuke_core::date::Date;
+use uketsuke_core::desk::{DeskDecision, EntryKind, Fields};
+use uketsuke_core::modes::{Event, FourItemsTyped, Mode, Permission, Scope};
+use uketsuke_core::record::StaffName;
+use uketsuke_core::rules::{Rules, Today};
+use zeroize::Zeroize;
+
+/// Entries of the trail that are shown.
+const TRAIL_MAX: usize = 20;
+
+#[derive(Template)]
+#[template(path = "staff/desk.html")]
+struct DeskPage<'a> {
+    w: Words,
+    site: &'a str,
+    documents: Vec<DocumentRow>,
+    four_items: Option<&'static str>,
+    modes: Vec<ModeRow>,
+    trail: Vec<TrailRow>,
+}
+
+struct DocumentRow {
+    title: &'static str,
+    meaning: &'static str,
+}
+
+struct ModeRow {
+    word: &'static str,
+    title: &'static str,
+    open: Option<OpenRow>,
+    announced: bool,
+}
+
+struct OpenRow {
+    by: String,
+    reason: String,
+    left: String,
+}
+
+struct TrailRow {
+    when: String,
+    by: String,
+    what: String,
+    detail: String,
+}
+
+/// `GET /staff/desk`.
+pub(super) async fn page(request: HttpRequest, state: web::Data<WebState>) -> HttpResponse {
+    let w = Words::of(&request);
+    let now = state.clock.stamp();
+    let rules = Rules::on(Today::of(now));
+    let open = state.desk.modes.now();
+    let trail = state.store.trail(TRAIL_MAX).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, "the trail could not be read");
+        Vec::new()
+    });
+    let row = |mode: Mode| ModeRow {
+        word: word(mode),
+        title: mode.title().pick(w.0),
+        open: open.open().find(|(opened, _)| *opened == mode).map(|(_, open)| OpenRow {
+            by: open.by.as_str().to_owned(),
+            reason: open.reason.clone(),
+            left: minutes(open.remaining(), w),
+        }),
+        announced: mode == Mode::Disaster,
+    };
+    let page = DeskPage {
+        w,
+        site: &state.site.site,
+        documents: rules
+            .documents()
+            .map(|(_, rule)| DocumentRow { title: rule.title.pick(w.0), meaning: rule.meaning.pick(w.0) })
+            .collect(),
+        four_items: state.desk.modes.permits(Permission::RecordWithoutCard).map(|mode| mode.title().pick(w.0)),
+        modes: Mode::ALL.into_iter().map(row).collect(),
+        trail: trail.into_iter().map(|entry| trail_row(entry, now.wall_ms)).collect(),
+    };
+    page::html(StatusCode::OK, &page)
+}
+
+fn trail_row(entry: TrailEntry, now_ms: i64) -> TrailRow {
+    TrailRow { when: jst::moment(entry.at.wall_ms, now_ms), by: entry.by, what: entry.what, detail: entry.detail }
+}
+
+fn minutes(left: Duration, w: Words) -> String {
+    let minutes = left.as_secs().div_ceil(60);
+    format!("{}{} {}{}", w.t("あと", ""), minutes / 60, w.t("時間", "h "), minutes % 60) + w.t("分", " min left")
+}
+
+fn word(mode: Mode) -> &'static str {
+    match mode {
+        Mode::SystemFailure => "system_failure",
+        Mode::Disaster => "disaster",
+        Mode::EmergencyViewing => "emergency_viewing",
+    }
+}
+
+/// `POST /staff/document`. Wiped when dropped.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DocumentOrder {
+    by: StaffName,
+    kind: EntryKind,
+    insurer_number: String,
+    symbol: String,
+    number: String,
+    branch: String,
+    birthdate: String,
+    valid_until: String,
+}
+
+impl Drop for DocumentOrder {
+    fn drop(&mut self) {
+        for typed in [&mut self.insurer_number, &mut self.symbol, &mut self.number, &mut self.branch, &mut self.birthdate]
+        {
+            typed.zeroize();
+        }
+    }
+}
+
+/// Receives a patient by a document.
+pub(super) async fn document(
+    request: HttpRequest,
+    state: web::Data<WebState>,
+    order: web::Json<DocumentOrder>,
+) -> HttpResponse {
+    let w = Words::of(&request);
+    let typed = Fields {
+        insurer_number: &order.insurer_number,
+        symbol: &order.symbol,
+        number: &order.number,
+        branch: &order.branch,
+        birthdate: &order.birthdate,
+        valid_until: &order.valid_until,
+    };
+    entered(state.desk.document(order.kind, &typed, order.by.clone()).await, w)
+}
+
+/// `POST /staff/four-items`. Wiped when dropped.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FourItemsOrder {
+    by: StaffName,
+    name: String,
+    sex: String,
+    birthdate: String,
+    address: String,
+}
+
+impl Drop for FourItemsOrder {
+    fn drop(&mut self) {
+        for typed in [&mut self.name, &mut self.sex, &mut self.birthdate, &mut self.address] {
+            typed.zeroize();
+        }
+    }
+}
+
+/// Receives a patient by the four items.
+pub(super) async fn four_items(
+    request: HttpRequest,
+    state: web::Data<WebState>,
+    order: web::Json<FourItemsOrder>,
+) -> HttpResponse {
+    let typed = FourItemsTyped {
+        name: &order.name,
+        sex: &order.sex,
+        birthdate: &order.birthdate,
+        address: &order.address,
+    };
+    entered(state.desk.four_items(&typed, order.by.clone()).await, Words::of(&request))
+}
+
+fn entered(result: Result<Entered, crate::front_desk::NotEntered>, w: Words) -> HttpResponse {
+    match result {
+        Ok(Entered::Problems(found)) => problems(found.iter().map(|problem| Problem::of(problem, w)).collect(), w),
+        Ok(Entered::NotAllowed) => said(
+            StatusCode::CONFLICT,
+            Said::no(w.t(
+                "この受付は、システム障害時モードまたは災害時モードが開いている間だけ使えます。",
+                "This is possible only while the system failure or disaster mode is open.",
+            )),
+        ),
+        Ok(Entered::Otherwise(decision)) => said(StatusCode::OK, otherwise(decision, w)),
+        Ok(Entered::Received { reception, decision, warnings }) => {
+            let mut lines = vec![received(decision, w).to_owned()];
+            lines.extend(warnings.iter().map(|warning| {
+                let problem = Problem::of(warning, w);
+                format!("{}: {} {}", problem.label, problem.what, problem.fix)
+            }));
+            said(StatusCode::CREATED, Said { result: "received", reception: Some(reception), lines })
+        }
+        Err(error) => {
+            tracing::error!(%error, "a patient without a card could not be received");
+            said(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Said::no(w.t(
+                    "いま記録できません。もう一度お試しください。患者さんは紙に控えて受け付けてください(10割の請求はしません)。",
+                    "It cannot be recorded right now; try again. Receive the patient on paper meanwhile, and do not bill 100 %.",
+                )),
+            )
+        }
+    }
+}
+
+fn received(decision: Option<DeskDecision>, w: Words) -> &'static str {
+    match decision {
+        Some(DeskDecision::ReceiveProvisionally { why, .. }) => why.pick(w.0),
+        Some(_) => w.t(
+            "受け付けました。資格は番号で照会しています。結果は一覧に出ます。",
+            "Received. Eligibility is asked by the numbers; the result appears in the list.",
+        ),
+        None => w.t(
+            "4情報で受け付けました。資格はあとで確認します。",
+            "Received by the four items; eligibility is checked later.",
+        ),
+    }
+}
+
+fn otherwise(decision: DeskDecision, w: Words) -> Said {
+    match decision {
+        DeskDecision::ReceiveOtherwise { reason, next, .. } => Said {
+            result: "otherwise",
+            reception: None,
+            lines: vec![reason.pick(w.0).to_owned(), next.pick(w.0).to_owned(), w.promise().to_owned()],
+        },
+        DeskDecision::Receive { .. } | DeskDecision::ReceiveProvisionally { .. } => {
+            Said { result: "received", reception: None, lines: Vec::new() }
+        }
+    }
+}
+
+/// `POST /staff/mode`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ModeOrder {
+    by: StaffName,
+    mode: Mode,
+    open: bool,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    hours: String,
+    #[serde(default)]
+    region: String,
+    #[serde(default)]
+    until: String,
+}
+
+/// Opens or closes a special mode.
+pub(super) async fn mode(
+    request: HttpRequest,
+    state: web::Data<WebState>,
+    order: web::Json<ModeOrder>,
+) -> HttpResponse {
+    let w = Words::of(&request);
+    let order = order.into_inner();
+    let event = if order.open {
+        let scope = match Date::parse(order.until.trim()) {
+            Ok(until) => Scope::Announced { region: order.region, until },
+            Err(_) => {
+                let hours: u64 = order.hours.trim().parse().unwrap_or(0);
+                Scope::Here(Duration::from_secs(hours.saturating_mul(3600)))
+            }
+        };
+        Event::Open { mode: order.mode, by: order.by, reason: order.reason, scope }
+    } else {
+        Event::Close { mode: order.mode, by: order.by }
+    };
+    match state.desk.modes.order(event).await {
+        Ok(()) => said(StatusCode::OK, Said::yes(w.t("記録しました。", "Done and recorded."))),
+        Err(NotDone::Refused(why)) => said(StatusCode::CONFLICT, Said::no(why.words().pick(w.0))),
+        Err(NotDone::Store(error)) => {
+            tracing::error!(%error, "a special mode could not be kept");
+            let text = w.t("いま記録できません。もう一度お試しください。", "It cannot be recorded right now; try again.");
+            said(StatusCode::SERVICE_UNAVAILABLE, Said::no(text))
+        }
+    }
+}

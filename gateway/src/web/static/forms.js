@@ -1,0 +1,53 @@
+// Forms of the staff pages: sends what was typed as JSON, shows the lines that come back. Keeps nothing but who is at the desk.
+
+const by = document.getElementById("by");
+by.value = sessionStorage.getItem("by") ?? "";
+by.addEventListener("change", () => sessionStorage.setItem("by", by.value.trim()));
+
+function typed(form) {
+  const fields = { by: by.value.trim() };
+  for (const input of form.elements) {
+    if (input.name === "") continue;
+    if (input.type === "checkbox") fields[input.name] = input.checked;
+    else if (input.dataset.type === "boolean") fields[input.name] = input.value === "true";
+    else if (input.dataset.type === "number") fields[input.name] = Number(input.value);
+    else fields[input.name] = input.value;
+  }
+  return fields;
+}
+
+function show(output, lines) {
+  output.replaceChildren(...lines.map((line) => {
+    const paragraph = document.createElement("p");
+    paragraph.textContent = line;
+    return paragraph;
+  }));
+}
+
+async function send(form) {
+  const output = form.querySelector("output");
+  output.replaceChildren();
+  const lang = document.documentElement.lang;
+  let told;
+  try {
+    const response = await fetch(`${form.dataset.post}?lang=${lang}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify(typed(form)),
+    });
+    told = await response.json();
+    if (response.ok && "reload" in form.dataset) return location.reload();
+    if (response.ok) form.reset();
+  } catch {
+    told = { lines: [document.documentElement.lang === "ja" ? "うまくいきませんでした。もう一度お試しください。" : "That did not work. Please try again."] };
+  }
+  show(output, told.lines ?? []);
+  output.dataset.result = told.result ?? "failed";
+  return undefined;
+}
+
+document.addEventListener("submit", (event) => {
+  event.preventDefault();
+  if (!by.reportValidity()) return;
+  send(event.target);
+});
