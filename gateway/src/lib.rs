@@ -16,6 +16,7 @@ pub mod handle;
 pub mod health;
 pub mod messages;
 pub mod reader;
+pub mod reconciler;
 pub mod shutdown;
 pub mod site;
 pub mod store;

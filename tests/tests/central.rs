@@ -8,14 +8,21 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use prost::Message;
 use tempfile::TempDir;
 use tonic::{Code, Request};
-use uketsuke_proto::central_v1::{EligibilityAnswer, PingRequest, Signed};
+use uketsuke_proto::central_v1::follow_up_request::Purpose;
+use uketsuke_proto::central_v1::{
+    EligibilityAnswer, FollowUpRequest, PingRequest, Qualification, Signed, Verification,
+};
 use uketsuke_tests::central::caller::{
-    Client, client, consent_record, eligibility_request, gateway_client, sign_by_card, sign_by_gateway,
+    Client, client, consent_record, document_request, eligibility_request, follow_up, gateway_client, sign_by_card,
+    sign_by_gateway,
 };
 use uketsuke_tests::central::ledger::{self, Kind};
-use uketsuke_tests::central::{CardIdentity, Class, ModeSpec, Options, Outcome, Person, Population, Rates, Simulator};
+use uketsuke_tests::central::{
+    CardIdentity, Class, ModeSpec, Numbers, Options, Outcome, Person, Population, Rates, Simulator,
+};
 use uketsuke_tests::control::Central;
 use uketsuke_tests::pki::{Card, CardOptions, ClientOptions, DevPki};
 use uketsuke_tests::process::Child;
@@ -122,7 +129,7 @@ async fn the_same_request_is_applied_once_and_answered_alike() {
     let signed = sign_by_card(&card, &eligibility_request(&card)).unwrap();
 
     let first = ask(&mut client, &signed).await.unwrap();
-    let wish = Person { serial: Some(card.serial_hex.clone()), cn: None, class: Class::Revoked, dots: Some(true) };
+    let wish = Person::of_serial(&card.serial_hex, Class::Revoked).with_dots(true);
     simulator.wish(&wish).unwrap();
     let second = ask(&mut client, &signed).await.unwrap();
 
@@ -281,8 +288,8 @@ async fn a_cards_name_or_an_explicit_wish_chooses_the_outcome() {
     }
 
     let card = card(&pki, "TEST-VALID-0001");
-    let by_cn = Person { serial: None, cn: Some(card.name.clone()), class: Class::Valid, dots: Some(true) };
-    let by_serial = Person { serial: Some(card.serial_hex.clone()), cn: None, class: Class::Revoked, dots: None };
+    let by_cn = Person::of_name(&card.name, Class::Valid).with_dots(true);
+    let by_serial = Person::of_serial(&card.serial_hex, Class::Revoked);
     tokio::task::spawn_blocking({
         let control = control.clone();
         move || control.set_person(&by_cn).unwrap()
@@ -486,4 +493,235 @@ async fn a_stop_does_not_wait_for_calls_that_hang() {
     simulator.stop().await.unwrap();
 
     hanging.await.unwrap().unwrap_err();
+}
+
+async fn again(
+    client: &mut Client,
+    pki: &DevPki,
+    follow_up: &FollowUpRequest,
+) -> Result<EligibilityAnswer, tonic::Status> {
+    client.ask_again(sign_by_gateway(pki, follow_up).unwrap()).await.map(tonic::Response::into_inner)
+}
+
+/// How an answer ends at the desk.
+fn validity(answer: &EligibilityAnswer) -> (&str, bool) {
+    (&answer.qualification_validity, answer.card_registered)
+}
+
+#[tokio::test]
+async fn a_follow_up_is_applied_once_and_another_body_under_its_id_is_refused() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    let card = card(&pki, "TEST-VALID-0001");
+    let request = eligibility_request(&card);
+    let mut asked = follow_up(&request, Purpose::Recheck);
+
+    let too_early = again(&mut client, &pki, &asked).await.unwrap_err();
+    ask(&mut client, &sign_by_card(&card, &request).unwrap()).await.unwrap();
+    let first = again(&mut client, &pki, &asked).await.unwrap();
+    simulator.wish(&Person::of_serial(&card.serial_hex, Class::None)).unwrap();
+    let second = again(&mut client, &pki, &asked).await.unwrap();
+    asked.asked_at_ms += 1;
+    let other_body = again(&mut client, &pki, &asked).await.unwrap_err();
+
+    assert_eq!(too_early.code(), Code::FailedPrecondition);
+    assert_eq!(first, second);
+    assert_eq!(first.request_id, asked.follow_up_id);
+    assert_eq!(other_body.code(), Code::InvalidArgument);
+    let effects = simulator.effects();
+    assert_eq!(effects.iter().map(|effect| effect.kind).collect::<Vec<_>>(), [Kind::Eligibility, Kind::FollowUp]);
+    assert_eq!((effects[1].times_applied, effects[1].times_received), (1, 2));
+    assert_eq!(effects[1].request_id, Some(effects[0].id));
+    assert_eq!(effects[1].purpose, Some(ledger::Purpose::Recheck));
+    assert_eq!(effects[0].order, effects[1].order, "both belong to one patient");
+}
+
+#[tokio::test]
+async fn registering_makes_a_card_valid_for_good() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    let card = card(&pki, "TEST-UNREGISTERED-0001");
+    let request = eligibility_request(&card);
+    let before = ask(&mut client, &sign_by_card(&card, &request).unwrap()).await.unwrap();
+
+    let rechecked = again(&mut client, &pki, &follow_up(&request, Purpose::Recheck)).await.unwrap();
+    let registered = again(&mut client, &pki, &follow_up(&request, Purpose::Register)).await.unwrap();
+    let next_visit = ask(&mut client, &sign_by_card(&card, &eligibility_request(&card)).unwrap()).await.unwrap();
+
+    assert_eq!(validity(&before), ("", false));
+    assert_eq!(validity(&rechecked), ("", false), "asking again registers nobody");
+    assert_eq!(validity(&registered), ("1", true));
+    assert_eq!(validity(&next_visit), ("1", true));
+}
+
+#[tokio::test]
+async fn a_follow_up_that_never_can_be_answered_is_refused() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    let card = card(&pki, "TEST-UNREGISTERED-0001");
+    let mut by_staff = eligibility_request(&card);
+    by_staff.verification = Verification::Staff.into();
+    ask(&mut client, &sign_by_gateway(&pki, &by_staff).unwrap()).await.unwrap();
+    let asked = follow_up(&by_staff, Purpose::Recheck);
+    let nobody = FollowUpRequest { request_id: Vec::new(), ..asked.clone() };
+
+    for (name, asked) in [
+        ("no purpose", FollowUpRequest { purpose: 0, ..asked.clone() }),
+        ("an unknown purpose", FollowUpRequest { purpose: 99, ..asked.clone() }),
+        ("registering somebody whom staff looked at", FollowUpRequest { purpose: 1, ..asked.clone() }),
+        ("registering nobody", FollowUpRequest { purpose: 1, ..nobody.clone() }),
+        ("asking about nobody", nobody),
+        ("a request id of 15 bytes", FollowUpRequest { request_id: vec![1; 15], ..asked.clone() }),
+    ] {
+        assert_eq!(again(&mut client, &pki, &asked).await.unwrap_err().code(), Code::InvalidArgument, "{name}");
+    }
+    let by_card = client.ask_again(sign_by_card(&card, &asked).unwrap()).await.unwrap_err();
+    assert_eq!(by_card.code(), Code::InvalidArgument, "the gateway signs follow-ups");
+    assert_eq!(simulator.effects().len(), 1);
+    again(&mut client, &pki, &asked).await.unwrap();
+}
+
+#[tokio::test]
+async fn late_data_is_found_when_asked_again_and_a_revoked_card_stays_revoked() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    let card = card(&pki, "TEST-LATE-0001");
+
+    // Class, later, validity at first and when asked again.
+    for (class, later, at_first, finally) in [
+        (Class::None, Some(Class::Valid), "4", "1"),
+        (Class::Invalid, Some(Class::Valid), "2", "1"),
+        (Class::Invalid, Some(Class::InvalidNew), "2", "3"),
+        (Class::None, None, "4", "4"),
+        (Class::Revoked, None, "", ""),
+    ] {
+        let mut wish = Person::of_serial(&card.serial_hex, class);
+        wish.later = later;
+        simulator.wish(&wish).unwrap();
+        let request = eligibility_request(&card);
+        let first = ask(&mut client, &sign_by_card(&card, &request).unwrap()).await.unwrap();
+        let second = again(&mut client, &pki, &follow_up(&request, Purpose::Recheck)).await.unwrap();
+        assert_eq!(
+            (first.qualification_validity.as_str(), second.qualification_validity.as_str()),
+            (at_first, finally)
+        );
+        assert_eq!(second.certificate_revoked, class == Class::Revoked);
+    }
+    simulator.wish(&Person::of_serial(&card.serial_hex, Class::Revoked).later(Class::Valid)).unwrap_err();
+}
+
+#[tokio::test]
+async fn who_changed_the_insurer_is_found_by_the_new_numbers() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    let card = card(&pki, "TEST-INVALID-NEW-0001");
+    let request = eligibility_request(&card);
+    let first = ask(&mut client, &sign_by_card(&card, &request).unwrap()).await.unwrap();
+    let [old, new] = [0, 1].map(|which: usize| Numbers::of(&first.results[which]));
+    let mut stranger = new.clone();
+    stranger.birthdate = "18680101".to_owned();
+
+    for (numbers, found) in [(&old, "3"), (&new, "1"), (&stranger, "4")] {
+        let asked = FollowUpRequest { search: Some(numbers.search()), ..follow_up(&request, Purpose::Recheck) };
+        assert_eq!(again(&mut client, &pki, &asked).await.unwrap().qualification_validity, found);
+        let without_request = FollowUpRequest { request_id: Vec::new(), ..with_new_id(&asked) };
+        assert_eq!(again(&mut client, &pki, &without_request).await.unwrap().qualification_validity, found);
+        let by_document = sign_by_gateway(&pki, &document_request(numbers)).unwrap();
+        let answer = ask(&mut client, &by_document).await.unwrap();
+        assert_eq!((answer.qualification_validity.as_str(), answer.reference_classification.as_str()), (found, "2"));
+        assert_eq!(answer.search, Some(numbers.search()), "the query is echoed");
+        assert!(answer.results.iter().all(|result| result.specific_diseases_certificate_list.is_empty()));
+    }
+    let effects = simulator.effects();
+    let persons: Vec<&str> = effects.iter().map(|effect| effect.person.as_str()).collect();
+    assert!(persons[..7].iter().all(|person| *person == persons[0]), "one person under all their numbers: {persons:?}");
+    assert!(persons[7..].iter().all(|person| person.is_empty()), "nobody is joined with somebody else: {persons:?}");
+}
+
+fn with_new_id(asked: &FollowUpRequest) -> FollowUpRequest {
+    FollowUpRequest { follow_up_id: uuid::Uuid::now_v7().as_bytes().to_vec(), ..asked.clone() }
+}
+
+#[tokio::test]
+async fn a_document_without_a_card_is_found_by_a_wish_and_asked_for_by_the_gateway_only() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    let numbers = Numbers {
+        insurer: "990014".to_owned(),
+        symbol: "1234".to_owned(),
+        number: "00000042".to_owned(),
+        branch: "01".to_owned(),
+        birthdate: "19580401".to_owned(),
+    };
+    simulator.wish(&Person::of_document(numbers.clone(), Class::None).later(Class::Valid)).unwrap();
+    let request = document_request(&numbers);
+    let card = card(&pki, "TEST-VALID-0001");
+
+    let by_card = ask(&mut client, &sign_by_card(&card, &request).unwrap()).await.unwrap_err();
+    let first = ask(&mut client, &sign_by_gateway(&pki, &request).unwrap()).await.unwrap();
+    let forgotten = again(&mut client, &pki, &follow_up(&request, Purpose::Recheck)).await.unwrap_err();
+    let asked = FollowUpRequest { search: Some(numbers.search()), ..follow_up(&request, Purpose::Recheck) };
+    let second = again(&mut client, &pki, &asked).await.unwrap();
+
+    assert_eq!(by_card.code(), Code::InvalidArgument);
+    assert_eq!(first.qualification_validity, "4");
+    assert_eq!(forgotten.code(), Code::InvalidArgument, "the central system keeps no numbers");
+    assert_eq!(second.qualification_validity, "1");
+    assert_eq!(Numbers::of(&second.results[0]), numbers);
+}
+
+#[tokio::test]
+async fn what_was_agreed_to_stands_in_the_answer_when_asked_again() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    let card = card(&pki, "TEST-VALID-0001");
+    let request = eligibility_request(&card);
+    let consent = consent_record(&request);
+
+    let before = ask(&mut client, &sign_by_card(&card, &request).unwrap()).await.unwrap();
+    client.record_consent(sign_by_gateway(&pki, &consent).unwrap()).await.unwrap();
+    let after = again(&mut client, &pki, &follow_up(&request, Purpose::Recheck)).await.unwrap();
+
+    let state = |answer: &EligibilityAnswer| answer.results[0].pharmacists_info.clone().unwrap();
+    assert_eq!((state(&before).cons_flg.as_str(), before.prescription_issue_select.as_str()), ("0", "2"));
+    assert_eq!((state(&after).cons_flg.as_str(), after.prescription_issue_select.as_str()), ("1", "1"));
+    assert_eq!(state(&after).cons_time.len(), 14);
+    assert!(state(&after).available_time > state(&after).cons_time);
+}
+
+#[test]
+fn every_certificate_occurs_in_the_population_and_survives_the_wire() {
+    let population = Population::new(7, Rates::default());
+    let people: Vec<Qualification> = (0..2_000_u32)
+        .flat_map(|number| {
+            let serial = number.to_be_bytes();
+            let card = CardIdentity { serial: &serial, common_name: "" };
+            let class = if number.is_multiple_of(2) { Class::Valid } else { Class::ValidUnregistered };
+            population.qualifications(card, Outcome { class, ..Outcome::NOBODY })
+        })
+        .collect();
+
+    for (name, has) in [
+        ("高齢受給者証", (|person| person.elderly_recipient_certificate_info.is_some()) as fn(&Qualification) -> bool),
+        ("限度額", |person| person.limit_application_certificate_related_info.is_some()),
+        ("特定疾病", |person| !person.specific_diseases_certificate_list.is_empty()),
+        ("医療券", |person| !person.public_expense_result_list.is_empty()),
+        ("未就学", |person| person.preschool_classification == "1"),
+    ] {
+        let found = people.iter().filter(|person| has(person)).count();
+        assert!(found > 0 && found < people.len(), "{found} of {} have {name}", people.len());
+    }
+    for person in &people {
+        let welfare = person.insured_card_classification == "A1";
+        assert_eq!(welfare, person.insurer_number.starts_with("12"));
+        assert_eq!(welfare, !person.public_expense_result_list.is_empty());
+        assert_eq!(Qualification::decode(person.encode_to_vec().as_slice()).as_ref(), Ok(person));
+    }
 }

@@ -89,7 +89,7 @@ fn of_the_certificate(issued: &Card) -> Result<Vec<Mark>> {
 
 /// Everything the central system tells about this person that could not stand anywhere by chance.
 fn of_the_person(issued: &Card, common_name: &str) -> Result<Vec<Mark>> {
-    let rates = Rates { invalid: 0, invalid_new: 0, none: 0, several: 0, unregistered: 0, revoked: 0, dots: 0 };
+    let rates = Rates { invalid: 0, invalid_new: 0, none: 0, several: 0, unregistered: 0, revoked: 0, dots: 0, lag: 0 };
     let population = Population::new(SEED, rates);
     let serial: Vec<u8> = (0..issued.serial_hex.len())
         .step_by(2)

@@ -352,7 +352,7 @@ async fn a_card_whose_insurance_is_valid_but_unregistered_is_received() -> Resul
 async fn a_name_that_cannot_be_expressed_is_flagged_by_explain() -> Result<()> {
     let scene = Scene::start(Plan::default())?;
     for (name, dots) in [("TEST-VALID-DOTS", true), ("TEST-VALID-PLAIN", false)] {
-        let person = Person { serial: None, cn: Some(name.into()), class: Class::Valid, dots: Some(dots) };
+        let person = Person::of_name(name, Class::Valid).with_dots(dots);
         scene.site.control.set_person(&person)?;
         let visit = scene.check_in(READER, &scene.card(name)?, PIN).await?;
         let explanation = scene.until_code(&visit.reception, "confirmed").await?;

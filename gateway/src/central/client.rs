@@ -18,7 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status};
 use uketsuke_core::record::Reply;
 use uketsuke_proto::central_v1::online_eligibility_client::OnlineEligibilityClient;
-use uketsuke_proto::central_v1::{PingRequest, Signed};
+use uketsuke_proto::central_v1::{EligibilityAnswer, PingRequest, Signed};
 use zeroize::Zeroizing;
 
 /// HTTP/2 pings while requests are in flight and while none are: a line that died in silence is noticed within 8 s.
@@ -30,7 +30,7 @@ const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
 /// What a request that took effect came back with.
 pub enum Delivery {
-    /// To an eligibility request: what it means, and the whole answer.
+    /// To an eligibility request or a follow-up: what it means, and the whole answer.
     Answered {
         /// What it means.
         reply: Reply,
@@ -85,20 +85,11 @@ impl CentralClient {
             .map_err(|_| CentralError::Rejected("undecodable_body".into()))?;
         let mut client = self.client();
         match row.request.kind {
-            RequestKind::FollowUp => unimplemented!(),
-            RequestKind::Eligibility => {
-                let answer = self.within_deadline(client.check_eligibility(signed)).await?;
-                if answer.request_id != row.request.id.0.as_bytes() {
-                    return Err(CentralError::Protocol("answer_to_another_request".into()));
-                }
-                let reply = wire::reply(&answer).map_err(CentralError::Protocol)?;
-                Ok(Delivery::Answered { reply, answer: Zeroizing::new(answer.encode_to_vec()) })
-            }
+            RequestKind::Eligibility => answered(row, &self.within_deadline(client.check_eligibility(signed)).await?),
+            RequestKind::FollowUp => answered(row, &self.within_deadline(client.ask_again(signed)).await?),
             RequestKind::Consent => {
                 let receipt = self.within_deadline(client.record_consent(signed)).await?;
-                if receipt.consent_id != row.request.id.0.as_bytes() {
-                    return Err(CentralError::Protocol("answer_to_another_request".into()));
-                }
+                about(row, &receipt.consent_id)?;
                 Ok(Delivery::Taken)
             }
         }
@@ -126,6 +117,20 @@ impl CentralClient {
             Ok(Err(status)) => Err(status::from_status(&status)),
             Err(_) => Err(CentralError::TimedOut),
         }
+    }
+}
+
+fn answered(row: &OutboxRow, answer: &EligibilityAnswer) -> Result<Delivery, CentralError> {
+    about(row, &answer.request_id)?;
+    let reply = wire::reply(answer).map_err(CentralError::Protocol)?;
+    Ok(Delivery::Answered { reply, answer: Zeroizing::new(answer.encode_to_vec()) })
+}
+
+fn about(row: &OutboxRow, id: &[u8]) -> Result<(), CentralError> {
+    if id == row.request.id.0.as_bytes() {
+        Ok(())
+    } else {
+        Err(CentralError::Protocol("answer_to_another_request".into()))
     }
 }
 

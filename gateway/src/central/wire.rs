@@ -12,7 +12,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use uketsuke_core::answer::{Answer, Validity, bounded_code};
 use uketsuke_core::clock::Stamp;
-use uketsuke_core::consent::{Consent, ConsentKind};
+use uketsuke_core::consent::{Consent, ConsentKind, GivenBy};
 use uketsuke_core::ids::{ReceptionId, RequestId};
 use uketsuke_core::record::{Method, Reply};
 use uketsuke_proto::central_v1 as wire;
@@ -29,12 +29,52 @@ pub struct NewRequest<'a> {
     pub reception: ReceptionId,
     /// Of the site.
     pub medical_institution_code: &'a str,
-    /// DER of the card's authentication certificate.
-    pub card_certificate: &'a [u8],
-    /// How the person was verified.
+    /// Whom it asks about.
+    pub subject: Subject<'a>,
+    /// How the person was verified. Says nothing for [`Subject::Document`], where no card shows anybody.
     pub method: Method,
     /// When.
     pub asked: Stamp,
+}
+
+/// Whom an eligibility request asks about. Personal, so without `Debug`.
+#[derive(Clone, Copy)]
+pub enum Subject<'a> {
+    /// DER of the card's authentication certificate.
+    Card(&'a [u8]),
+    /// What staff entered from a document.
+    Document(Numbers<'a>),
+}
+
+/// The numbers by which an insured person is found without a card. Personal, so without `Debug`.
+#[derive(Clone, Copy)]
+pub struct Numbers<'a> {
+    /// 保険者番号, six or eight digits; padded here to the eight places of the exchange format.
+    pub insurer: &'a str,
+    /// 記号; empty when the document has none.
+    pub symbol: &'a str,
+    /// 番号.
+    pub number: &'a str,
+    /// 枝番, two digits; empty when not known.
+    pub branch: &'a str,
+    /// yyyyMMdd.
+    pub birthdate: &'a str,
+    /// Whether the patient agreed that 限度額適用認定証 information is given: without a card it needs a consent.
+    pub limit_certificate: bool,
+}
+
+impl Numbers<'_> {
+    fn search(&self) -> wire::QualificationConfirmSearchInfo {
+        wire::QualificationConfirmSearchInfo {
+            insurer_number: format!("{:>8}", self.insurer),
+            insured_card_symbol: self.symbol.to_owned(),
+            insured_identification_number: self.number.to_owned(),
+            insured_branch_number: self.branch.to_owned(),
+            birthdate: self.birthdate.to_owned(),
+            limit_application_certificate_related_cons_flg: if self.limit_certificate { "1" } else { "0" }.to_owned(),
+            arbitrary_identifier: String::new(),
+        }
+    }
 }
 
 /// The payload to be signed. Holds 32 fresh random bytes, so that a card's signature over it answers a fresh challenge.
@@ -45,12 +85,17 @@ pub fn eligibility_payload(new: &NewRequest<'_>) -> Zeroizing<Vec<u8>> {
         request_id: new.request.0.as_bytes().to_vec(),
         reception_id: new.reception.0.as_bytes().to_vec(),
         medical_institution_code: new.medical_institution_code.to_owned(),
-        card_certificate: new.card_certificate.to_vec(),
-        verification: match new.method {
-            Method::Face => wire::Verification::Face,
-            Method::Pin => wire::Verification::Pin,
-            Method::Staff | Method::Document => wire::Verification::Staff,
-            Method::PinByProxy => wire::Verification::Pin,
+        subject: Some(match &new.subject {
+            Subject::Card(certificate) => wire::eligibility_request::Subject::CardCertificate(certificate.to_vec()),
+            Subject::Document(numbers) => wire::eligibility_request::Subject::Search(numbers.search()),
+        }),
+        verification: match (&new.subject, new.method) {
+            (Subject::Document(_), _) => wire::Verification::Document,
+            (Subject::Card(_), Method::Face) => wire::Verification::Face,
+            (Subject::Card(_), Method::Pin) => wire::Verification::Pin,
+            (Subject::Card(_), Method::PinByProxy) => wire::Verification::PinByProxy,
+            // A card that somebody shows without proof that it is theirs is what staff looked at.
+            (Subject::Card(_), Method::Staff | Method::Document) => wire::Verification::Staff,
         }
         .into(),
         asked_at_ms: new.asked.wall_ms,
@@ -91,36 +136,91 @@ pub fn consent_request(
         consents: consents
             .iter()
             .map(|consent| wire::Consent {
-                kind: match consent.kind {
-                    ConsentKind::Checkups => wire::ConsentKind::Checkups,
-                    _ => wire::ConsentKind::TreatmentAndMedication,
-                }
-                .into(),
+                kind: kind(consent.kind).into(),
                 agreed: consent.agreed,
                 given_at_ms: consent.given.wall_ms,
                 available_until_ms: consent.available_until_ms(),
+                given_by: given_by(consent.by).into(),
+                text_version: consent.text.to_string(),
             })
             .collect(),
     };
-    signer.sign(id, RequestKind::Consent, &record.encode_to_vec())
+    signer.sign(id, RequestKind::Consent, &Zeroizing::new(record.encode_to_vec()))
 }
 
-pub enum FollowUpPurpose {
+fn kind(asked: ConsentKind) -> wire::ConsentKind {
+    match asked {
+        ConsentKind::Surgery => wire::ConsentKind::Surgery,
+        ConsentKind::Diagnosis => wire::ConsentKind::Diagnosis,
+        ConsentKind::Medication => wire::ConsentKind::Medication,
+        ConsentKind::Checkups => wire::ConsentKind::Checkups,
+        ConsentKind::LimitCertificate => wire::ConsentKind::LimitCertificate,
+        ConsentKind::SpecificDiseases => wire::ConsentKind::SpecificDiseases,
+        ConsentKind::ElectronicPrescription => wire::ConsentKind::ElectronicPrescription,
+        ConsentKind::Subsidies => wire::ConsentKind::Subsidies,
+    }
+}
+
+fn given_by(who: GivenBy) -> wire::GivenBy {
+    match who {
+        GivenBy::Patient => wire::GivenBy::Patient,
+        GivenBy::StaffAssisted => wire::GivenBy::StaffAssisted,
+        GivenBy::Proxy => wire::GivenBy::Proxy,
+        GivenBy::NotAnswered => wire::GivenBy::NotAnswered,
+        GivenBy::NotNeeded => wire::GivenBy::NotNeeded,
+    }
+}
+
+/// What a follow-up asks the central system to do first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// 初回登録, then answer.
     Register,
+    /// Answer with what is known by now.
     Recheck,
 }
-pub struct NewFollowUp<'a> {
-    pub follow_up: RequestId,
+
+/// What a follow-up says: somebody who was asked about before is asked about once more.
+pub struct FollowUp<'a> {
+    /// Fresh.
+    pub id: RequestId,
+    /// The reception that asks.
     pub reception: ReceptionId,
-    pub request: RequestId,
+    /// The eligibility request that proved the person, if any did.
+    pub request: Option<RequestId>,
+    /// Of the site.
     pub medical_institution_code: &'a str,
-    pub purpose: FollowUpPurpose,
-    pub search: Option<()>,
+    /// What for. [`Purpose::Register`] needs a request that was proven by face or PIN, and no numbers.
+    pub purpose: Purpose,
+    /// Other numbers to look under: current or earlier ones. Without a request they say whom it asks about; after a request about a
+    /// document they are needed too, because the central system keeps none.
+    pub search: Option<Numbers<'a>>,
+    /// When.
     pub asked: Stamp,
 }
-pub fn follow_up_request(signer: &GatewaySigner, new: &NewFollowUp<'_>) -> Result<Request, SignerError> {
-    signer.sign(new.follow_up, RequestKind::FollowUp, &[])
+
+/// A follow-up, signed by the gateway: the card may be long gone, and `request` says what it proved.
+///
+/// # Errors
+/// [`SignerError`], when the system has no randomness to give.
+pub fn follow_up_request(signer: &GatewaySigner, follow_up: &FollowUp<'_>) -> Result<Request, SignerError> {
+    let payload = wire::FollowUpRequest {
+        follow_up_id: follow_up.id.0.as_bytes().to_vec(),
+        reception_id: follow_up.reception.0.as_bytes().to_vec(),
+        request_id: follow_up.request.map(|request| request.0.as_bytes().to_vec()).unwrap_or_default(),
+        medical_institution_code: follow_up.medical_institution_code.to_owned(),
+        purpose: match follow_up.purpose {
+            Purpose::Register => wire::follow_up_request::Purpose::Register,
+            Purpose::Recheck => wire::follow_up_request::Purpose::Recheck,
+        }
+        .into(),
+        search: follow_up.search.as_ref().map(Numbers::search),
+        asked_at_ms: follow_up.asked.wall_ms,
+        clock_synchronised: follow_up.asked.synchronised,
+    };
+    signer.sign(follow_up.id, RequestKind::FollowUp, &Zeroizing::new(payload.encode_to_vec()))
 }
+
 /// Why the gateway's key cannot sign.
 #[derive(Debug, Error)]
 pub enum SignerError {
@@ -157,6 +257,15 @@ impl GatewaySigner {
         Ok(Self { key: Arc::new(key), certificate: certificate.as_ref().into() })
     }
 
+    /// A signer with a key of its own, that no central system knows.
+    #[cfg(test)]
+    pub(crate) fn random() -> Self {
+        let random = SystemRandom::new();
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, document.as_ref(), &random).unwrap();
+        Self { key: Arc::new(key), certificate: Arc::new([]) }
+    }
+
     /// Signs a payload.
     ///
     /// # Errors
@@ -177,19 +286,23 @@ impl GatewaySigner {
 pub(super) fn reply(answer: &wire::EligibilityAnswer) -> Result<Reply, String> {
     let first = answer.results.first();
     let decisive = Answer {
-        processed: answer.processing_result_status == "1",
+        // A file that is still in process or abnormal (OQSCD003) is no verdict, whatever its body says.
+        processed: answer.processing_result_status == "1" && matches!(answer.segment_of_result.as_str(), "" | "1"),
         processing_code: bounded_code(&answer.processing_result_code),
         validity: Validity::from_code(&answer.qualification_validity),
         card_registered: answer.card_registered,
         certificate_revoked: answer.certificate_revoked,
         reason_of_loss: first.map(|r| bounded_code(&r.reason_of_loss)).filter(|code| !code.is_empty()),
-        unmapped_characters: answer
-            .results
-            .iter()
-            .any(|r| [&r.name, &r.name_kana, &r.address].into_iter().any(|text| text.contains(UNMAPPED))),
+        unmapped_characters: answer.results.iter().any(|r| texts(r).into_iter().any(|text| text.contains(UNMAPPED))),
     };
     match decisive.verdict() {
         Some(verdict) => Ok(Reply::Answered { verdict, unmapped_characters: decisive.unmapped_characters }),
         None => Err(format!("not_processed {}", decisive.processing_code).trim_end().to_owned()),
     }
+}
+
+/// What people are called and where they live: where a character can be missing.
+fn texts(result: &wire::Qualification) -> [&str; 6] {
+    let wire::Qualification { name, name_kana, address, insured_name, name_of_other, name_of_other_kana, .. } = result;
+    [name, name_kana, address, insured_name, name_of_other, name_of_other_kana]
 }

@@ -1,6 +1,6 @@
 //! The durable writes, as values: what the handle sends and both backends perform.
 
-use super::{Lane, Opening, Recording, Request, Settlement, StoreError};
+use super::{CaseWrite, Lane, Opening, Recording, Request, Settlement, StoreError};
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId};
 use uketsuke_core::reception::FaceCount;
@@ -18,6 +18,8 @@ pub(super) enum Command {
     Close { reception: ReceptionId },
     /// One more question for a reception.
     FollowUp { reception: ReceptionId, request: Request, lane: Lane, at: Stamp },
+    /// One step of a case.
+    SaveCase(Box<CaseWrite>),
     /// One more face attempt of a card.
     CountFace { order_key: OrderKey, count: FaceCount, at: Stamp },
     /// Ends every open reception of one reader, or of all.
@@ -49,6 +51,7 @@ impl Command {
             Self::Open(opening) => opening.request.body.len(),
             Self::Record(recording) => recording.request.as_ref().map_or(0, |request| request.body.len()),
             Self::FollowUp { request, .. } => request.body.len(),
+            Self::SaveCase(write) => write.request.as_ref().map_or(0, |request| request.body.len()) + 8 * 1024,
             Self::Settle { settlement: Settlement::Answered { answer, .. }, .. } => answer.len(),
             _ => 0,
         };
@@ -63,6 +66,7 @@ impl Command {
             | Self::Abandon { reception, .. }
             | Self::FollowUp { reception, .. }
             | Self::Close { reception } => format!("reception {reception}"),
+            Self::SaveCase(write) => format!("the case of reception {}", write.reception),
             Self::CountFace { .. } => "a face attempt".into(),
             Self::AbandonOpen { .. } => "the open receptions".into(),
             Self::Settle { seq, .. } | Self::Isolate { seq, .. } => format!("outbox row {seq}"),
@@ -74,9 +78,14 @@ impl Command {
 
     /// Limits that hold before anything is asked of the database.
     pub(super) fn check_limits(&self) -> Result<(), StoreError> {
+        if let Self::Record(Recording { case: Some(new), .. }) = self {
+            super::papers::check_size(&self.subject(), &new.papers)?;
+        }
         let request = match self {
             Self::Open(opening) => Some(&opening.request),
             Self::Record(recording) => recording.request.as_ref(),
+            Self::FollowUp { request, .. } => Some(request),
+            Self::SaveCase(write) => write.request.as_ref(),
             _ => None,
         };
         match request {

@@ -30,7 +30,8 @@ struct Arguments {
     /// Seed of the population.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// JSON array of explicit outcomes: [{"cn":"…","class":"invalid"}, {"serial":"…","class":"revoked"}].
+    /// JSON array of explicit outcomes: [{"cn":"…","class":"invalid","later":"valid"}, {"serial":"…","class":"revoked"},
+    /// {"numbers":{"insurer":"…","symbol":"…","number":"…","birthdate":"…"},"class":"valid"}].
     #[arg(long = "person", value_name = "FILE")]
     persons: Option<PathBuf>,
     /// Service time is uniform between 0 and this.
@@ -59,11 +60,11 @@ struct RateArguments {
     /// 無効.
     #[arg(long, value_name = "N", default_value_t = Rates::default().invalid)]
     invalid: u64,
-    /// 無効(新しい資格あり).
-    #[arg(long, value_name = "N", default_value_t = Rates::default().invalid_new)]
+    /// 無効(新しい資格あり): changed insurer.
+    #[arg(long, alias = "changed-insurer", value_name = "N", default_value_t = Rates::default().invalid_new)]
     invalid_new: u64,
-    /// 該当資格なし.
-    #[arg(long, value_name = "N", default_value_t = Rates::default().none)]
+    /// 該当資格なし: unmatched.
+    #[arg(long, alias = "unmatched", value_name = "N", default_value_t = Rates::default().none)]
     none: u64,
     /// 複数該当.
     #[arg(long, value_name = "N", default_value_t = Rates::default().several)]
@@ -77,12 +78,15 @@ struct RateArguments {
     /// Names with ●, whatever the outcome.
     #[arg(long, value_name = "N", default_value_t = Rates::default().dots)]
     dots: u64,
+    /// Of the invalid and the not found: whose data is only late, so that asking again finds them valid.
+    #[arg(long, value_name = "N", default_value_t = Rates::default().lag)]
+    lag: u64,
 }
 
 impl RateArguments {
     fn rates(&self) -> Rates {
-        let Self { invalid, invalid_new, none, several, unregistered, revoked, dots } = *self;
-        Rates { invalid, invalid_new, none, several, unregistered, revoked, dots }
+        let Self { invalid, invalid_new, none, several, unregistered, revoked, dots, lag } = *self;
+        Rates { invalid, invalid_new, none, several, unregistered, revoked, dots, lag }
     }
 }
 

@@ -12,12 +12,15 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, RSA_PKCS1_SH
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use uketsuke_proto::central_v1::eligibility_request::Subject;
+use uketsuke_proto::central_v1::follow_up_request::Purpose;
 use uketsuke_proto::central_v1::online_eligibility_client::OnlineEligibilityClient;
 use uketsuke_proto::central_v1::{
-    Consent, ConsentKind, ConsentRecord, EligibilityRequest, Signed, Signer, Verification,
+    Consent, ConsentKind, ConsentRecord, EligibilityRequest, FollowUpRequest, GivenBy, Signed, Signer, Verification,
 };
 use uuid::Uuid;
 
+use super::numbers::Numbers;
 use crate::clock::now_ms;
 use crate::pki::{Card, DevPki};
 
@@ -47,21 +50,44 @@ pub fn client(address: SocketAddr, pki: &DevPki, identity: Option<(&Path, &Path)
 
 /// An eligibility request about `card` with new ids, as if verified by PIN just now.
 pub fn eligibility_request(card: &Card) -> EligibilityRequest {
+    request_about(Subject::CardCertificate(card.certificate_der.clone()), Verification::Pin)
+}
+
+/// A request about the person of a document, with new ids.
+pub fn document_request(numbers: &Numbers) -> EligibilityRequest {
+    request_about(Subject::Search(numbers.search()), Verification::Document)
+}
+
+/// Asks again about the person of `request`.
+pub fn follow_up(request: &EligibilityRequest, purpose: Purpose) -> FollowUpRequest {
+    FollowUpRequest {
+        follow_up_id: Uuid::now_v7().as_bytes().to_vec(),
+        reception_id: request.reception_id.clone(),
+        request_id: request.request_id.clone(),
+        medical_institution_code: request.medical_institution_code.clone(),
+        purpose: purpose.into(),
+        search: None,
+        asked_at_ms: now_ms(),
+        clock_synchronised: true,
+    }
+}
+
+fn request_about(subject: Subject, verification: Verification) -> EligibilityRequest {
     let mut nonce = vec![0; 32];
     rand::rng().fill_bytes(&mut nonce);
     EligibilityRequest {
         request_id: Uuid::now_v7().as_bytes().to_vec(),
         reception_id: Uuid::now_v7().as_bytes().to_vec(),
         medical_institution_code: MEDICAL_INSTITUTION_CODE.to_owned(),
-        card_certificate: card.certificate_der.clone(),
-        verification: Verification::Pin.into(),
+        subject: Some(subject),
+        verification: verification.into(),
         asked_at_ms: now_ms(),
         clock_synchronised: true,
         nonce,
     }
 }
 
-/// A consent to both kinds of information that refers to `request`.
+/// A consent to everything that is asked in a clinic, which refers to `request`.
 pub fn consent_record(request: &EligibilityRequest) -> ConsentRecord {
     let given_at_ms = now_ms();
     let consent = |kind: ConsentKind| Consent {
@@ -69,13 +95,24 @@ pub fn consent_record(request: &EligibilityRequest) -> ConsentRecord {
         agreed: true,
         given_at_ms,
         available_until_ms: given_at_ms + 24 * 60 * 60 * 1000,
+        given_by: GivenBy::Patient.into(),
+        text_version: "1".to_owned(),
     };
     ConsentRecord {
         consent_id: Uuid::now_v7().as_bytes().to_vec(),
         reception_id: request.reception_id.clone(),
         request_id: request.request_id.clone(),
         medical_institution_code: request.medical_institution_code.clone(),
-        consents: vec![consent(ConsentKind::TreatmentAndMedication), consent(ConsentKind::Checkups)],
+        consents: [
+            ConsentKind::Surgery,
+            ConsentKind::Diagnosis,
+            ConsentKind::Medication,
+            ConsentKind::Checkups,
+            ConsentKind::SpecificDiseases,
+            ConsentKind::ElectronicPrescription,
+        ]
+        .map(consent)
+        .into(),
     }
 }
 

@@ -65,9 +65,9 @@ impl Class {
 pub struct Rates {
     /// 2 無効.
     pub invalid: u64,
-    /// 3 無効(新しい資格あり).
+    /// 3 無効(新しい資格あり): changed insurer.
     pub invalid_new: u64,
-    /// 4 該当資格なし.
+    /// 4 該当資格なし: unmatched.
     pub none: u64,
     /// 5 複数該当.
     pub several: u64,
@@ -77,13 +77,15 @@ pub struct Rates {
     pub revoked: u64,
     /// Names that contain ●, independently of the class.
     pub dots: u64,
+    /// Of those that are invalid or not found: whose data is only late, so that they are valid when asked again.
+    pub lag: u64,
 }
 
 impl Default for Rates {
     /// Assumed, in the order of magnitude of the 保団連 surveys (domain facts D.1): rare enough that most patients
     /// pass, frequent enough that a morning of receptions meets each of them.
     fn default() -> Self {
-        Self { invalid: 20, invalid_new: 15, none: 10, several: 5, unregistered: 15, revoked: 5, dots: 40 }
+        Self { invalid: 20, invalid_new: 15, none: 10, several: 5, unregistered: 15, revoked: 5, dots: 40, lag: 500 }
     }
 }
 

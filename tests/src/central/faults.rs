@@ -1,6 +1,6 @@
 //! The fault switches: how the central system misbehaves, and for how long.
 //!
-//! A mode with a count lasts for that many requests (CheckEligibility and RecordConsent) and then returns to `up`.
+//! A mode with a count lasts for that many requests (all calls but pings) and then returns to `up`.
 //! Pings feel the mode too, but never use up the count: a probe in the background must not eat the fault that a
 //! scenario aimed at a request.
 

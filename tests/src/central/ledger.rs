@@ -25,6 +25,33 @@ pub enum Kind {
     Eligibility,
     /// A consent record; its id is the consent id.
     Consent,
+    /// A follow-up; its id is the follow-up id.
+    FollowUp,
+}
+
+/// What a follow-up was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Purpose {
+    /// 初回登録.
+    Register,
+    /// Asked again.
+    Recheck,
+}
+
+/// A consent as it was recorded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenConsent {
+    /// Name of the kind in the protocol.
+    pub kind: String,
+    /// What was said.
+    pub agreed: bool,
+    /// By whom; name in the protocol.
+    pub given_by: String,
+    /// Version of the text that was shown.
+    pub text_version: String,
+    /// When, milliseconds since 1970.
+    pub given_at_ms: i64,
 }
 
 /// One effect.
@@ -38,11 +65,30 @@ pub struct Effect {
     pub id: Uuid,
     /// The reception that caused it.
     pub reception_id: Uuid,
-    /// Stands for the patient without naming them: the first 16 bytes of SHA-256 of the card's certificate, hex.
+    /// Stands for the patient without naming them: the first 16 bytes of SHA-256 of the card's certificate, or of the numbers
+    /// asked for, hex. A follow-up has the one of the request that it refers to.
     pub order: String,
+    /// Whom the answer is about: serial of the card, or a digest of a document's numbers, hex; empty when nobody was found.
+    #[serde(default)]
+    pub person: String,
+    /// Whether they were looked up by numbers.
+    #[serde(default)]
+    pub by_numbers: bool,
+    /// Whether an eligibility request proved the person by face or PIN.
+    #[serde(default)]
+    pub proven: bool,
+    /// The eligibility request that a consent or a follow-up refers to.
+    #[serde(default)]
+    pub request_id: Option<Uuid>,
+    /// Of a follow-up.
+    #[serde(default)]
+    pub purpose: Option<Purpose>,
+    /// Of a consent record.
+    #[serde(default)]
+    pub consents: Vec<GivenConsent>,
     /// SHA-256 of the payload, hex: the same id with another payload is refused.
     pub payload_sha256: String,
-    /// The outcome given to an eligibility request.
+    /// The outcome given to an eligibility request or a follow-up.
     pub outcome: Option<Outcome>,
     /// When it was applied, milliseconds since 1970.
     pub at_ms: i64,
@@ -94,13 +140,19 @@ impl Ledger {
         self.by_id.get(&(kind, id)).map(|index| &self.effects[*index])
     }
 
+    /// The consents to a request that were recorded before position `seq`, oldest first.
+    pub fn consents(&self, request: Uuid, seq: u64) -> Vec<GivenConsent> {
+        let before = self.effects.iter().take_while(|effect| effect.seq < seq);
+        before.filter(|effect| effect.request_id == Some(request)).flat_map(|effect| effect.consents.clone()).collect()
+    }
+
     /// Records that an effect is applied; `seq` and the counts are filled in. Nothing is changed when the file
     /// cannot be written.
-    pub fn apply(&mut self, effect: Effect) -> Result<()> {
+    pub fn apply(&mut self, effect: Effect) -> Result<Effect> {
         let effect = Effect { seq: self.effects.len() as u64 + 1, times_applied: 1, times_received: 1, ..effect };
         self.write(&Line::Applied(effect.clone()))?;
-        self.remember(Line::Applied(effect));
-        Ok(())
+        self.remember(Line::Applied(effect.clone()));
+        Ok(effect)
     }
 
     /// Records that an applied message arrived again.

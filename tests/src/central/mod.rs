@@ -8,12 +8,14 @@
 //! * it listens on loopback only.
 
 pub mod caller;
+mod certificates;
 mod class;
 mod faults;
 mod http;
 pub mod ledger;
 mod line;
 mod names;
+mod numbers;
 mod population;
 mod service;
 mod signed;
@@ -34,7 +36,8 @@ use uketsuke_proto::central_v1::online_eligibility_server::OnlineEligibilityServ
 pub use class::{Class, Rates};
 pub use faults::{Mode, ModeSpec};
 pub(crate) use http::Refusal;
-pub use population::{CardIdentity, Outcome, Person, Population};
+pub use numbers::Numbers;
+pub use population::{CardIdentity, Outcome, Person, Population, Which};
 pub use service::Stats;
 
 use crate::pki::DevPki;
@@ -135,11 +138,7 @@ impl Simulator {
             trust: signed::Trust::load(&options.pki)?,
             faults: faults::Faults::new(),
             think_ms: options.think_ms,
-            state: Mutex::new(service::State {
-                ledger: Ledger::open(options.ledger.as_deref())?,
-                population,
-                stats: Stats::default(),
-            }),
+            state: Mutex::new(service::State::new(Ledger::open(options.ledger.as_deref())?, population)),
         });
         let (line, incoming) = line::Line::listen(options.listen, &options.pki).await?;
         let (stop, stopped) = oneshot::channel();

@@ -4,7 +4,9 @@
 //! * the person is a function of (seed, certificate serial) alone; no clock, no order of arrival;
 //! * everything is recognisably synthetic: insurers lie in prefecture 99, which does not exist, and addresses in
 //!   見本県;
-//! * what chooses the class, strongest first: the explicit table by serial, by CN, the CN's prefix, the rates.
+//! * what chooses the class, strongest first: what follow-ups have changed since the last wish, the explicit table by
+//!   serial, by CN, the CN's prefix, the rates;
+//! * asking again gives the same answer, unless a wish or the rate of late data says otherwise.
 
 use std::collections::HashMap;
 
@@ -12,13 +14,15 @@ use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Serialize};
 use uketsuke_proto::central_v1::Qualification;
 
+use super::certificates::{certify, welfare};
 use super::class::{Class, Rates};
 use super::names::{FAMILY, FAMILY_WITH_DOT, GIVEN_FEMALE, GIVEN_MALE};
+use super::numbers::{Found, Index, Numbers};
 
 /// Ages are counted from this year, so that a seed means the same persons for ever.
 const REFERENCE_YEAR: u64 = 2026;
 
-/// A scenario's wish for one card: who (serial or CN), and what the answer shall be.
+/// A scenario's wish for one person: who (serial, CN or numbers), and what the answer shall be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Person {
@@ -28,11 +32,67 @@ pub struct Person {
     /// Subject CN of the card's certificate, whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cn: Option<String>,
+    /// What their document says, for somebody who never brings a card.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub numbers: Option<Numbers>,
     /// The outcome.
     pub class: Class,
     /// Whether the name shall contain ●; by rate when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dots: Option<bool>,
+    /// The outcome when asked again, or after 初回登録; by rate when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub later: Option<Class>,
+}
+
+impl Person {
+    /// Who has the card with this serial, hexadecimal.
+    pub fn of_serial(serial: &str, class: Class) -> Self {
+        Self { serial: Some(serial.to_owned()), cn: None, numbers: None, class, dots: None, later: None }
+    }
+
+    /// Who has the cards with this CN.
+    pub fn of_name(common_name: &str, class: Class) -> Self {
+        Self { serial: None, cn: Some(common_name.to_owned()), numbers: None, class, dots: None, later: None }
+    }
+
+    /// Who has a document with these numbers.
+    pub fn of_document(numbers: Numbers, class: Class) -> Self {
+        Self { serial: None, cn: None, numbers: Some(numbers), class, dots: None, later: None }
+    }
+
+    /// The same with or without ● in the name.
+    pub fn with_dots(self, dots: bool) -> Self {
+        Self { dots: Some(dots), ..self }
+    }
+
+    /// The same with another outcome when asked again.
+    pub fn later(self, later: Class) -> Self {
+        Self { later: Some(later), ..self }
+    }
+}
+
+/// Which qualification of a person: it varies the insurer, never the person.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Which {
+    /// The one that they have, or had.
+    #[default]
+    Current,
+    /// The one that came after it.
+    New,
+    /// Another at the same time.
+    Second,
+}
+
+impl Which {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Current => "current",
+            Self::New => "new",
+            Self::Second => "second",
+        }
+    }
 }
 
 /// What identifies a card to the population.
@@ -52,6 +112,68 @@ pub struct Outcome {
     pub class: Class,
     /// Whether the name contains ●.
     pub dots: bool,
+    /// What becomes of it when asked again.
+    #[serde(default)]
+    pub later: Option<Class>,
+    /// The qualification that it is about, where it is about one.
+    #[serde(default)]
+    pub which: Which,
+}
+
+impl Outcome {
+    /// What is found when nobody is.
+    pub const NOBODY: Self = Self { class: Class::None, dots: false, later: None, which: Which::Current };
+
+    /// When asked again: late data has arrived, if it ever does. A revoked card stays revoked.
+    pub fn again(self) -> Self {
+        match (self.class, self.later) {
+            (Class::Revoked, _) | (_, None) => self,
+            // Who was insured elsewhere all along is found there.
+            (Class::Invalid, Some(Class::Valid)) => {
+                Self { class: Class::Valid, later: None, which: Which::New, ..self }
+            }
+            (_, Some(later)) => Self { class: later, later: None, ..self },
+        }
+    }
+
+    /// After 初回登録.
+    pub fn registered(self) -> Self {
+        match self.class {
+            Class::Unregistered => Self { class: self.later.unwrap_or(Class::Valid), later: None, ..self },
+            _ => self,
+        }
+    }
+
+    /// Asked by the numbers of one qualification: what the card itself has (registration, revocation) says nothing then.
+    pub fn by_numbers(self, which: Which) -> Self {
+        let class = match (self.class, which) {
+            (Class::Valid | Class::ValidUnregistered | Class::UnknownCode | Class::Invalid | Class::None, which)
+                if which == self.which =>
+            {
+                self.class
+            }
+            // The earlier numbers of somebody who is insured elsewhere by now.
+            (Class::Valid, Which::Current) => Class::InvalidNew,
+            (Class::InvalidNew, Which::Current) => Class::InvalidNew,
+            (Class::InvalidNew, Which::New) | (Class::Several, Which::Current | Which::Second) => Class::Valid,
+            (Class::Unregistered | Class::Revoked, Which::Current) => Class::Valid,
+            _ => Class::None,
+        };
+        Self { class, which, ..self }
+    }
+
+    /// The qualifications whose numbers lead to this person, now or when asked again.
+    fn findable(self) -> impl Iterator<Item = Which> {
+        let of = |outcome: Self| {
+            let more = match outcome.class {
+                Class::InvalidNew => Which::New,
+                Class::Several => Which::Second,
+                _ => outcome.which,
+            };
+            [Which::Current, more]
+        };
+        of(self).into_iter().chain(of(self.again()))
+    }
 }
 
 /// The population of one seed.
@@ -59,52 +181,128 @@ pub struct Outcome {
 pub struct Population {
     seed: u64,
     rates: Rates,
-    explicit: HashMap<String, (Class, Option<bool>)>,
+    explicit: HashMap<String, Wish>,
+    /// What follow-ups changed, by serial.
+    standing: HashMap<Vec<u8>, (u64, Outcome)>,
+    wishes: u64,
+    index: Index,
+    /// CNs of the cards that were met, by serial.
+    names: HashMap<Vec<u8>, String>,
+}
+
+/// A wish, and the how manieth it was.
+#[derive(Debug, Clone, Copy)]
+struct Wish {
+    class: Class,
+    dots: Option<bool>,
+    later: Option<Class>,
+    number: u64,
 }
 
 impl Population {
     /// A population without explicit wishes.
     pub fn new(seed: u64, rates: Rates) -> Self {
-        Self { seed, rates, explicit: HashMap::new() }
+        Self {
+            seed,
+            rates,
+            explicit: HashMap::new(),
+            standing: HashMap::new(),
+            wishes: 0,
+            index: Index::default(),
+            names: HashMap::new(),
+        }
     }
 
-    /// Adds or replaces a wish. Errors when it names neither or both of serial and CN.
+    /// Adds or replaces a wish. Errors when it does not name exactly one of serial, CN and numbers.
     pub fn wish(&mut self, person: &Person) -> Result<(), String> {
-        let key = match (&person.serial, &person.cn) {
-            (Some(serial), None) => format!("serial:{}", normalised(serial)),
-            (None, Some(cn)) => format!("cn:{cn}"),
-            _ => return Err("name exactly one of serial and cn".to_owned()),
+        if person.class == Class::Revoked && person.later.is_some() {
+            return Err("a revoked card stays revoked: leave later out".to_owned());
+        }
+        let (key, serial) = match (&person.serial, &person.cn, &person.numbers) {
+            (Some(serial), None, None) => (format!("serial:{}", normalised(serial)), unhex(serial)),
+            (None, Some(cn), None) => (format!("cn:{cn}"), None),
+            (None, None, Some(numbers)) => {
+                (format!("serial:{}", normalised(&hex(&numbers.key()))), Some(numbers.key()))
+            }
+            _ => return Err("name exactly one of serial, cn and numbers".to_owned()),
         };
-        self.explicit.insert(key, (person.class, person.dots));
+        self.wishes += 1;
+        let Person { class, dots, later, .. } = *person;
+        self.explicit.insert(key, Wish { class, dots, later, number: self.wishes });
+        if let Some(numbers) = &person.numbers {
+            let found = Found { person: numbers.key(), which: Which::Current };
+            self.index.insert(numbers, found);
+        }
+        if let Some(serial) = serial {
+            self.meet(CardIdentity { serial: &serial, common_name: "" });
+        }
         Ok(())
+    }
+
+    /// Gets to know somebody, so that they are found by their numbers from now on.
+    pub(super) fn meet(&mut self, card: CardIdentity<'_>) {
+        if !card.common_name.is_empty() {
+            self.names.insert(card.serial.to_vec(), card.common_name.to_owned());
+        }
+        let outcome = self.outcome_of(card.serial);
+        for which in outcome.findable() {
+            let numbers = Numbers::of(&self.qualification(card, outcome, which));
+            self.index.insert(&numbers, Found { person: card.serial.to_vec(), which });
+        }
+    }
+
+    /// Who has these numbers, among those that it knows.
+    pub(super) fn find(&self, numbers: &Numbers) -> Option<Found> {
+        self.index.find(numbers).cloned()
+    }
+
+    /// The outcome for somebody met before.
+    pub(super) fn outcome_of(&self, serial: &[u8]) -> Outcome {
+        self.outcome(CardIdentity { serial, common_name: self.names.get(serial).map_or("", String::as_str) })
+    }
+
+    /// What holds for somebody from now on, until a scenario wishes otherwise.
+    pub(super) fn settle(&mut self, serial: &[u8], outcome: Outcome) {
+        self.standing.insert(serial.to_vec(), (self.wishes, outcome));
     }
 
     /// The outcome for a card.
     pub fn outcome(&self, card: CardIdentity<'_>) -> Outcome {
         let wish = self.explicit_wish(card);
+        if let Some((after, standing)) = self.standing.get(card.serial)
+            && wish.is_none_or(|wish| wish.number <= *after)
+        {
+            return *standing;
+        }
         let class = wish
-            .map(|(class, _)| class)
+            .map(|wish| wish.class)
             .or_else(|| Class::from_common_name(card.common_name))
             .unwrap_or_else(|| self.rates.class_at(self.draw(card, "class") % 1000));
-        let dots = wish.and_then(|(_, dots)| dots).unwrap_or_else(|| self.draw(card, "dots") % 1000 < self.rates.dots);
-        Outcome { class, dots }
+        let dots = wish.and_then(|wish| wish.dots).unwrap_or_else(|| self.draw(card, "dots") % 1000 < self.rates.dots);
+        let lags = wish.is_none()
+            && matches!(class, Class::Invalid | Class::None)
+            && self.draw(card, "lag") % 1000 < self.rates.lag;
+        let later = wish.and_then(|wish| wish.later).or(lags.then_some(Class::Valid));
+        Outcome { class, dots, later, which: Which::Current }
     }
 
     /// The qualifications that the answer with this outcome carries for a card.
     pub fn qualifications(&self, card: CardIdentity<'_>, outcome: Outcome) -> Vec<Qualification> {
-        let qualification = |which| self.qualification(card, outcome.dots, which);
+        let qualification = |which| self.qualification(card, outcome, which);
         match outcome.class {
-            Class::Valid | Class::ValidUnregistered | Class::UnknownCode => vec![qualification("current")],
-            Class::Invalid => vec![self.lost(card, qualification("current"), ["01", "02", "03", "99"])],
+            Class::Valid | Class::ValidUnregistered | Class::UnknownCode => vec![qualification(outcome.which)],
+            Class::Invalid => vec![self.lost(card, qualification(outcome.which), ["01", "02", "03", "99"])],
             // Who has a new qualification lost the old one by moving to another insurer.
-            Class::InvalidNew => vec![self.lost(card, qualification("current"), ["03"; 4]), qualification("new")],
-            Class::Several => vec![qualification("current"), qualification("second")],
+            Class::InvalidNew => {
+                vec![self.lost(card, qualification(Which::Current), ["03"; 4]), qualification(Which::New)]
+            }
+            Class::Several => vec![qualification(Which::Current), qualification(Which::Second)],
             Class::None | Class::Unregistered | Class::Revoked => Vec::new(),
         }
     }
 
-    fn explicit_wish(&self, card: CardIdentity<'_>) -> Option<(Class, Option<bool>)> {
-        let serial: String = card.serial.iter().map(|byte| format!("{byte:02x}")).collect();
+    fn explicit_wish(&self, card: CardIdentity<'_>) -> Option<Wish> {
+        let serial = hex(card.serial);
         self.explicit
             .get(&format!("serial:{}", normalised(&serial)))
             .or_else(|| self.explicit.get(&format!("cn:{}", card.common_name)))
@@ -119,8 +317,9 @@ impl Population {
         }
     }
 
-    /// One qualification of the person; `which` varies the insurer, never the person.
-    fn qualification(&self, card: CardIdentity<'_>, dots: bool, which: &str) -> Qualification {
+    /// One qualification of the person.
+    fn qualification(&self, card: CardIdentity<'_>, outcome: Outcome, which: Which) -> Qualification {
+        let (dots, which) = (outcome.dots, which.label());
         let age = age(self.draw(card, "age"));
         let female = self.draw(card, "sex").is_multiple_of(2);
         let family = if dots {
@@ -134,16 +333,28 @@ impl Population {
         let number = self.draw(card, &format!("number {which}"));
         let joined = (REFERENCE_YEAR - age + 1).max(REFERENCE_YEAR - 1 - number % 12);
 
-        Qualification {
+        let name = format!("{}　{}", family.0, given.0);
+        let sex = if female { "2" } else { "1" };
+
+        let mut qualification = Qualification {
+            insured_card_classification: "01".to_owned(),
+            // The head of the household has the same family name.
+            insured_name: if dependent { format!("{}　{}", family.0, "太郎") } else { name.clone() },
+            name_of_other: name.clone(),
+            name_of_other_kana: format!("{} {}", family.1, given.1),
+            sex2: sex.to_owned(),
+            insured_certificate_issuance_date: format!("{joined}0401"),
+            face_inf_existence: "1".to_owned(),
+            reference_number: format!("{:010}", self.draw(card, "reference") % 10_000_000_000),
             insurer_number: insurer.number,
             insurer_name: insurer.name,
             insured_card_symbol: if age >= 75 { String::new() } else { format!("{:04}", number / 7 % 10_000) },
             insured_identification_number: format!("{:08}", number % 100_000_000),
             insured_branch_number: format!("{:02}", if dependent { 1 + number % 5 } else { 0 }),
             personal_family_classification: if dependent { "2" } else { "1" }.to_owned(),
-            name: format!("{}　{}", family.0, given.0),
+            name,
             name_kana: format!("{} {}", family.1, given.1),
-            sex1: if female { "2" } else { "1" }.to_owned(),
+            sex1: sex.to_owned(),
             birthdate: format!(
                 "{}{:02}{:02}",
                 REFERENCE_YEAR - age,
@@ -158,7 +369,14 @@ impl Population {
             insured_partial_contribution_ratio: ratio(age).to_owned(),
             insured_card_valid_date: format!("{joined}0401"),
             insured_card_expiration_date: if age >= 75 { "20290731".to_owned() } else { String::new() },
+            ..Qualification::default()
+        };
+        certify(&mut qualification, age, |label| self.draw(card, label));
+        if outcome.class == Class::ValidUnregistered {
+            let prefix = format!("1299{:03}", self.draw(card, "welfare office") % 1000);
+            return welfare(qualification, format!("{prefix}{}", check_digit(&prefix)), |label| self.draw(card, label));
         }
+        qualification
     }
 
     /// A number that depends on the seed, the card and the label alone. SHA-256 rather than a generator of a
@@ -234,4 +452,16 @@ fn normalised(serial: &str) -> String {
 fn index(draw: u64, length: usize) -> usize {
     // The remainder is below `length`, which is a usize.
     usize::try_from(draw % length as u64).unwrap_or(0)
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// `None` when it is no hexadecimal number of whole bytes.
+pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
+    if !text.is_ascii() || !text.len().is_multiple_of(2) {
+        return None;
+    }
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }

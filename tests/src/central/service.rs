@@ -9,18 +9,22 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
+use uketsuke_proto::central_v1::eligibility_request::Subject;
 use uketsuke_proto::central_v1::online_eligibility_server::OnlineEligibility;
 use uketsuke_proto::central_v1::{
-    ConsentKind, ConsentReceipt, ConsentRecord, EligibilityAnswer, EligibilityRequest, PingReply, PingRequest, Signed,
-    Signer,
+    Consent, ConsentKind, ConsentReceipt, ConsentRecord, EligibilityAnswer, EligibilityRequest, FollowUpRequest,
+    GivenBy, PingReply, PingRequest, Qualification, QualificationConfirmSearchInfo, Signed, Signer, Verification,
+    follow_up_request,
 };
 use uuid::Uuid;
 
+use super::certificates;
 use super::class::Class;
 use super::faults::{Faults, Mode};
-use super::ledger::{Effect, Kind, Ledger};
+use super::ledger::{Effect, GivenConsent, Kind, Ledger, Purpose};
 use super::line::ConnectionHandle;
-use super::population::{Outcome, Population};
+use super::numbers::Numbers;
+use super::population::{CardIdentity, Outcome, Population, Which, hex, unhex};
 use super::signed::{Trust, id};
 use crate::clock::now_ms;
 
@@ -36,6 +40,9 @@ pub struct Stats {
     pub eligibility_received: u64,
     /// RecordConsent calls that arrived.
     pub consent_received: u64,
+    /// AskAgain calls that arrived.
+    #[serde(default)]
+    pub follow_up_received: u64,
     /// Ping calls that arrived.
     pub pings_received: u64,
     /// Effects applied by this process.
@@ -59,6 +66,19 @@ pub(super) struct State {
     pub(super) ledger: Ledger,
     pub(super) population: Population,
     pub(super) stats: Stats,
+}
+
+impl State {
+    /// Goes on where the ledger ends: who is known by numbers, and what holds for them since.
+    pub(super) fn new(ledger: Ledger, mut population: Population) -> Self {
+        for effect in ledger.effects().iter().filter(|effect| !effect.by_numbers) {
+            if let (Some(outcome), Some(serial)) = (effect.outcome, unhex(&effect.person)) {
+                population.settle(&serial, outcome);
+                population.meet(CardIdentity { serial: &serial, common_name: "" });
+            }
+        }
+        Self { ledger, population, stats: Stats::default() }
+    }
 }
 
 /// The central system behind the line.
@@ -124,33 +144,83 @@ impl Central {
         if request.nonce.len() != NONCE_LENGTH {
             return Err(Status::invalid_argument("nonce is not 32 bytes long"));
         }
-        if signed.signer() == Signer::Card && signed.certificate != request.card_certificate {
-            return Err(Status::invalid_argument("signed by another card than the one it asks for"));
-        }
-        self.trust.with_card(&request.card_certificate, |card| {
-            let mut state = self.state();
-            let payload_sha256 = hex(&signed.payload);
-            let known = known(&mut state, Kind::Eligibility, request_id, &payload_sha256)?;
-            let (outcome, at_ms) = match known.and_then(|effect| Some((effect.outcome?, effect.at_ms))) {
-                Some(given) => given,
-                None => {
-                    let (outcome, at_ms) = (state.population.outcome(card), now_ms());
-                    let order = hex(&request.card_certificate)[..32].to_owned();
-                    let effect = effect(
-                        Kind::Eligibility,
-                        request_id,
-                        reception_id,
-                        order,
-                        payload_sha256,
-                        Some(outcome),
-                        at_ms,
-                    );
-                    apply(&mut state, effect)?;
-                    (outcome, at_ms)
+        let subject = self.subject(signed, &request)?;
+        let mut state = self.state();
+        let effect = once(&mut state, Kind::Eligibility, request_id, &signed.payload, |state, new| {
+            let verification = request.verification();
+            let effect = Effect { reception_id, proven: proves(verification), ..new };
+            Ok(match &subject {
+                Asked::Card { holder, order } => {
+                    let card = holder.card();
+                    state.population.meet(card);
+                    let outcome = Some(state.population.outcome(card));
+                    Effect { order: order.clone(), person: hex(&holder.serial), outcome, ..effect }
                 }
-            };
-            Ok(answer(&state.population, card, request_id, outcome, at_ms))
-        })?
+                Asked::Numbers(numbers) => by_numbers(&state.population, numbers, effect, |outcome| outcome),
+            })
+        })?;
+        Ok(answer(&state, &effect, &request.medical_institution_code, search_of(&request)))
+    }
+
+    /// Whom a request asks about, once it is known to be asked in a way that may be believed.
+    fn subject(&self, signed: &Signed, request: &EligibilityRequest) -> Result<Asked, Status> {
+        let by_document = request.verification() == Verification::Document;
+        match &request.subject {
+            None => Err(Status::invalid_argument("it asks about nobody")),
+            Some(_) if request.verification() == Verification::Unspecified => {
+                Err(Status::invalid_argument("no known way of verification"))
+            }
+            Some(Subject::CardCertificate(certificate)) => {
+                if signed.signer() == Signer::Card && signed.certificate != *certificate {
+                    return Err(Status::invalid_argument("signed by another card than the one it asks for"));
+                }
+                if by_document {
+                    return Err(Status::invalid_argument("a card is no document"));
+                }
+                let holder = self.trust.with_card(certificate, Holder::of)?;
+                Ok(Asked::Card { holder, order: sha256(certificate)[..32].to_owned() })
+            }
+            Some(Subject::Search(search)) => {
+                if !by_document || signed.signer() != Signer::Gateway {
+                    return Err(Status::invalid_argument("numbers are asked for by the gateway, from a document"));
+                }
+                Numbers::asked(search).map(Asked::Numbers).map_err(Status::invalid_argument)
+            }
+        }
+    }
+
+    fn ask_again(&self, signed: &Signed) -> Result<EligibilityAnswer, Status> {
+        let request: FollowUpRequest = self.trust.open(signed)?;
+        if signed.signer() != Signer::Gateway {
+            return Err(Status::invalid_argument("a follow-up is signed by the gateway"));
+        }
+        let follow_up_id = id(&request.follow_up_id, "follow_up_id")?;
+        let reception_id = id(&request.reception_id, "reception_id")?;
+        institution(&request.medical_institution_code)?;
+        let purpose = match request.purpose() {
+            follow_up_request::Purpose::Register => Purpose::Register,
+            follow_up_request::Purpose::Recheck => Purpose::Recheck,
+            follow_up_request::Purpose::Unspecified => return Err(Status::invalid_argument("no known purpose")),
+        };
+        let request_id = match request.request_id.as_slice() {
+            [] => None,
+            bytes => Some(id(bytes, "request_id")?),
+        };
+        let numbers = request.search.as_ref().map(Numbers::asked).transpose().map_err(Status::invalid_argument)?;
+        if purpose == Purpose::Register && (request_id.is_none() || numbers.is_some()) {
+            return Err(Status::invalid_argument(
+                "registering takes the request that proved the person, and no numbers",
+            ));
+        }
+        if request_id.is_none() && numbers.is_none() {
+            return Err(Status::invalid_argument("it asks about nobody"));
+        }
+        let mut state = self.state();
+        let effect = once(&mut state, Kind::FollowUp, follow_up_id, &signed.payload, |state, new| {
+            let effect = Effect { reception_id, request_id, purpose: Some(purpose), ..new };
+            follow_up(state, effect, purpose, numbers.as_ref())
+        })?;
+        Ok(answer(&state, &effect, &request.medical_institution_code, request.search.as_ref()))
     }
 
     fn record(&self, signed: &Signed) -> Result<ConsentReceipt, Status> {
@@ -159,32 +229,149 @@ impl Central {
         let reception_id = id(&record.reception_id, "reception_id")?;
         let request_id = id(&record.request_id, "request_id")?;
         institution(&record.medical_institution_code)?;
-        for consent in &record.consents {
-            if consent.kind() == ConsentKind::Unspecified {
-                return Err(Status::invalid_argument("a consent of no known kind"));
-            }
-            if consent.given_at_ms.checked_add(CONSENT_VALIDITY_MS) != Some(consent.available_until_ms) {
-                return Err(Status::invalid_argument("a consent is valid for 24 hours"));
-            }
-        }
+        let consents = record.consents.iter().map(consent).collect::<Result<Vec<_>, _>>()?;
         let mut state = self.state();
-        let payload_sha256 = hex(&signed.payload);
-        let recorded_at_ms = match known(&mut state, Kind::Consent, consent_id, &payload_sha256)? {
-            Some(effect) => effect.at_ms,
-            None => {
-                let Some(request) = state.ledger.find(Kind::Eligibility, request_id) else {
-                    return Err(Status::failed_precondition("the consent refers to an unknown request"));
-                };
-                if request.reception_id != reception_id {
-                    return Err(Status::invalid_argument("the consent's request is of another reception"));
-                }
-                let (order, at_ms) = (request.order.clone(), now_ms());
-                apply(&mut state, effect(Kind::Consent, consent_id, reception_id, order, payload_sha256, None, at_ms))?;
-                at_ms
+        let effect = once(&mut state, Kind::Consent, consent_id, &signed.payload, |state, new| {
+            let Some(request) = state.ledger.find(Kind::Eligibility, request_id) else {
+                return Err(Status::failed_precondition("the consent refers to an unknown request"));
+            };
+            if request.reception_id != reception_id {
+                return Err(Status::invalid_argument("the consent's request is of another reception"));
             }
-        };
-        Ok(ConsentReceipt { consent_id: record.consent_id, recorded_at_ms })
+            let order = request.order.clone();
+            Ok(Effect { reception_id, order, request_id: Some(request_id), consents, ..new })
+        })?;
+        Ok(ConsentReceipt { consent_id: record.consent_id, recorded_at_ms: effect.at_ms })
     }
+}
+
+/// Whom an eligibility request asks about.
+enum Asked {
+    Card { holder: Holder, order: String },
+    Numbers(Numbers),
+}
+
+/// A card's identity, kept beyond its certificate.
+struct Holder {
+    serial: Vec<u8>,
+    common_name: String,
+}
+
+impl Holder {
+    fn of(card: CardIdentity<'_>) -> Self {
+        Self { serial: card.serial.to_vec(), common_name: card.common_name.to_owned() }
+    }
+
+    fn card(&self) -> CardIdentity<'_> {
+        CardIdentity { serial: &self.serial, common_name: &self.common_name }
+    }
+}
+
+fn proves(verification: Verification) -> bool {
+    matches!(verification, Verification::Face | Verification::Pin | Verification::PinByProxy)
+}
+
+fn search_of(request: &EligibilityRequest) -> Option<&QualificationConfirmSearchInfo> {
+    match &request.subject {
+        Some(Subject::Search(search)) => Some(search),
+        _ => None,
+    }
+}
+
+fn consent(consent: &Consent) -> Result<GivenConsent, Status> {
+    let (kind, given_by) = (consent.kind(), consent.given_by());
+    if kind == ConsentKind::Unspecified {
+        return Err(Status::invalid_argument("a consent of no known kind"));
+    }
+    if given_by == GivenBy::Unspecified || consent.text_version.is_empty() {
+        return Err(Status::invalid_argument("a consent does not say who gave it to which text"));
+    }
+    if given_by == GivenBy::NotAnswered && consent.agreed {
+        return Err(Status::invalid_argument("a consent is never assumed"));
+    }
+    if consent.given_at_ms.checked_add(CONSENT_VALIDITY_MS) != Some(consent.available_until_ms) {
+        return Err(Status::invalid_argument("a consent is valid for 24 hours"));
+    }
+    Ok(GivenConsent {
+        kind: kind.as_str_name().to_owned(),
+        agreed: consent.agreed,
+        given_by: given_by.as_str_name().to_owned(),
+        text_version: consent.text_version.clone(),
+        given_at_ms: consent.given_at_ms,
+    })
+}
+
+/// What a follow-up comes to.
+fn follow_up(state: &mut State, effect: Effect, purpose: Purpose, numbers: Option<&Numbers>) -> Result<Effect, Status> {
+    let asked = match effect.request_id {
+        None => None,
+        Some(request) => match state.ledger.find(Kind::Eligibility, request) {
+            // The gateway keeps the order of a patient's requests, so it is on its way: no verdict on this one.
+            None => return Err(Status::failed_precondition("the follow-up refers to an unknown request")),
+            found => found.cloned(),
+        },
+    };
+    let Some(asked) = asked else {
+        let Some(numbers) = numbers else { return Err(Status::invalid_argument("it asks about nobody")) };
+        return Ok(by_numbers(&state.population, numbers, effect, Outcome::again));
+    };
+    if purpose == Purpose::Register && !asked.proven {
+        return Err(Status::invalid_argument("registering needs a person who was proven by face or PIN"));
+    }
+    let effect = Effect { order: asked.order.clone(), ..effect };
+    let revoked = asked.outcome.is_some_and(|outcome| outcome.class == Class::Revoked);
+    if let (Some(numbers), false) = (numbers, revoked) {
+        let order = effect.order.clone();
+        return Ok(Effect { order, ..by_numbers(&state.population, numbers, effect, Outcome::again) });
+    }
+    if asked.by_numbers {
+        return Err(Status::invalid_argument("a document is asked about again by its numbers"));
+    }
+    let serial = unhex(&asked.person).unwrap_or_default();
+    let outcome = match (asked.outcome, purpose) {
+        // Revoked once is revoked for ever.
+        (Some(told), _) if revoked => told,
+        (_, Purpose::Register) => state.population.outcome_of(&serial).registered(),
+        (_, Purpose::Recheck) => state.population.outcome_of(&serial).again(),
+    };
+    state.population.settle(&serial, outcome);
+    Ok(Effect { person: asked.person, outcome: Some(outcome), ..effect })
+}
+
+/// The effect about whoever has these numbers; `when` says which of their outcomes holds.
+fn by_numbers(
+    population: &Population,
+    numbers: &Numbers,
+    effect: Effect,
+    when: impl FnOnce(Outcome) -> Outcome,
+) -> Effect {
+    let order = hex(&numbers.key())[..32].to_owned();
+    let effect = Effect { order, by_numbers: true, ..effect };
+    match population.find(numbers) {
+        None => Effect { outcome: Some(Outcome::NOBODY), ..effect },
+        Some(found) => {
+            let outcome = when(population.outcome_of(&found.person)).by_numbers(found.which);
+            Effect { person: hex(&found.person), outcome: Some(outcome), ..effect }
+        }
+    }
+}
+
+/// Applies what `decide` comes to under this id, or finds what was applied before.
+fn once(
+    state: &mut State,
+    kind: Kind,
+    id: Uuid,
+    payload: &[u8],
+    decide: impl FnOnce(&mut State, Effect) -> Result<Effect, Status>,
+) -> Result<Effect, Status> {
+    let payload_sha256 = sha256(payload);
+    if let Some(effect) = known(state, kind, id, &payload_sha256)? {
+        return Ok(effect);
+    }
+    let effect = decide(state, new_effect(kind, id, payload_sha256))?;
+    let effect = state.ledger.apply(effect).map_err(|error| Status::internal(format!("{error:#}")))?;
+    state.stats.applied += 1;
+    Ok(effect)
 }
 
 /// The effect already applied under this id; counts the repetition. INVALID_ARGUMENT when the payload differs.
@@ -198,58 +385,95 @@ fn known(state: &mut State, kind: Kind, id: Uuid, payload_sha256: &str) -> Resul
     Ok(Some(effect))
 }
 
-fn apply(state: &mut State, effect: Effect) -> Result<(), Status> {
-    state.ledger.apply(effect).map_err(|error| Status::internal(format!("{error:#}")))?;
-    state.stats.applied += 1;
-    Ok(())
-}
-
-fn effect(
-    kind: Kind,
-    id: Uuid,
-    reception_id: Uuid,
-    order: String,
-    payload_sha256: String,
-    outcome: Option<Outcome>,
-    at_ms: i64,
-) -> Effect {
+fn new_effect(kind: Kind, id: Uuid, payload_sha256: String) -> Effect {
     Effect {
         seq: 0,
         kind,
         id,
-        reception_id,
-        order,
+        reception_id: Uuid::nil(),
+        order: String::new(),
+        person: String::new(),
+        by_numbers: false,
+        proven: false,
+        request_id: None,
+        purpose: None,
+        consents: Vec::new(),
         payload_sha256,
-        outcome,
-        at_ms,
+        outcome: None,
+        at_ms: now_ms(),
         times_applied: 0,
         times_received: 0,
     }
 }
 
+/// The answer that an effect stands for: made of the ledger and the message alone, so that it is the same for ever.
 fn answer(
-    population: &Population,
-    card: super::population::CardIdentity<'_>,
-    request_id: Uuid,
-    outcome: Outcome,
-    at_ms: i64,
+    state: &State,
+    effect: &Effect,
+    medical_institution_code: &str,
+    search: Option<&QualificationConfirmSearchInfo>,
 ) -> EligibilityAnswer {
+    let outcome = effect.outcome.unwrap_or(Outcome::NOBODY);
     let revoked = outcome.class == Class::Revoked;
+    let consents = effect.request_id.map(|request| state.ledger.consents(request, effect.seq)).unwrap_or_default();
+    let person = unhex(&effect.person).unwrap_or_default();
+    let mut results = state.population.qualifications(CardIdentity { serial: &person, common_name: "" }, outcome);
+    if let (Some(search), Some(first), Which::Current) = (search, results.first_mut(), outcome.which) {
+        as_on_document(first, &person, search);
+    }
+    let asked = match search {
+        Some(search) => certificates::Asked::ByNumbers {
+            limit_certificate: search.limit_application_certificate_related_cons_flg == "1",
+        },
+        None => certificates::Asked::ByCard,
+    };
+    for result in &mut results {
+        certificates::disclose(result, asked, &consents, effect.at_ms);
+        result.arbitrary_identifier = search.map(|search| search.arbitrary_identifier.clone()).unwrap_or_default();
+    }
+    let executed = certificates::stamp(effect.at_ms);
     EligibilityAnswer {
-        request_id: request_id.as_bytes().to_vec(),
+        request_id: effect.id.as_bytes().to_vec(),
         processing_result_status: if revoked { "2" } else { "1" }.to_owned(),
         // The published code list is not known to us; SIM marks these as the simulator's own.
-        processing_result_code: if revoked { "SIM0001".to_owned() } else { String::new() },
+        processing_result_code: if revoked { "SIM0001" } else { "" }.to_owned(),
         processing_result_message: if revoked {
-            "利用者証明用電子証明書が失効しています。".to_owned()
+            "利用者証明用電子証明書が失効しています。"
         } else {
-            String::new()
-        },
+            ""
+        }
+        .to_owned(),
         qualification_validity: outcome.class.validity_code().to_owned(),
-        results: population.qualifications(card, outcome),
+        results,
         card_registered: outcome.class != Class::Unregistered,
         certificate_revoked: revoked,
-        answered_at_ms: at_ms,
+        answered_at_ms: effect.at_ms,
+        qualification_confirmation_date: executed[..8].to_owned(),
+        process_execution_time: executed,
+        medical_institution_code: medical_institution_code.to_owned(),
+        arbitrary_file_identifier: effect.id.simple().to_string(),
+        reference_classification: if search.is_some() { "2" } else { "1" }.to_owned(),
+        segment_of_result: "1".to_owned(),
+        error_code: String::new(),
+        error_message: String::new(),
+        character_code_identifier: "0".to_owned(),
+        prescription_issue_select: certificates::prescription(&consents),
+        search: search.cloned(),
+    }
+}
+
+/// Somebody who is known by a document alone has what stands on it.
+fn as_on_document(qualification: &mut Qualification, person: &[u8], search: &QualificationConfirmSearchInfo) {
+    let Ok(numbers) = Numbers::asked(search) else { return };
+    if numbers.key() != person {
+        return;
+    }
+    qualification.insurer_number = format!("{:>8}", numbers.insurer);
+    qualification.insured_card_symbol = numbers.symbol;
+    qualification.insured_identification_number = numbers.number;
+    qualification.birthdate = numbers.birthdate;
+    if !numbers.branch.is_empty() {
+        qualification.insured_branch_number = numbers.branch;
     }
 }
 
@@ -270,8 +494,8 @@ fn institution(code: &str) -> Result<(), Status> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    digest(&SHA256, bytes).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+fn sha256(bytes: &[u8]) -> String {
+    hex(digest(&SHA256, bytes).as_ref())
 }
 
 /// The service as tonic wants it.
@@ -284,6 +508,12 @@ impl OnlineEligibility for Service {
         let mode = self.0.arrive(|stats| stats.eligibility_received += 1);
         let connection = request.extensions().get().cloned();
         self.0.meet(mode, connection, || self.0.check(request.get_ref())).await
+    }
+
+    async fn ask_again(&self, request: Request<Signed>) -> Result<Response<EligibilityAnswer>, Status> {
+        let mode = self.0.arrive(|stats| stats.follow_up_received += 1);
+        let connection = request.extensions().get().cloned();
+        self.0.meet(mode, connection, || self.0.ask_again(request.get_ref())).await
     }
 
     async fn record_consent(&self, request: Request<Signed>) -> Result<Response<ConsentReceipt>, Status> {

@@ -7,7 +7,11 @@
 //! | `write` | the durable writes, inside a transaction |
 //! | `read`, `select` | the reads |
 //! | `rows` | rows, their checks and words |
+//! | `case_read`, `case_rows`, `case_write` | the same for cases and later replies |
 
+mod case_read;
+mod case_rows;
+mod case_write;
 mod open;
 mod read;
 mod rows;

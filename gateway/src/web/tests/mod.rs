@@ -53,6 +53,8 @@ impl Scene {
                 readers: Arc::new([desk, odd_desk]),
                 central,
                 restarts: restart_in,
+                cases: async_channel::bounded(1).0,
+                case_counts: watch::channel(crate::reconciler::CaseCounts::default()).1,
             },
             help_line: None,
             store: Store::model(),
@@ -101,8 +103,14 @@ impl Scene {
     async fn provisional(&self) -> ReceptionId {
         let reception = id();
         self.state.store.open_reception(self.opening(reception)).await.unwrap();
-        let recording =
-            Recording { reception, shown: Shown::Provisional, consents: vec![], request: None, recorded: NOW };
+        let recording = Recording {
+            reception,
+            shown: Shown::Provisional,
+            consents: vec![],
+            request: None,
+            case: None,
+            recorded: NOW,
+        };
         self.state.store.record_reception(recording).await.unwrap();
         reception
     }
