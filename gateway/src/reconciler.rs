@@ -10,7 +10,7 @@ use crate::central::GatewaySigner;
 use crate::clock::Clock;
 use crate::messages::{Ping, Stop};
 use crate::store::papers::{Filed, Paper};
-use crate::store::{Store, StoreError};
+use crate::store::{Class, Store, StoreError};
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,8 +28,10 @@ pub const ORDERS_MAX: usize = 64;
 const CASES_MAX: usize = 100_000;
 /// At least this often each case is told the time, so that its age survives a restart without a synchronised clock.
 const LOOK_EVERY: Duration = Duration::from_secs(12 * 60 * 60);
-/// After a step that could not be written.
+/// After a step that could not be written, and may be soon.
 const AGAIN: Duration = Duration::from_secs(30);
+/// After one that needs somebody to act first: an altered row.
+const AGAIN_LATER: Duration = Duration::from_secs(60 * 60);
 
 /// Something that staff do to a case, or file with it.
 pub struct CaseOrder {
@@ -226,7 +228,11 @@ async fn look(parts: &ReconcilerParts, book: &mut Book, reception: ReceptionId) 
         Err(error) => {
             tracing::warn!(%reception, %error, "a case could not be led on; it is tried again");
             let owner = book.0.get(&reception).map_or(Owner::Machine, |(_, owner)| *owner);
-            book.0.insert(reception, (parts.clock.mono().after(AGAIN), owner));
+            let wait = match &error {
+                step::NotTaken::Store(error) if error.class() != Class::Transient => AGAIN_LATER,
+                _ => AGAIN,
+            };
+            book.0.insert(reception, (parts.clock.mono().after(wait), owner));
         }
     }
 }
