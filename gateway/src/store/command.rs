@@ -11,7 +11,7 @@ pub(super) enum Command {
     /// T1.
     Open(Opening),
     /// T2.
-    Record(Recording),
+    Record(Box<Recording>),
     /// Ends an open reception.
     Abandon { reception: ReceptionId, why: Abandonment, at: Stamp },
     /// The card was taken.
@@ -62,10 +62,10 @@ impl Command {
     pub(super) fn subject(&self) -> String {
         match self {
             Self::Open(Opening { reception, .. })
-            | Self::Record(Recording { reception, .. })
             | Self::Abandon { reception, .. }
             | Self::FollowUp { reception, .. }
             | Self::Close { reception } => format!("reception {reception}"),
+            Self::Record(recording) => format!("reception {}", recording.reception),
             Self::SaveCase(write) => format!("the case of reception {}", write.reception),
             Self::CountFace { .. } => "a face attempt".into(),
             Self::AbandonOpen { .. } => "the open receptions".into(),
@@ -78,7 +78,9 @@ impl Command {
 
     /// Limits that hold before anything is asked of the database.
     pub(super) fn check_limits(&self) -> Result<(), StoreError> {
-        if let Self::Record(Recording { case: Some(new), .. }) = self {
+        if let Self::Record(recording) = self
+            && let Some(new) = &recording.case
+        {
             super::papers::check_size(&self.subject(), &new.papers)?;
         }
         let request = match self {

@@ -122,7 +122,7 @@ impl Store {
     /// T2: [`Stage::Open`](uketsuke_core::record::Stage::Open) to `Recorded`. Irrevocable; the same content is acknowledged
     /// again (the first stamp stays), other content or an abandoned reception is a conflict.
     pub async fn record_reception(&self, recording: Recording) -> Result<(), StoreError> {
-        self.write(Command::Record(recording)).await.map(drop)
+        self.write(Command::Record(Box::new(recording))).await.map(drop)
     }
 
     /// Gives up an open reception. One that is recorded stays so, an abandoned one keeps its first reason, and an id that was

@@ -62,7 +62,7 @@ struct Disk {
     face_failures: HashMap<OrderKey, u32>,
     /// In the order of their receptions, as far as it matters here: in the order they were opened.
     cases: Vec<(CaseRow, Vec<Paper>)>,
-    answers: Vec<(ReceptionId, KeptReply, Option<Zeroizing<Vec<u8>>>)>,
+    answers: Vec<Answer>,
     last_seq: i64,
     commits: i64,
 }
@@ -72,6 +72,9 @@ struct Reception {
     consent_request: Option<RequestId>,
     record: ReceptionRecord,
 }
+
+/// A reply of a reception, with the whole answer if it was one.
+type Answer = (ReceptionId, KeptReply, Option<Zeroizing<Vec<u8>>>);
 
 struct Row {
     row: OutboxRow,
