@@ -6,9 +6,12 @@ use crate::config::{self, Config};
 use crate::courier::{Courier, CourierParts};
 use crate::exit;
 use crate::face_pool::FacePool;
+use crate::front_desk::FrontDesk;
 use crate::handle::{self, CourierStatus, ReaderName, SiteHandle};
 use crate::health::Health;
+use crate::modes::ModesHandle;
 use crate::reader::{Desk, ReaderParts, Scribe};
+use crate::reconciler::{self, CaseCounts, Reconciler, ReconcilerParts};
 use crate::shutdown::{self, Ending, Signals};
 use crate::site::{Site, SiteParts};
 use crate::store::{Class, Keys, Store, StoreConfig};
@@ -30,6 +33,13 @@ use uketsuke_core::restart::Policy;
 const ROOT_POLICY: Policy = Policy {
     backoff: Backoff { first: Duration::from_millis(250), most: Duration::from_secs(10) },
     restarts_max: 5,
+    healthy_after: Duration::from_secs(60),
+};
+
+/// Cases are led for weeks: one that makes the reconciler fail keeps patients from nothing, so it is never given up.
+const RECONCILER_POLICY: Policy = Policy {
+    backoff: Backoff { first: Duration::from_millis(250), most: Duration::from_secs(60) },
+    restarts_max: u32::MAX,
     healthy_after: Duration::from_secs(60),
 };
 
@@ -116,6 +126,8 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
         medical_institution_code: config.site.medical_institution_code.as_str().into(),
     };
 
+    let (cases, orders) = async_channel::bounded(reconciler::ORDERS_MAX);
+    let (counts_in, case_counts) = watch::channel(CaseCounts::default());
     let (restarts, restarts_asked) = async_channel::bounded(16);
     let (central_in, central_status) = watch::channel(CourierStatus {
         circuit: Circuit::Down { probe_at: None },
@@ -131,6 +143,8 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
         readers: handles.into(),
         central: central_status,
         restarts,
+        cases,
+        case_counts,
     };
 
     let modes = ModesHandle::start(store.clone(), clock.clone(), config.modes.limits()).await;
@@ -178,6 +192,18 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
     let courier = supervise::spawn("courier central".into(), ROOT_POLICY, clock.clone(), stop.courier.subscribe(), {
         move || Courier::new(courier_parts.clone())
     });
+    let reconciler_parts = ReconcilerParts {
+        store: store.clone(),
+        signer: desk.signer.clone(),
+        medical_institution_code: desk.medical_institution_code.clone(),
+        clock: clock.clone(),
+        orders,
+        counts: Arc::new(counts_in),
+    };
+    // Stops with the courier: answers that come while the desks finish are still led to their cases.
+    let cases = supervise::spawn("reconciler".into(), RECONCILER_POLICY, clock.clone(), stop.courier.subscribe(), {
+        move || Reconciler::new(reconciler_parts.clone())
+    });
     let site_parts = SiteParts { terminals, restarts: restarts_asked, clock: clock.clone() };
     let desks = supervise::spawn("site".into(), ROOT_POLICY, clock.clone(), stop.desks.subscribe(), {
         move || Site::new(site_parts.clone())
@@ -203,6 +229,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
     }
     stop.courier.send_replace(true);
     courier.stopped().await;
+    cases.stopped().await;
     stop.telemetry.send_replace(true);
     if let Some(mqtt) = mqtt {
         mqtt.stopped().await;

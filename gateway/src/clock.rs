@@ -10,13 +10,22 @@ use uketsuke_core::clock::{Mono, Now, Stamp};
 pub struct Clock {
     boot: u64,
     start: Instant,
+    /// The machine's uptime at `start`.
+    up_ms: u64,
     marker: Arc<PathBuf>,
 }
 
 impl Clock {
     /// `synchronised_marker` is the file that exists while the operating system calls the wall clock synchronised.
     pub fn new(synchronised_marker: PathBuf) -> Self {
-        Self { boot: boot_id(), start: Instant::now(), marker: Arc::new(synchronised_marker) }
+        let start = Instant::now();
+        // Ages are stored and go on in the next process. Where the machine does not tell how long it is up, each process counts as a
+        // boot of its own.
+        let (boot, up_ms) = match uptime_ms() {
+            Some(up_ms) => (boot_id(), up_ms),
+            None => (rand::random(), 0),
+        };
+        Self { boot, start, up_ms, marker: Arc::new(synchronised_marker) }
     }
 
     /// The present.
@@ -24,9 +33,10 @@ impl Clock {
         Now { boot: self.boot, mono: self.mono(), stamp: self.stamp() }
     }
 
-    /// Milliseconds since this clock was made, which is as good as since boot within one process.
+    /// Milliseconds since the machine's boot; a later process of the same boot goes on counting.
     pub fn mono(&self) -> Mono {
-        Mono(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+        let since = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Mono(self.up_ms.saturating_add(since))
     }
 
     /// The wall clock with its flag.
@@ -40,8 +50,31 @@ impl Clock {
     }
 }
 
+fn uptime_ms() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/uptime").ok()?;
+    let (seconds, rest) = text.split_once('.')?;
+    let hundredths: u64 = rest.get(..2)?.parse().ok()?;
+    Some(seconds.parse::<u64>().ok()?.saturating_mul(1000).saturating_add(hundredths * 10))
+}
+
 /// A number for this boot of the machine; 0 where the kernel does not tell.
 fn boot_id() -> u64 {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     text.chars().filter_map(|c| c.to_digit(16)).take(16).fold(0, |id, digit| id << 4 | u64::from(digit))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_second_process_of_one_boot_goes_on_counting_where_the_first_was() {
+        let first = Clock::new("".into());
+        let before = first.now();
+        let second = Clock::new("".into()).now();
+        assert_eq!(before.boot, second.boot);
+        // The kernel rounds the uptime to hundredths.
+        assert!(second.mono.0 + 20 >= before.mono.0 && before.mono.0 >= 20, "{before:?} {second:?}");
+    }
 }

@@ -16,8 +16,8 @@ use uketsuke_core::ids::{ReceptionId, RequestId};
 use uketsuke_core::ladder::{self, Case, Cause};
 use uketsuke_core::modes::{FourItems, FourItemsTyped, Permission};
 use uketsuke_core::person::Person;
-use uketsuke_core::record::{Basis, Evidence, Method, Shown, StaffLook, StaffName, Verification};
 use uketsuke_core::reception::StaffReason;
+use uketsuke_core::record::{Basis, Evidence, Method, Shown, StaffLook, StaffName, Verification};
 use uketsuke_core::rules::{Rules, Today};
 
 /// Where a reception without a card took place, in place of `terminal/reader`.
@@ -75,12 +75,7 @@ impl FrontDesk {
     ///
     /// # Errors
     /// [`NotEntered`].
-    pub async fn document(
-        &self,
-        kind: EntryKind,
-        typed: &Fields<'_>,
-        by: StaffName,
-    ) -> Result<Entered, NotEntered> {
+    pub async fn document(&self, kind: EntryKind, typed: &Fields<'_>, by: StaffName) -> Result<Entered, NotEntered> {
         let now = self.clock.now();
         let today = Today::of(now.stamp);
         let entry = match DocumentEntry::parse(kind, typed, today) {

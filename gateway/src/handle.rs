@@ -1,6 +1,7 @@
 //! What others hold of a reader: kiosk sockets, the staff page and telemetry talk to a [`ReaderHandle`], never to an actor's
 //! address, so that nothing they hold goes stale when the actor is restarted.
 
+use crate::reconciler::{CaseCounts, CaseOrder};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -231,6 +232,10 @@ pub struct SiteHandle {
     pub central: watch::Receiver<CourierStatus>,
     /// Asks the supervisors to start a reader again, also one that was given up.
     pub restarts: async_channel::Sender<ReaderName>,
+    /// What staff do to cases; the reconciler takes one after the other.
+    pub cases: async_channel::Sender<CaseOrder>,
+    /// How many cases are open.
+    pub case_counts: watch::Receiver<CaseCounts>,
 }
 
 impl SiteHandle {

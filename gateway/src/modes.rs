@@ -51,18 +51,23 @@ impl ModesHandle {
             }
         };
         let modes: Modes = kept.unwrap_or_default();
-        let handle = Self {
-            store,
-            clock,
-            limits: Arc::new(limits),
-            open: Arc::new(watch::Sender::new(modes.clone())),
-            machine: Arc::new(Mutex::new(modes)),
-        };
+        let handle = Self::with(modes, store, clock, limits);
         if let Err(error) = handle.step(Event::Tick).await {
             tracing::warn!(%error, "the special modes could not be kept");
         }
         tokio::spawn(handle.clone().keep_time());
         handle
+    }
+
+    fn with(modes: Modes, store: Store, clock: Clock, limits: Limits) -> Self {
+        let open = Arc::new(watch::Sender::new(modes.clone()));
+        Self { store, clock, limits: Arc::new(limits), open, machine: Arc::new(Mutex::new(modes)) }
+    }
+
+    /// Everything closed, and nothing that closes by itself.
+    #[cfg(test)]
+    pub(crate) fn closed(store: Store, clock: Clock, limits: Limits) -> Self {
+        Self::with(Modes::default(), store, clock, limits)
     }
 
     /// The modes as they are now.

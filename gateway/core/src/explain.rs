@@ -1,6 +1,8 @@
 //! What happened, and what to do next, in words: one function for the command line, the staff page and the patient's screen.
 
 use crate::answer::{Reason, Verdict};
+use crate::clock::Now;
+use crate::ladder::{self, Case, Owner};
 use crate::reception::{Attention, Ending, ReadFailure, StaffReason};
 use crate::record::{Abandonment, Method, ReceptionRecord, Reply, Shown, Stage};
 use serde::Serialize;
@@ -359,16 +361,81 @@ pub struct Explanation {
     /// Cosine similarity with the chip photo, where the face was compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub face_score: Option<f32>,
+    /// How its case stands, if it has one; then `advice` is what the case says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub case: Option<CaseExplanation>,
+}
+
+/// How a case stands, told to a receptionist.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct CaseExplanation {
+    /// What is the case and what to do next, as in [`ladder::words::work`].
+    #[serde(flatten)]
+    pub advice: Advice,
+    /// Who has to see to it; `None` once it has ended.
+    pub owner: Option<Owner>,
+    /// The same in words.
+    pub owner_words: String,
+    /// Whole days until it goes on by itself; `None` once it has ended.
+    pub days_left: Option<u64>,
+    /// The same in words.
+    pub deadline_words: String,
+    /// How it ended.
+    pub ended: Option<ladder::Final>,
+    /// What staff refer to when they act on it.
+    pub turn: u32,
+}
+
+/// Tells how a case stands.
+pub fn case(case: &Case, now: Now, lang: Lang) -> CaseExplanation {
+    let owner = case.owner();
+    let days_left = case.due_in(now).map(|left| left.as_secs() / (24 * 60 * 60));
+    CaseExplanation {
+        advice: ladder::words::work(case.work(), lang),
+        owner,
+        owner_words: match owner {
+            Some(Owner::Desk) => lang.pick("窓口", "the desk"),
+            Some(Owner::Machine) => lang.pick("システム(自動)", "the gateway, by itself"),
+            None => lang.pick("なし(終わりました)", "nobody, it has ended"),
+        }
+        .to_owned(),
+        days_left,
+        deadline_words: match (days_left, lang) {
+            (None, _) => lang.pick("なし", "none").to_owned(),
+            (Some(0), _) => lang.pick("今日中", "within a day").to_owned(),
+            (Some(days), Lang::Ja) => format!("あと{days}日"),
+            (Some(1), Lang::En) => "in 1 day".to_owned(),
+            (Some(days), Lang::En) => format!("in {days} days"),
+        },
+        ended: case.ended(),
+        turn: case.turn(),
+    }
 }
 
 /// Tells what happened in a reception and what to do next.
 pub fn reception(record: &ReceptionRecord, lang: Lang) -> Explanation {
+    with_case(record, None, lang)
+}
+
+/// As [`reception`], with the case of the reception as it stands now. A case knows more than the reception, so its next step is the one
+/// to take; what the reception ended with opens the story then.
+pub fn with_case(record: &ReceptionRecord, of_case: Option<(&Case, Now)>, lang: Lang) -> Explanation {
+    let told = without_case(record, lang);
+    let Some((of_case, now)) = of_case else { return told };
+    let case = case(of_case, now, lang);
+    let mut story = vec![told.advice.what];
+    story.extend(told.story);
+    Explanation { advice: case.advice.clone(), story, case: Some(case), ..told }
+}
+
+fn without_case(record: &ReceptionRecord, lang: Lang) -> Explanation {
     let unmapped_characters = matches!(record.reply(), Some((_, Reply::Answered { unmapped_characters: true, .. })));
     Explanation {
         advice: outcome(record, lang),
         story: story(record, lang),
         unmapped_characters,
         face_score: record.evidence.verification.face_score,
+        case: None,
     }
 }
 

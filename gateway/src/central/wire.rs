@@ -265,6 +265,15 @@ impl GatewaySigner {
         Ok(Self { key: Arc::new(key), certificate: certificate.as_ref().into() })
     }
 
+    /// A signer with a key of its own, that no central system knows.
+    #[cfg(test)]
+    pub(crate) fn random() -> Self {
+        let random = SystemRandom::new();
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, document.as_ref(), &random).unwrap();
+        Self { key: Arc::new(key), certificate: Arc::new([]) }
+    }
+
     /// Signs a payload.
     ///
     /// # Errors

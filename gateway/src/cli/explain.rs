@@ -2,9 +2,12 @@
 
 use super::store::{Error, open_store};
 use super::{Common, Lang, block_on, fail};
+use crate::clock::Clock;
 use crate::exit;
+use crate::store::CaseRow;
 use clap::Args;
-use uketsuke_core::explain;
+use std::path::PathBuf;
+use uketsuke_core::explain::{self, Explanation};
 use uketsuke_core::ids::ReceptionId;
 use uketsuke_core::record::ReceptionRecord;
 
@@ -27,12 +30,18 @@ impl Explain {
         let json = self.common.json;
         let found = block_on(async {
             let store = open_store(&self.common.config).await?;
-            match self.reception {
-                Some(id) => store.reception(id).await.map(|found| found.into_iter().collect()).map_err(Error::Store),
-                None => store.receptions(self.limit).await.map_err(Error::Store),
+            let records = match self.reception {
+                Some(id) => store.reception(id).await.map_err(Error::Store)?.into_iter().collect(),
+                None => store.receptions(self.limit).await.map_err(Error::Store)?,
+            };
+            let mut found = Vec::with_capacity(records.len());
+            for record in records {
+                let case = store.case(record.reception).await.map_err(Error::Store)?;
+                found.push((record, case));
             }
+            Ok::<_, Error>(found)
         });
-        let records: Vec<ReceptionRecord> = match found {
+        let records: Vec<(ReceptionRecord, Option<CaseRow>)> = match found {
             Ok(Ok(records)) => records,
             Ok(Err(error)) => return fail(json, error.exit_code(), &error),
             Err(error) => return fail(json, exit::GAVE_UP, &error),
@@ -41,13 +50,16 @@ impl Explain {
             let unknown = format!("no reception {id} is known here; `uketsuke explain` lists the latest ones");
             return fail(json, exit::FAILED, &unknown);
         }
-        for record in &records {
+        // Only what the wall clock and this boot say counts here; the marker of the running gateway is its own affair.
+        let now = Clock::new(PathBuf::new()).now();
+        for (record, row) in &records {
+            let case = row.as_ref().map(|row| (&row.case, now));
+            let told = explain::with_case(record, case, self.lang.into());
             if json {
-                print_json(record, self.lang);
+                print_json(record, &told);
             } else if self.reception.is_some() {
-                print_one(record, self.lang);
+                print_one(record, told, self.lang);
             } else {
-                let told = explain::reception(record, self.lang.into());
                 println!("{}  {}  {}", record.reception, record.reader, told.advice.what);
             }
         }
@@ -55,23 +67,32 @@ impl Explain {
     }
 }
 
-fn print_json(record: &ReceptionRecord, lang: Lang) {
-    let explanation = explain::reception(record, lang.into());
+fn print_json(record: &ReceptionRecord, explanation: &Explanation) {
     let reception = record.reception.to_string();
     println!("{}", serde_json::json!({ "reception": reception, "reader": record.reader, "explanation": explanation }));
 }
 
-fn print_one(record: &ReceptionRecord, lang: Lang) {
-    let told = explain::reception(record, lang.into());
-    let (next, dots) = match lang {
-        Lang::Ja => ("次にすること", "氏名か住所に表せない文字(●)があります。院内の表記はそのまま使ってください。"),
-        Lang::En => {
-            ("Next", "A name or address has a character that could not be expressed (●): keep your own spelling.")
-        }
+fn print_one(record: &ReceptionRecord, told: Explanation, lang: Lang) {
+    let (next, owner, deadline, dots) = match lang {
+        Lang::Ja => (
+            "次にすること",
+            "担当",
+            "期限",
+            "氏名か住所に表せない文字(●)があります。院内の表記はそのまま使ってください。",
+        ),
+        Lang::En => (
+            "Next",
+            "Owner",
+            "Deadline",
+            "A name or address has a character that could not be expressed (●): keep your own spelling.",
+        ),
     };
     println!("{}  {}", record.reception, record.reader);
     println!("{}", told.advice.what);
     println!("{next}: {}", told.advice.next);
+    if let Some(case) = &told.case {
+        println!("{owner}: {}  {deadline}: {}", case.owner_words, case.deadline_words);
+    }
     if told.unmapped_characters {
         println!("{dots}");
     }

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod cases;
 mod check;
 mod explain;
 mod models;
@@ -34,6 +35,8 @@ enum Command {
     Models(models::Models),
     /// Show what waits for the central system
     Queue(queue::Queue),
+    /// Show the receptions whose insurance is still to be settled: whose turn it is, until when, and what to do
+    Cases(cases::Cases),
     /// Tell what happened in a reception and what to do next
     Explain(explain::Explain),
     /// Tell which rules hold at the desk on a day, and what changes next
@@ -75,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Check(check) => check.execute(),
         Command::Models(models) => models.execute(),
         Command::Queue(queue) => queue.execute(),
+        Command::Cases(cases) => cases.execute(),
         Command::Explain(explain) => explain.execute(),
         Command::Rules(rules) => rules.execute(),
     };

@@ -8,13 +8,15 @@ use crate::central::{
     FollowUp, NewRequest, Purpose, Subject, consent_request, eligibility_payload, follow_up_request, sealed_request,
 };
 use crate::driver::PinReply;
-use crate::store::{Opening, Recording, Request, RequestKind};
+use crate::store::{NewCase, Opening, Recording, Request, RequestKind};
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use rand::seq::SliceRandom;
 use std::time::Instant;
 use uketsuke_card::Pin as CardPin;
+use uketsuke_core::answer::{Reason, Verdict};
 use uketsuke_core::consent::Consent;
 use uketsuke_core::ids::{ReceptionId, RequestId};
+use uketsuke_core::ladder::{Answered, Case, Cause, PersonMatch, Rules};
 use uketsuke_core::pin::{Pad, Pin};
 use uketsuke_core::reception::{Effect, Event, FaceCount, FaceOutcome, NotWritten, PinOutcome};
 use uketsuke_core::record::{Evidence, Method, Shown, Verification};
@@ -201,8 +203,15 @@ impl Reader {
         };
         match follow_up_request(&self.parts.desk.signer, &follow_up) {
             Ok(request) => {
+                let id = request.id;
                 let write = Write::FollowUp(reception, Box::new(request), asked);
-                self.write(write, context, move |_, result| Event::RegistrationWritten(reception, result));
+                self.write(write, context, move |actor, result| {
+                    let session = actor.session.as_mut().filter(|session| session.reception == reception);
+                    if let (Some(session), Ok(())) = (session, &result) {
+                        session.registration = Some(id);
+                    }
+                    Event::RegistrationWritten(reception, result)
+                });
                 None
             }
             Err(error) => {
@@ -235,7 +244,8 @@ impl Reader {
             }
         };
         self.recording = Some((reception, method, shown.clone()));
-        let recording = Recording { reception, shown, consents, request, recorded: self.parts.clock.stamp() };
+        let case = self.case(&shown);
+        let recording = Recording { reception, shown, consents, request, case, recorded: self.parts.clock.stamp() };
         self.write(Write::Record(Box::new(recording)), context, move |actor, result| {
             if result.is_ok() {
                 actor.count_recorded(reception);
@@ -243,6 +253,26 @@ impl Reader {
             Event::Recorded(reception, result)
         });
         None
+    }
+
+    /// The case of a reception that does not end with a confirmed answer. A reply that is there already and was not shown is not
+    /// lost: the reconciler finds it with the reception.
+    fn case(&self, shown: &Shown) -> Option<NewCase> {
+        let session = self.session.as_ref()?;
+        let cause = match shown {
+            Shown::Confirmed => return None,
+            // How many there are to choose from stands in the answer, which the reconciler reads as soon as this is written.
+            Shown::Provisional | Shown::Ineligible(Reason::SeveralInsurances) => Cause::NoAnswer,
+            Shown::Ineligible(reason) => Cause::Answered(Answered {
+                verdict: Verdict::Ineligible(reason.clone()),
+                results: 0,
+                person: PersonMatch::NothingToCompare,
+            }),
+        };
+        // What a case asks for begins with a deadline of its own or an answer; opening one asks for nothing.
+        let case = Case::open(Rules::default(), self.parts.clock.now(), cause, &mut Vec::new());
+        let asked = session.registration.unwrap_or(session.request);
+        Some(NewCase { case, asked, papers: Vec::new() })
     }
 
     fn count_recorded(&mut self, reception: ReceptionId) {

@@ -206,7 +206,7 @@ mod tests {
     use super::*;
     use crate::store::{Recording, Request, RequestKind};
     use uketsuke_core::ids::{OrderKey, RequestId};
-    use uketsuke_core::record::{Method, Shown, Stage};
+    use uketsuke_core::record::{Evidence, Method, Shown, Stage, Verification};
     use uuid::Uuid;
 
     const NOW: Stamp = Stamp { wall_ms: 0, synchronised: true };
@@ -222,8 +222,7 @@ mod tests {
             reception: reception(number),
             reader: "desk-1/a".into(),
             order_key: OrderKey([1; 32]),
-            method: Method::Staff,
-            face_score: None,
+            evidence: Evidence::of(Verification::by(Method::Staff)),
             opened: NOW,
             request: Request { id, kind: RequestKind::Eligibility, body },
         }))
@@ -270,7 +269,8 @@ mod tests {
         // As long as the patient waits, and once more for the abandonment.
         store.as_model().unwrap().fail_next(usize::MAX, StoreError::Full);
         let (shown, request) = (Shown::Provisional, None);
-        let recording = Recording { reception: reception(1), shown, consents: Vec::new(), request, recorded: NOW };
+        let recording =
+            Recording { reception: reception(1), shown, consents: Vec::new(), request, case: None, recorded: NOW };
         assert_eq!(scribe.write(Write::Record(Box::new(recording))).await.result, Err(StoreError::Full));
         store.as_model().unwrap().fail_next(0, StoreError::Full);
         let waited = tokio::time::timeout(2 * RETRY.most, async {

@@ -28,6 +28,8 @@ pub(super) struct Session {
     pub(super) template: Option<Arc<Template>>,
     /// The request with the card's signature, once the PIN was right.
     pub(super) signed: Option<Request>,
+    /// The 初回登録 that was asked for, if it was.
+    pub(super) registration: Option<RequestId>,
     /// The gateway's own share of this reception so far.
     pub(super) own: Duration,
 }
@@ -102,6 +104,7 @@ pub(super) async fn card_in(
         method: Method::Staff,
         template,
         signed: None,
+        registration: None,
         own: Duration::ZERO,
     };
     Ok(CardIn { facts, session })

@@ -1,6 +1,6 @@
 //! The durable writes, as values: what the handle sends and both backends perform.
 
-use super::{Keeping, Lane, Opening, Recording, Request, Settlement, StoreError};
+use super::{CaseWrite, Keeping, Lane, Opening, Recording, Request, Settlement, StoreError};
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId};
 use uketsuke_core::reception::FaceCount;
@@ -11,13 +11,15 @@ pub(super) enum Command {
     /// T1.
     Open(Opening),
     /// T2.
-    Record(Recording),
+    Record(Box<Recording>),
     /// Ends an open reception.
     Abandon { reception: ReceptionId, why: Abandonment, at: Stamp },
     /// The card was taken.
     Close { reception: ReceptionId },
     /// One more question for a reception.
     FollowUp { reception: ReceptionId, request: Request, lane: Lane, at: Stamp },
+    /// One step of a case.
+    SaveCase(Box<CaseWrite>),
     /// One more face attempt of a card.
     CountFace { order_key: OrderKey, count: FaceCount, at: Stamp },
     /// Ends every open reception of one reader, or of all.
@@ -51,6 +53,7 @@ impl Command {
             Self::Open(opening) => opening.request.body.len(),
             Self::Record(recording) => recording.request.as_ref().map_or(0, |request| request.body.len()),
             Self::FollowUp { request, .. } => request.body.len(),
+            Self::SaveCase(write) => write.request.as_ref().map_or(0, |request| request.body.len()) + 8 * 1024,
             Self::Settle { settlement: Settlement::Answered { answer, .. }, .. } => answer.len(),
             _ => 0,
         };
@@ -61,10 +64,11 @@ impl Command {
     pub(super) fn subject(&self) -> String {
         match self {
             Self::Open(Opening { reception, .. })
-            | Self::Record(Recording { reception, .. })
             | Self::Abandon { reception, .. }
             | Self::FollowUp { reception, .. }
             | Self::Close { reception } => format!("reception {reception}"),
+            Self::Record(recording) => format!("reception {}", recording.reception),
+            Self::SaveCase(write) => format!("the case of reception {}", write.reception),
             Self::CountFace { .. } => "a face attempt".into(),
             Self::AbandonOpen { .. } => "the open receptions".into(),
             Self::Settle { seq, .. } | Self::Isolate { seq, .. } => format!("outbox row {seq}"),
@@ -77,9 +81,16 @@ impl Command {
 
     /// Limits that hold before anything is asked of the database.
     pub(super) fn check_limits(&self) -> Result<(), StoreError> {
+        if let Self::Record(recording) = self
+            && let Some(new) = &recording.case
+        {
+            super::papers::check_size(&self.subject(), &new.papers)?;
+        }
         let request = match self {
             Self::Open(opening) => Some(&opening.request),
             Self::Record(recording) => recording.request.as_ref(),
+            Self::FollowUp { request, .. } => Some(request),
+            Self::SaveCase(write) => write.request.as_ref(),
             _ => None,
         };
         match request {

@@ -1,13 +1,17 @@
 //! What the store promises, whatever it is made of: every sentence here holds for SQLite and for the model.
 
-use super::scene::{Rig, answered, at, consent_request, eligibility, eligible, opening, patient, reception, recording};
+use super::scene::{
+    Rig, answered, at, case_write, consent_request, eligibility, eligible, follow_up, new_case, note, now, opening,
+    patient, reception, recording, with_case,
+};
 use super::{
-    Class, Destination, Keeping, KeptName, Lane, READER_CHARS_MAX, REQUEST_REJECTED, Request, RequestKind, RowState,
-    Settlement, StoreError, StoreHealth, TrailEntry,
+    CaseNotice, CaseRow, Class, Destination, Keeping, KeptName, Lane, READER_CHARS_MAX, REQUEST_REJECTED, Request,
+    RequestKind, RowState, Settlement, StoreError, StoreHealth, TrailEntry,
 };
 use std::time::Duration;
 use uketsuke_core::answer::{Reason, Verdict};
 use uketsuke_core::ids::RequestId;
+use uketsuke_core::ladder::{CloseReason, Event, StaffAction};
 use uketsuke_core::reception::FaceCount;
 use uketsuke_core::record::{Abandonment, Rejection, Reply, Shown, Stage};
 use uuid::Uuid;
@@ -59,6 +63,13 @@ contract! {
     a_verdict_of_the_wrong_kind_is_refused
     the_last_recorded_reception_is_that_of_this_reader_and_card_within_its_time
     limits_are_refused_and_neighbours_unharmed
+    a_case_is_there_as_soon_as_its_reception_counts
+    a_step_of_a_case_is_written_once_with_its_question
+    a_step_made_from_an_older_version_writes_nothing
+    a_case_never_counts_an_ask_that_was_not_written
+    an_ended_case_leaves_the_open_ones
+    every_later_reply_is_kept_with_its_answer
+    receptions_of_one_visit_are_linked_and_others_are_not
     listeners_hear_of_rows_and_replies
     a_crash_keeps_what_was_acknowledged
     a_dropped_caller_cancels_nothing
@@ -556,6 +567,145 @@ async fn limits_are_refused_and_neighbours_unharmed(rig: Rig) {
     assert!(matches!(second, Err(StoreError::Refused { .. })), "{second:?}");
     assert!(matches!(third, Err(StoreError::Refused { .. })), "{third:?}");
     assert_eq!(rig.store.receptions(9).await.unwrap().len(), 2);
+}
+
+async fn a_case_is_there_as_soon_as_its_reception_counts(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    assert_eq!(rig.store.case(reception(1)).await, Ok(None));
+    let mut notices = rig.store.case_notices();
+    rig.store.record_reception(with_case(1)).await.unwrap();
+    assert_eq!(notices.recv().await, Ok(CaseNotice { reception: reception(1), version: 1 }));
+    rig.store.record_reception(with_case(1)).await.unwrap();
+
+    let rig = rig.crash().await;
+    let row = rig.store.case(reception(1)).await.unwrap().unwrap();
+    assert_eq!((row.version, row.case.clone(), row.asks.clone()), (1, new_case(1).case, vec![eligibility(1).id]));
+    assert_eq!(rig.store.papers(reception(1)).await.unwrap(), new_case(1).papers);
+    assert_eq!(rig.store.open_cases(9).await.unwrap(), [row]);
+
+    let mut refused = with_case(2);
+    refused.case.as_mut().unwrap().papers = vec![note(&"長".repeat(500)); 60];
+    rig.store.open_reception(opening(2, 2)).await.unwrap();
+    assert!(matches!(rig.store.record_reception(refused).await, Err(StoreError::Refused { .. })));
+    assert_eq!(rig.store.case(reception(2)).await, Ok(None), "neither reception nor case");
+    assert_eq!(rig.store.reception(reception(2)).await.unwrap().unwrap().stage, Stage::Open);
+}
+
+async fn a_step_of_a_case_is_written_once_with_its_question(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    rig.store.record_reception(with_case(1)).await.unwrap();
+    let row = rig.store.case(reception(1)).await.unwrap().unwrap();
+    let write = case_write(&row, 10);
+    rig.store.save_case(write.clone()).await.unwrap();
+    rig.store.save_case(write.clone()).await.unwrap();
+
+    let rig = rig.crash().await;
+    rig.store.save_case(write.clone()).await.unwrap();
+    let row = rig.store.case(reception(1)).await.unwrap().unwrap();
+    assert_eq!((row.version, &row.case), (2, &write.case));
+    assert_eq!(row.asks, [eligibility(1).id, follow_up(10).id]);
+    let asked = rig.store.outbox(Destination::Central, 9).await.unwrap();
+    assert_eq!(asked.iter().filter(|head| head.id == follow_up(10).id).count(), 1);
+    assert_eq!(rig.store.papers(reception(1)).await.unwrap().len(), new_case(1).papers.len() + 1);
+
+    let mut other_body = write;
+    other_body.request.as_mut().unwrap().body.push(b'!');
+    assert!(matches!(rig.store.save_case(other_body).await, Err(StoreError::Conflict { .. })));
+}
+
+async fn a_step_made_from_an_older_version_writes_nothing(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    rig.store.record_reception(with_case(1)).await.unwrap();
+    let row = rig.store.case(reception(1)).await.unwrap().unwrap();
+    rig.store.save_case(case_write(&row, 10)).await.unwrap();
+    let error = rig.store.save_case(case_write(&row, 11)).await.unwrap_err();
+    assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
+    let asked = rig.store.outbox(Destination::Central, 9).await.unwrap();
+    assert!(asked.iter().all(|head| head.id != follow_up(11).id));
+    let nobody = case_write(&CaseRow { reception: reception(7), ..row }, 12);
+    assert!(matches!(rig.store.save_case(nobody).await, Err(StoreError::Unknown { .. })));
+}
+
+async fn a_case_never_counts_an_ask_that_was_not_written(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    rig.store.record_reception(with_case(1)).await.unwrap();
+    let row = rig.store.case(reception(1)).await.unwrap().unwrap();
+    let mut without = case_write(&row, 10);
+    without.request = None;
+    assert!(matches!(rig.store.save_case(without).await, Err(StoreError::Conflict { .. })));
+    let mut asks_nothing = case_write(&row, 10);
+    asks_nothing.case = row.case.clone();
+    assert!(matches!(rig.store.save_case(asks_nothing).await, Err(StoreError::Conflict { .. })));
+    assert_eq!(rig.store.case(reception(1)).await.unwrap().unwrap().version, 1);
+}
+
+async fn an_ended_case_leaves_the_open_ones(rig: Rig) {
+    for number in [1, 2] {
+        rig.store.open_reception(opening(number, number as u8)).await.unwrap();
+        rig.store.record_reception(with_case(number)).await.unwrap();
+    }
+    let row = rig.store.case(reception(1)).await.unwrap().unwrap();
+    let mut write = case_write(&row, 10);
+    (write.case, write.request) = (row.case.clone(), None);
+    let close = StaffAction::Close(CloseReason::NoTreatment);
+    write.case.step(now(), Event::Staff { turn: row.case.turn(), action: close }, &mut Vec::new());
+    rig.store.save_case(write.clone()).await.unwrap();
+    let open = rig.store.open_cases(9).await.unwrap();
+    assert_eq!(open.iter().map(|row| row.reception).collect::<Vec<_>>(), [reception(2)]);
+    let ended = rig.store.ended_cases_since(write.at.wall_ms, 9).await.unwrap();
+    assert_eq!(ended.iter().map(|row| row.case.ended()).collect::<Vec<_>>(), [write.case.ended()]);
+    assert_eq!(rig.store.ended_cases_since(write.at.wall_ms + 1, 9).await, Ok(vec![]));
+}
+
+async fn every_later_reply_is_kept_with_its_answer(rig: Rig) {
+    let store = &rig.store;
+    store.open_reception(opening(1, 1)).await.unwrap();
+    rig.settle(eligibility(1).id, answered()).await;
+    for number in [10, 11] {
+        store.follow_up(reception(1), follow_up(number), Lane::Backlog, at(6)).await.unwrap();
+    }
+    let mut notices = store.replies();
+    rig.settle(follow_up(10).id, answered()).await;
+    assert_eq!(notices.recv().await.unwrap().request, follow_up(10).id);
+    rig.settle(follow_up(11).id, Settlement::Rejected { code: "no".into() }).await;
+    let kept = store.kept_replies(reception(1)).await.unwrap();
+    assert_eq!(
+        kept.iter().map(|kept| kept.request).collect::<Vec<_>>(),
+        [eligibility(1), follow_up(10), follow_up(11)].map(|r| r.id)
+    );
+    assert!(matches!(kept[2].reply, Reply::Rejected(_)));
+    for (request, there) in
+        [(eligibility(1), true), (follow_up(10), true), (follow_up(11), false), (follow_up(12), false)]
+    {
+        let answer = store.answer(reception(1), request.id).await.unwrap();
+        assert_eq!(answer.as_deref().map(Vec::as_slice), there.then_some(b"MARKED-ANSWER".as_slice()));
+    }
+    assert_eq!(store.answer(reception(2), follow_up(10).id).await, Ok(None), "not another reception's");
+}
+
+async fn receptions_of_one_visit_are_linked_and_others_are_not(rig: Rig) {
+    let minutes = |number, patient, minutes: i64, synchronised| {
+        let opened = uketsuke_core::clock::Stamp { synchronised, ..at(minutes * 60_000) };
+        super::Opening { opened, ..opening(number, patient) }
+    };
+    let (a, b, c, d) =
+        (minutes(1, 1, 0, true), minutes(2, 1, 20, true), minutes(3, 2, 21, true), minutes(4, 1, 45, true));
+    // Together: they may share a commit.
+    let together = tokio::join!(
+        rig.store.open_reception(a),
+        rig.store.open_reception(b),
+        rig.store.open_reception(c),
+        rig.store.open_reception(d)
+    );
+    assert_eq!(together, (Ok(()), Ok(()), Ok(()), Ok(())));
+    rig.store.open_reception(minutes(5, 1, 90, true)).await.unwrap();
+    rig.store.open_reception(minutes(6, 1, 91, false)).await.unwrap();
+    rig.store.open_reception(minutes(7, 1, 92, true)).await.unwrap();
+    let linked = [(1, None), (2, Some(1)), (3, None), (4, Some(1)), (5, None), (6, None), (7, Some(5))];
+    for (number, first) in linked {
+        let record = rig.store.reception(reception(number)).await.unwrap().unwrap();
+        assert_eq!(record.same_visit_as, first.map(reception), "reception {number}");
+    }
 }
 
 async fn listeners_hear_of_rows_and_replies(rig: Rig) {

@@ -2,16 +2,22 @@
 
 use super::command::{Command, Outcome};
 use super::model::Model;
+use super::papers::Paper;
 use super::sqlite::Sqlite;
-use super::{Destination, Keeping, KeptName, Keys, Lane, OpenError, Opening, OutboxCounts, OutboxHead, OutboxRow, Recording, ReplyNotice, Request, Settlement, StoreError, StoreHealth, TrailEntry};
+use super::{
+    CaseNotice, CaseRow, CaseWrite, Destination, Keeping, KeptName, KeptReply, Keys, Lane, OpenError, Opening,
+    OutboxCounts, OutboxHead, OutboxRow, Recording, ReplyNotice, Request, Settlement, StoreError, StoreHealth,
+    TrailEntry,
+};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, watch};
 use uketsuke_core::clock::Stamp;
-use uketsuke_core::ids::{OrderKey, ReceptionId};
+use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::reception::FaceCount;
 use uketsuke_core::record::{Abandonment, ReceptionRecord};
+use zeroize::Zeroizing;
 
 /// Where the store lies and how much of it waits in memory.
 #[derive(Debug, Clone)]
@@ -117,7 +123,7 @@ impl Store {
     /// T2: [`Stage::Open`](uketsuke_core::record::Stage::Open) to `Recorded`. Irrevocable; the same content is acknowledged
     /// again (the first stamp stays), other content or an abandoned reception is a conflict.
     pub async fn record_reception(&self, recording: Recording) -> Result<(), StoreError> {
-        self.write(Command::Record(recording)).await.map(drop)
+        self.write(Command::Record(Box::new(recording))).await.map(drop)
     }
 
     /// Gives up an open reception. One that is recorded stays so, an abandoned one keeps its first reason, and an id that was
@@ -161,6 +167,47 @@ impl Store {
     /// The latest entries of the trail, newest first.
     pub async fn trail(&self, limit: usize) -> Result<Vec<TrailEntry>, StoreError> {
         backend!(self, backend => backend.trail(limit).await)
+    }
+
+    /// One step of a case, with the request for what it asks, in one commit. The same step again is acknowledged; one that was made
+    /// from an older version is [`StoreError::Conflict`]: read the case again and take the step anew.
+    pub async fn save_case(&self, write: CaseWrite) -> Result<(), StoreError> {
+        self.write(Command::SaveCase(Box::new(write))).await.map(drop)
+    }
+
+    /// The case of a reception, if it has one.
+    pub async fn case(&self, reception: ReceptionId) -> Result<Option<CaseRow>, StoreError> {
+        backend!(self, backend => backend.case(reception).await)
+    }
+
+    /// Cases that have not ended, oldest first. Lists leave altered rows out; they show in [`Store::health`].
+    pub async fn open_cases(&self, limit: usize) -> Result<Vec<CaseRow>, StoreError> {
+        backend!(self, backend => backend.open_cases(limit).await)
+    }
+
+    /// Cases that ended at or after `wall_ms`, newest end first.
+    pub async fn ended_cases_since(&self, wall_ms: i64, limit: usize) -> Result<Vec<CaseRow>, StoreError> {
+        backend!(self, backend => backend.ended_cases_since(wall_ms, limit).await)
+    }
+
+    /// What was filed with the case of a reception, oldest first; nothing when it has none.
+    pub async fn papers(&self, reception: ReceptionId) -> Result<Vec<Paper>, StoreError> {
+        backend!(self, backend => backend.papers(reception).await)
+    }
+
+    /// Every reply to a question of a reception: to its own first, then in the order they came.
+    pub async fn kept_replies(&self, reception: ReceptionId) -> Result<Vec<KeptReply>, StoreError> {
+        backend!(self, backend => backend.kept_replies(reception).await)
+    }
+
+    /// The whole answer (an encoded `EligibilityAnswer`) to one of a reception's questions; `None` while there is none, and when it
+    /// was refused.
+    pub async fn answer(
+        &self,
+        reception: ReceptionId,
+        request: RequestId,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        backend!(self, backend => backend.answer(reception, request).await)
     }
 
     /// Counts a face attempt of a card.
@@ -264,6 +311,11 @@ impl Store {
     /// Replies, as they are committed.
     pub fn replies(&self) -> broadcast::Receiver<ReplyNotice> {
         backend!(self, backend => backend.signals().replies.subscribe())
+    }
+
+    /// Cases, as they are opened and changed.
+    pub fn case_notices(&self) -> broadcast::Receiver<CaseNotice> {
+        backend!(self, backend => backend.signals().cases.subscribe())
     }
 
     /// Changes after every commit that added rows to the outbox; the value is the highest seq.

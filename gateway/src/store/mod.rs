@@ -10,9 +10,12 @@
 //! * A consent whose question was rejected is rejected with it ([`REQUEST_REJECTED`]): the central system would never know the
 //!   request that it references.
 //! * Personal columns are sealed; a row that was altered outside this program is detected, never silently used.
+//! * A reception that needs a case has it in the same commit as T2, and a case's ask in the same commit as its request.
+//! * Every reply is kept, to whichever question.
 //! * After an I/O error nothing is acknowledged any more.
 
 mod ballast;
+mod cases;
 mod command;
 mod error;
 mod handle;
@@ -20,6 +23,7 @@ mod kept;
 pub mod keys;
 mod mac;
 pub mod model;
+pub mod papers;
 mod sealed;
 mod side_file;
 mod signals;
@@ -31,6 +35,7 @@ mod contract;
 #[cfg(test)]
 mod scene;
 
+pub use cases::{CaseNotice, CaseRow, CaseWrite, KeptReply, NewCase};
 pub use error::{Class, OpenError, StoreError};
 pub use handle::{Store, StoreConfig};
 pub use kept::{Keeping, KeptName, TrailEntry};
@@ -145,6 +150,8 @@ pub struct Recording {
     /// The consent row for the central system, if there is anything to say. When the question of this reception is already
     /// rejected it is written down as rejected too ([`REQUEST_REJECTED`]), for people to see, and never sent.
     pub request: Option<Request>,
+    /// The case of a reception that did not end with a confirmed answer: it is there as soon as the reception counts.
+    pub case: Option<NewCase>,
     /// When.
     pub recorded: Stamp,
 }
@@ -250,6 +257,8 @@ pub struct ReplyNotice {
     pub reception: ReceptionId,
     /// To which question.
     pub ask: Ask,
+    /// The request that it answers.
+    pub request: RequestId,
     /// What.
     pub reply: Reply,
 }
@@ -280,6 +289,14 @@ pub enum StoreHealth {
 pub fn in_use(database: &Path) -> bool {
     let lock = std::fs::File::open(beside(database, "lock"));
     lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
+}
+
+/// How long after `earlier` a reception opened at `opened` was; `None` when that cannot be told. Only two synchronised clocks can
+/// tell: a visit that is not linked shows twice, where staff see it, while one that is linked in error would not be sent to the
+/// receipt computer. A clock that was corrected backwards in between leaves them as near to each other as they were.
+fn visit_age(opened: Stamp, earlier: Stamp) -> Option<Duration> {
+    let known = opened.synchronised && earlier.synchronised;
+    known.then(|| Duration::from_millis(opened.wall_ms.abs_diff(earlier.wall_ms)))
 }
 
 /// `<database>.<suffix>`, beside the database.

@@ -3,13 +3,15 @@
 //! Promise: [`Model`] and SQLite pass one contract suite. What the model leaves out is what memory cannot have: seals, row checks,
 //! the side file.
 
+use super::cases::{self, Step};
 use super::command::{Command, DONE, Outcome};
+use super::papers::Paper;
 use super::signals::Signals;
 use super::turns::take_turns;
 use super::{
-    Destination, KeptName, Lane, Opening, OutboxCounts, OutboxHead, OutboxRow, READER_CHARS_MAX, REQUEST_REJECTED,
-    RETRY_AFTER_MAX, Recording, ReplyNotice, Request, RequestKind, RowState, SETTLED_KEPT, Settlement, Store,
-    StoreError, TrailEntry,
+    CaseNotice, CaseRow, CaseWrite, Destination, KeptName, KeptReply, Lane, Opening, OutboxCounts, OutboxHead,
+    OutboxRow, READER_CHARS_MAX, REQUEST_REJECTED, RETRY_AFTER_MAX, Recording, ReplyNotice, Request, RequestKind,
+    RowState, SETTLED_KEPT, Settlement, Store, StoreError, TrailEntry,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
@@ -20,6 +22,7 @@ use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::reception::{Ask, FaceCount};
 use uketsuke_core::record::{Abandonment, ReceptionRecord, Rejection, Reply, Shown, Stage};
+use uketsuke_core::visit::{self, EarlierReception};
 use zeroize::Zeroizing;
 
 /// The store in memory.
@@ -59,6 +62,9 @@ struct Disk {
     face_failures: HashMap<OrderKey, u32>,
     kept: HashMap<KeptName, Zeroizing<Vec<u8>>>,
     trail: Vec<TrailEntry>,
+    /// In the order of their receptions, as far as it matters here: in the order they were opened.
+    cases: Vec<(CaseRow, Vec<Paper>)>,
+    answers: Vec<Answer>,
     last_seq: i64,
     commits: i64,
 }
@@ -68,6 +74,9 @@ struct Reception {
     consent_request: Option<RequestId>,
     record: ReceptionRecord,
 }
+
+/// A reply of a reception, with the whole answer if it was one.
+type Answer = (ReceptionId, KeptReply, Option<Zeroizing<Vec<u8>>>);
 
 struct Row {
     row: OutboxRow,
@@ -83,6 +92,7 @@ struct Told {
     changed: bool,
     appended: bool,
     replies: Vec<ReplyNotice>,
+    cases: Vec<CaseNotice>,
 }
 
 impl Model {
@@ -162,6 +172,7 @@ impl Model {
             disk.commits += 1;
             let appended = told.appended.then_some(disk.last_seq);
             self.signals.committed(disk.commits, appended, told.replies);
+            self.signals.cases_changed(told.cases);
             self.signals.well();
         }
         outcome
@@ -265,6 +276,53 @@ impl Model {
         self.read(|disk| disk.trail.iter().rev().take(limit).cloned().collect())
     }
 
+    pub(super) async fn case(&self, reception: ReceptionId) -> Result<Option<CaseRow>, StoreError> {
+        self.read(|disk| disk.case(reception).map(|index| disk.cases[index].0.clone()))
+    }
+
+    pub(super) async fn open_cases(&self, limit: usize) -> Result<Vec<CaseRow>, StoreError> {
+        self.read(|disk| {
+            let mut open: Vec<_> = disk.cases.iter().filter(|(row, _)| row.ended_ms.is_none()).collect();
+            open.sort_by_key(|(row, _)| disk.reception(row.reception));
+            open.into_iter().take(limit).map(|(row, _)| row.clone()).collect()
+        })
+    }
+
+    pub(super) async fn ended_cases_since(&self, wall_ms: i64, limit: usize) -> Result<Vec<CaseRow>, StoreError> {
+        self.read(|disk| {
+            let ended = |row: &CaseRow| row.ended_ms.is_some_and(|at| at >= wall_ms);
+            let mut found: Vec<_> = disk.cases.iter().map(|(row, _)| row).filter(|row| ended(row)).cloned().collect();
+            found.sort_by_key(|row| std::cmp::Reverse((row.ended_ms, disk.reception(row.reception))));
+            found.truncate(limit);
+            found
+        })
+    }
+
+    pub(super) async fn papers(&self, reception: ReceptionId) -> Result<Vec<Paper>, StoreError> {
+        self.read(|disk| disk.case(reception).map(|index| disk.cases[index].1.clone()).unwrap_or_default())
+    }
+
+    pub(super) async fn kept_replies(&self, reception: ReceptionId) -> Result<Vec<KeptReply>, StoreError> {
+        self.read(|disk| {
+            let of_it = disk.answers.iter().filter(|(of, ..)| *of == reception);
+            let mut found: Vec<_> = of_it.map(|(_, kept, _)| kept.clone()).collect();
+            let own = disk.reception(reception).map(|index| disk.receptions[index].record.request);
+            found.sort_by_key(|kept| (Some(kept.request) != own, kept.at.wall_ms, kept.request));
+            found
+        })
+    }
+
+    pub(super) async fn answer(
+        &self,
+        reception: ReceptionId,
+        request: RequestId,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
+        self.read(|disk| {
+            let mut of_it = disk.answers.iter().filter(|(of, kept, _)| *of == reception && kept.request == request);
+            of_it.find_map(|(.., answer)| answer.clone())
+        })
+    }
+
     pub(super) async fn face_failures(&self, key: OrderKey) -> Result<u32, StoreError> {
         self.read(|disk| disk.face_failures.get(&key).copied().unwrap_or(0))
     }
@@ -333,6 +391,7 @@ impl Disk {
             }
             Command::Settle { seq, settlement, at } => self.settle(*seq, settlement, *at, told),
             Command::FollowUp { reception, request, lane, at } => self.follow_up(*reception, request, *lane, *at, told),
+            Command::SaveCase(write) => self.save_case(write, told),
             Command::CountFace { order_key, count, .. } => {
                 told.changed = true;
                 match count {
@@ -372,6 +431,7 @@ impl Disk {
             let what = format!("reception {}", opening.reception);
             return Err(StoreError::Refused { what, why: "the reader's name is too long".into() });
         }
+        let same_visit_as = self.same_visit(opening);
         self.receptions.push(Reception {
             order_key: opening.order_key,
             consent_request: None,
@@ -380,7 +440,7 @@ impl Disk {
                 request: opening.request.id,
                 reader: opening.reader.clone(),
                 evidence: opening.evidence.clone(),
-                same_visit_as: None,
+                same_visit_as,
                 stage: Stage::Open,
                 opened: opening.opened,
                 recorded: None,
@@ -421,6 +481,11 @@ impl Disk {
         record.consents.clone_from(&recording.consents);
         reception.consent_request = request.map(|request| request.id);
         told.changed = true;
+        if let Some(new) = &recording.case {
+            let row = cases::opened(recording.reception, new, recording.recorded);
+            told.cases.push(CaseNotice { reception: row.reception, version: row.version });
+            self.cases.push((row, new.papers.clone()));
+        }
         let (question, key) = (record.request, reception.order_key);
         let rejected = matches!(record.replied, Some((_, Reply::Rejected(_))));
         if recording.shown == Shown::Provisional {
@@ -472,7 +537,7 @@ impl Disk {
         if row.state == RowState::Rejected {
             return DONE;
         }
-        let kind = row.row.request.kind;
+        let (id, kind) = (row.row.request.id, row.row.request.kind);
         let reception = row.row.reception;
         match settlement {
             Settlement::Retry { code, after } => {
@@ -483,11 +548,12 @@ impl Disk {
             Settlement::Delivered if kind.asks().is_some() => {
                 return conflict(what, "a request for eligibility needs its answer");
             }
-            Settlement::Answered { reply, .. } => {
+            Settlement::Answered { reply, answer } => {
                 let Some(ask) = kind.asks() else { return conflict(what, "it asks for no eligibility") };
                 self.keep_settled(index, at);
                 self.outbox.remove(index);
-                self.attach(reception, ask, reply.clone(), at, told);
+                let kept = KeptReply { request: id, at, reply: reply.clone() };
+                self.attach(reception, ask, kept, Some(answer), told);
             }
             Settlement::Delivered => {
                 self.keep_settled(index, at);
@@ -496,7 +562,8 @@ impl Disk {
             Settlement::Rejected { code } => {
                 self.reject(index, bounded_code(code), at);
                 if let Some(ask) = kind.asks() {
-                    self.attach(reception, ask, Reply::Rejected(Rejection { code: bounded_code(code) }), at, told);
+                    let reply = Reply::Rejected(Rejection { code: bounded_code(code) });
+                    self.attach(reception, ask, KeptReply { request: id, at, reply }, None, told);
                 }
                 if kind == RequestKind::Eligibility {
                     self.reject_dependents(reception, at);
@@ -524,7 +591,15 @@ impl Disk {
         }
     }
 
-    fn attach(&mut self, id: ReceptionId, ask: Ask, reply: Reply, at: Stamp, told: &mut Told) {
+    fn attach(
+        &mut self,
+        id: ReceptionId,
+        ask: Ask,
+        kept: KeptReply,
+        answer: Option<&Zeroizing<Vec<u8>>>,
+        told: &mut Told,
+    ) {
+        let KeptReply { request, at, reply } = kept.clone();
         let Some(index) = self.reception(id) else { return };
         let record = &mut self.receptions[index].record;
         match ask {
@@ -532,7 +607,47 @@ impl Disk {
             Ask::First => record.replied = Some((at, reply.clone())),
             Ask::FollowUp => record.followed_up = Some((at, reply.clone())),
         }
-        told.replies.push(ReplyNotice { reception: id, ask, reply });
+        self.answers.push((id, kept, answer.cloned()));
+        told.replies.push(ReplyNotice { reception: id, ask, request, reply });
+    }
+
+    fn save_case(&mut self, write: &CaseWrite, told: &mut Told) -> Outcome {
+        let Some(index) = self.case(write.reception) else {
+            return unknown(format!("the case of reception {}", write.reception));
+        };
+        let known = write.request.as_ref().and_then(|r| self.body(r.id).map(|body| *body == r.body));
+        let (row, papers) = &self.cases[index];
+        match cases::step(write, row, papers, known)? {
+            Step::Known => {}
+            Step::Write(row, papers) => {
+                told.changed = true;
+                told.cases.push(CaseNotice { reception: row.reception, version: row.version });
+                self.cases[index] = (*row, papers);
+                if let (Some(request), Some(of)) = (&write.request, self.reception(write.reception)) {
+                    let key = self.receptions[of].order_key;
+                    self.append(request, write.reception, key, write.lane, write.at, told);
+                }
+            }
+        }
+        DONE
+    }
+
+    fn same_visit(&self, opening: &Opening) -> Option<ReceptionId> {
+        let earlier = self.receptions.iter().filter(|other| other.order_key == opening.order_key).filter_map(|other| {
+            let record = &other.record;
+            Some(EarlierReception {
+                reception: record.reception,
+                order_key: other.order_key,
+                age: super::visit_age(opening.opened, record.opened)?,
+                stage: record.stage,
+                same_visit_as: record.same_visit_as,
+            })
+        });
+        visit::same_visit(opening.order_key, &earlier.collect::<Vec<_>>(), visit::SAME_VISIT_WITHIN)
+    }
+
+    fn case(&self, reception: ReceptionId) -> Option<usize> {
+        self.cases.iter().position(|(row, _)| row.reception == reception)
     }
 
     fn follow_up(&mut self, id: ReceptionId, request: &Request, lane: Lane, at: Stamp, told: &mut Told) -> Outcome {

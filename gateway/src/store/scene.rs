@@ -1,16 +1,19 @@
 //! Builders for the store's tests.
 
+use super::papers::{Filed, Note, Paper};
 use super::{
-    Destination, Lane, Opening, OutboxRow, Recording, Request, RequestKind, Settlement, Store, StoreConfig, keys::Keys,
-    model::Model,
+    CaseRow, CaseWrite, Destination, Lane, NewCase, Opening, OutboxRow, Recording, Request, RequestKind, Settlement,
+    Store, StoreConfig, keys::Keys, model::Model,
 };
 use std::path::Path;
+use std::time::Duration;
 use tempfile::TempDir;
-use uketsuke_core::answer::Verdict;
-use uketsuke_core::clock::Stamp;
+use uketsuke_core::answer::{Reason, Verdict};
+use uketsuke_core::clock::{Mono, Now, Stamp};
 use uketsuke_core::consent::{Consent, ConsentKind, GivenBy};
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
-use uketsuke_core::record::{Evidence, Reply, Shown, Verification};
+use uketsuke_core::ladder::{Answered, Case, Cause, Event, PersonMatch, Rules};
+use uketsuke_core::record::{Evidence, Reply, Shown, StaffName, Verification};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -63,7 +66,47 @@ pub(super) fn recording(number: u32, shown: Shown) -> Recording {
         shown,
         consents: vec![Consent::new(ConsentKind::Checkups, true, at(1), GivenBy::Patient)],
         request: Some(consent_request(number)),
+        case: None,
         recorded: at(1000 + i64::from(number)),
+    }
+}
+
+pub(super) fn now() -> Now {
+    Now { boot: 1, mono: Mono(0), stamp: at(0) }
+}
+
+pub(super) fn note(text: &str) -> Paper {
+    Paper { filed: Filed::Note(Note::new(text).unwrap()), by: StaffName::new("7").unwrap(), at: at(1) }
+}
+
+/// A case that asks again as soon as its answer is "not found".
+pub(super) fn new_case(number: u32) -> NewCase {
+    let rules = Rules { later_data_after: vec![Duration::ZERO], ..Rules::default() };
+    let case = Case::open(rules, now(), Cause::NoAnswer, &mut Vec::new());
+    NewCase { case, asked: eligibility(number).id, papers: vec![note("MARKED-NOTE")] }
+}
+
+pub(super) fn with_case(number: u32) -> Recording {
+    Recording { case: Some(new_case(number)), ..recording(number, Shown::Provisional) }
+}
+
+/// The step in which `row` is answered with "not found" and asks again, as request `number`.
+pub(super) fn case_write(row: &CaseRow, number: u32) -> CaseWrite {
+    let verdict = Verdict::Ineligible(Reason::NoInsuranceFound);
+    let answered = Answered { verdict, results: 0, person: PersonMatch::NothingToCompare };
+    let mut case = row.case.clone();
+    case.step(now(), Event::Answer { ask: 0, answered }, &mut Vec::new());
+    assert_eq!(case.ask(), 1);
+    let (papers, request) = (vec![note("MARKED-NEWS")], Some(follow_up(number)));
+    let CaseRow { reception, version, .. } = *row;
+    CaseWrite { reception, version, case, papers, request, lane: Lane::Backlog, at: at(7000) }
+}
+
+pub(super) fn follow_up(number: u32) -> Request {
+    Request {
+        id: RequestId(Uuid::from_u128(0x4000_0000 + u128::from(number))),
+        kind: RequestKind::FollowUp,
+        body: Zeroizing::new(format!("MARKED-FOLLOW-UP {number}").into_bytes()),
     }
 }
 

@@ -131,7 +131,7 @@ macro_rules! plain_json {
         }
     )*};
 }
-plain_json!(Vec<Consent>, Evidence);
+plain_json!(Vec<Consent>, Evidence, Vec<super::papers::Paper>);
 
 #[cfg(test)]
 mod tests {

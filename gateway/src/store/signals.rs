@@ -1,6 +1,6 @@
 //! What the store tells without being asked: replies, new rows, health. Shared by both backends.
 
-use super::{ReplyNotice, StoreError, StoreHealth};
+use super::{CaseNotice, ReplyNotice, StoreError, StoreHealth};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::{broadcast, watch};
 
@@ -9,6 +9,7 @@ const REPLIES_MAX: usize = 1024;
 
 pub(super) struct Signals {
     pub(super) replies: broadcast::Sender<ReplyNotice>,
+    pub(super) cases: broadcast::Sender<CaseNotice>,
     pub(super) appended: watch::Sender<u64>,
     pub(super) health: watch::Sender<StoreHealth>,
     commits: AtomicU64,
@@ -20,6 +21,7 @@ impl Default for Signals {
     fn default() -> Self {
         Self {
             replies: broadcast::Sender::new(REPLIES_MAX),
+            cases: broadcast::Sender::new(REPLIES_MAX),
             appended: watch::Sender::new(0),
             health: watch::Sender::new(StoreHealth::Ok),
             commits: AtomicU64::new(0),
@@ -52,6 +54,14 @@ impl Signals {
 
     pub(super) fn commits(&self) -> u64 {
         self.commits.load(Ordering::Acquire)
+    }
+
+    /// After a commit that opened or changed cases.
+    pub(super) fn cases_changed(&self, cases: Vec<CaseNotice>) {
+        for notice in cases {
+            // Nobody listening is no error: the case is in the store.
+            let _ = self.cases.send(notice);
+        }
     }
 
     /// There is room, as far as is known.

@@ -68,6 +68,12 @@ struct Outbox {
     since_ms: i64,
 }
 
+#[derive(Serialize)]
+struct Cases {
+    machine: u64,
+    desk: u64,
+}
+
 /// Every topic with what stands in it now.
 pub(super) fn snapshot(topics: &Topics, site: &SiteHandle, started: Stamp) -> BTreeMap<String, String> {
     let mut all = BTreeMap::from([(topics.gateway(), gateway("online", Some(started)))]);
@@ -94,6 +100,8 @@ pub(super) fn snapshot(topics: &Topics, site: &SiteHandle, started: Stamp) -> BT
         since_ms: central.since.wall_ms,
     };
     all.insert(format!("{}/outbox/central", topics.root), json(&outbox));
+    let crate::reconciler::CaseCounts { machine, desk } = *site.case_counts.borrow();
+    all.insert(format!("{}/cases", topics.root), json(&Cases { machine, desk }));
     all
 }
 

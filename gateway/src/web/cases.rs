@@ -20,9 +20,7 @@ use tokio::sync::oneshot;
 use uketsuke_core::desk::{DocumentEntry, EntryKind, Fields};
 use uketsuke_core::explain::{self, Explanation};
 use uketsuke_core::ids::{ReceptionId, RequestId};
-use uketsuke_core::ladder::{
-    Basis, Case, CloseReason, Declaration, Numbers, StaffAction, Work, words as ladder_words,
-};
+use uketsuke_core::ladder::{Basis, Case, CloseReason, Declaration, Numbers, StaffAction, Work, words as ladder_words};
 use uketsuke_core::person::{Comparison, compare};
 use uketsuke_core::record::{ReceptionRecord, StaffName};
 use uketsuke_core::rules::Today;
@@ -102,11 +100,14 @@ async fn draw(state: &WebState, id: ReceptionId, w: Words) -> Result<Option<Case
     }
     .unwrap_or_default();
     let choices = match work {
-        Work::ChooseInsurance { .. } => insured.iter().map(|insured| format!("{} ({})", insured.insurer, insured.since)).collect(),
+        Work::ChooseInsurance { .. } => {
+            insured.iter().map(|insured| format!("{} ({})", insured.insurer, insured.since)).collect()
+        }
         _ => Vec::new(),
     };
     let papers = state.store.papers(id).await?;
-    let person = papers::person(&papers).zip(insured.first()).map(|(local, first)| rows(&compare(local, &first.person), w));
+    let person =
+        papers::person(&papers).zip(insured.first()).map(|(local, first)| rows(&compare(local, &first.person), w));
     Ok(Some(CasePage {
         w,
         id,
@@ -127,11 +128,13 @@ fn rows(comparison: &Comparison, w: Words) -> PersonRows {
         Comparison::SamePerson { differences } => {
             (w.t("同じ方です。", "The same person.").to_owned(), differences.as_slice())
         }
-        Comparison::DifferentPerson { .. } => {
-            (w.t("別の方の答えです。受付した方とは結びつけません。", "The answer is about somebody else.").to_owned(), [].as_slice())
-        }
+        Comparison::DifferentPerson { .. } => (
+            w.t("別の方の答えです。受付した方とは結びつけません。", "The answer is about somebody else.").to_owned(),
+            [].as_slice(),
+        ),
         Comparison::Undecided { .. } => (
-            w.t("同じ方かどうか、自動では判断できません。", "Whether it is the same person cannot be told by itself.").to_owned(),
+            w.t("同じ方かどうか、自動では判断できません。", "Whether it is the same person cannot be told by itself.")
+                .to_owned(),
             [].as_slice(),
         ),
     };
@@ -169,12 +172,23 @@ pub(super) struct CaseForm {
     turn: u32,
     what: What,
     #[serde(flatten)]
-    fields: BTreeMap<String, Zeroizing<String>>,
+    fields: BTreeMap<String, Typed>,
+}
+
+/// What was typed into one field; wiped when dropped.
+#[derive(Deserialize)]
+#[serde(from = "String")]
+struct Typed(Zeroizing<String>);
+
+impl From<String> for Typed {
+    fn from(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
 }
 
 impl CaseForm {
     fn field(&self, name: &str) -> &str {
-        self.fields.get(name).map_or("", |text| text.as_str())
+        self.fields.get(name).map_or("", |typed| typed.0.as_str())
     }
 
     fn parsed<T: serde::de::DeserializeOwned>(&self, name: &str) -> Option<T> {
@@ -254,7 +268,7 @@ fn order(form: &CaseForm, today: Today, w: Words) -> Result<Order, Gaps> {
             (Some(StaffAction::PersonChecked { ask, same: form.field("same") == "yes" }), note()?)
         }
         What::Declare => {
-            let fields = form.fields.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+            let fields = form.fields.iter().map(|(name, typed)| (name.as_str(), typed.0.as_str()));
             let declaration = Declaration::parse(fields).map_err(|problems| {
                 Gaps(problems.into_iter().map(|problem| ladder_words::field_problem(problem, w.0)).collect())
             })?;
@@ -269,7 +283,10 @@ fn order(form: &CaseForm, today: Today, w: Words) -> Result<Order, Gaps> {
             let reason: CloseReason = form.parsed("reason").ok_or_else(unreadable)?;
             let note = note()?;
             if reason == CloseReason::Other && note.is_none() {
-                let text = w.t("メモ: 「その他」で終えるときは理由を書いてください。", "note: say why when closing for another reason");
+                let text = w.t(
+                    "メモ: 「その他」で終えるときは理由を書いてください。",
+                    "note: say why when closing for another reason",
+                );
                 return Err(Gaps(vec![text.to_owned()]));
             }
             (Some(StaffAction::Close(reason)), note)
@@ -288,12 +305,18 @@ fn numbers(form: &CaseForm, which: Numbers, today: Today, w: Words) -> Result<En
         valid_until: "",
     };
     let entry = DocumentEntry::parse(EntryKind::EligibilityCertificate, &typed, today).map_err(|problems| {
-        Gaps(problems.iter().map(|problem| {
-            let problem = super::forms::Problem::of(problem, w);
-            format!("{}: {} {}", problem.label, problem.what, problem.fix)
-        }).collect())
+        Gaps(
+            problems
+                .iter()
+                .map(|problem| {
+                    let problem = super::forms::Problem::of(problem, w);
+                    format!("{}: {} {}", problem.label, problem.what, problem.fix)
+                })
+                .collect(),
+        )
     })?;
-    let text = |value: Option<&uketsuke_core::fields::Personal>| value.map(|value| value.reveal()).unwrap_or_default().into();
+    let text =
+        |value: Option<&uketsuke_core::fields::Personal>| value.map(|value| value.reveal()).unwrap_or_default().into();
     Ok(EnteredNumbers {
         which,
         insurer: entry.insurer_number.reveal().into(),

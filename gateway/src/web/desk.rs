@@ -126,7 +126,8 @@ pub(super) struct DocumentOrder {
 
 impl Drop for DocumentOrder {
     fn drop(&mut self) {
-        for typed in [&mut self.insurer_number, &mut self.symbol, &mut self.number, &mut self.branch, &mut self.birthdate]
+        for typed in
+            [&mut self.insurer_number, &mut self.symbol, &mut self.number, &mut self.branch, &mut self.birthdate]
         {
             typed.zeroize();
         }
@@ -176,12 +177,8 @@ pub(super) async fn four_items(
     state: web::Data<WebState>,
     order: web::Json<FourItemsOrder>,
 ) -> HttpResponse {
-    let typed = FourItemsTyped {
-        name: &order.name,
-        sex: &order.sex,
-        birthdate: &order.birthdate,
-        address: &order.address,
-    };
+    let typed =
+        FourItemsTyped { name: &order.name, sex: &order.sex, birthdate: &order.birthdate, address: &order.address };
     entered(state.desk.four_items(&typed, order.by.clone()).await, Words::of(&request))
 }
 
@@ -286,7 +283,8 @@ pub(super) async fn mode(
         Err(NotDone::Refused(why)) => said(StatusCode::CONFLICT, Said::no(why.words().pick(w.0))),
         Err(NotDone::Store(error)) => {
             tracing::error!(%error, "a special mode could not be kept");
-            let text = w.t("いま記録できません。もう一度お試しください。", "It cannot be recorded right now; try again.");
+            let text =
+                w.t("いま記録できません。もう一度お試しください。", "It cannot be recorded right now; try again.");
             said(StatusCode::SERVICE_UNAVAILABLE, Said::no(text))
         }
     }

@@ -43,11 +43,7 @@ pub(super) struct Problem {
 
 impl Problem {
     pub(super) fn of(problem: &FieldProblem, w: Words) -> Self {
-        Self {
-            label: problem.field.label().pick(w.0),
-            what: problem.what.pick(w.0),
-            fix: problem.fix.pick(w.0),
-        }
+        Self { label: problem.field.label().pick(w.0), what: problem.what.pick(w.0), fix: problem.fix.pick(w.0) }
     }
 }
 

@@ -25,6 +25,7 @@
 //! Whatever breaks this is answered by a close with code 1008 and one line in the log, which never repeats what was sent.
 //! Both sides answer pings; a peer that stays silent for [`socket::SILENCE_MAX`] is dropped.
 
+mod cases;
 mod desk;
 mod forms;
 mod guard;
@@ -147,6 +148,8 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/staff/document", web::post().to(desk::document))
         .route("/staff/four-items", web::post().to(desk::four_items))
         .route("/staff/mode", web::post().to(desk::mode))
+        .route("/staff/case/{reception}", web::get().to(cases::page))
+        .route("/staff/case/{reception}", web::post().to(cases::act))
         .route("/staff/restart", web::post().to(orders::restart))
         .route("/staff/explain/{reception}", web::get().to(staff::explain))
         .route("/metrics", web::get().to(ops::metrics))

@@ -62,7 +62,13 @@ impl Numbers {
     /// What stands for somebody who was looked up by name and birth date, without any number. Spaces in a name do not count.
     pub(super) fn of_items(name: &str, birthdate: &str) -> Self {
         let number = name.split_whitespace().collect();
-        Self { insurer: String::new(), symbol: String::new(), number, branch: String::new(), birthdate: birthdate.into() }
+        Self {
+            insurer: String::new(),
+            symbol: String::new(),
+            number,
+            branch: String::new(),
+            birthdate: birthdate.into(),
+        }
     }
 
     /// As they travel.

@@ -188,7 +188,9 @@ impl Central {
             }
             Some(Subject::FourItems(items)) => {
                 if !by_document || signed.signer() != Signer::Gateway {
-                    return Err(Status::invalid_argument("the four items are asked for by the gateway, without a card"));
+                    return Err(Status::invalid_argument(
+                        "the four items are asked for by the gateway, without a card",
+                    ));
                 }
                 if items.name.trim().is_empty() || items.birthdate.len() != 8 {
                     return Err(Status::invalid_argument("name and birth date are needed"));

@@ -96,3 +96,26 @@ fn every_outcome_has_a_sentence_and_a_next_step_in_both_languages() {
         }
     }
 }
+
+#[test]
+fn a_case_says_whose_it_is_until_when_and_what_to_do() {
+    use crate::clock::{Mono, Now};
+    use crate::ladder::{Case, Cause, Event, Rules, StaffAction};
+    let now = |days: u64| Now { boot: 1, mono: Mono(days * 86_400_000), stamp: record(Stage::Open).opened };
+    let mut waiting = Case::open(Rules::default(), now(0), Cause::NoAnswer, &mut Vec::new());
+    let told = with_case(&record(Stage::Closed), Some((&waiting, now(0))), Lang::En);
+    let of_case = told.case.clone().unwrap();
+    assert_eq!((told.advice.code.as_str(), of_case.days_left), ("await_answer", Some(2)));
+    assert_eq!(
+        (of_case.owner_words.as_str(), of_case.deadline_words.as_str()),
+        ("the gateway, by itself", "in 2 days")
+    );
+    assert_eq!(case(&waiting, now(1), Lang::Ja).deadline_words, "あと1日");
+
+    waiting.step(now(2), Event::Tick, &mut Vec::new());
+    assert_eq!(case(&waiting, now(2), Lang::En).owner_words, "the desk");
+    let close = StaffAction::Close(crate::ladder::CloseReason::NoTreatment);
+    waiting.step(now(2), Event::Staff { turn: waiting.turn(), action: close }, &mut Vec::new());
+    let ended = case(&waiting, now(2), Lang::En);
+    assert_eq!((ended.owner, ended.days_left, ended.advice.code.as_str()), (None, None, "ended_closed_by_staff"));
+}

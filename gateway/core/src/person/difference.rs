@@ -1,6 +1,7 @@
 //! Where two spellings of one person differ, down to the code points: what staff need to see before they believe either.
 
 use super::{Present, Spelling, fold};
+use crate::explain::Lang;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -14,6 +15,20 @@ pub enum Field {
     NameKana,
     /// 住所.
     Address,
+}
+
+impl Field {
+    /// What it is called.
+    pub fn label(self, lang: Lang) -> &'static str {
+        match (self, lang) {
+            (Self::Name, Lang::Ja) => "氏名",
+            (Self::Name, Lang::En) => "name",
+            (Self::NameKana, Lang::Ja) => "氏名カナ",
+            (Self::NameKana, Lang::En) => "kana",
+            (Self::Address, Lang::Ja) => "住所",
+            (Self::Address, Lang::En) => "address",
+        }
+    }
 }
 
 /// One field that is spelt in two ways. Width and spaces alone make no difference.

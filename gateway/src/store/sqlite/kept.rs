@@ -66,8 +66,7 @@ impl Plain for TrailEntry {
 impl Batch<'_> {
     pub(super) async fn keep(&mut self, keeping: &Keeping) -> sqlx::Result<()> {
         self.told.changed = true;
-        let mut row =
-            KeptCells { name: keeping.name.word().into(), value: Vec::new(), mac: Vec::new() };
+        let mut row = KeptCells { name: keeping.name.word().into(), value: Vec::new(), mac: Vec::new() };
         row.value = Sealed::seal(self.keys, row.place(), &keeping.value).into_disk();
         row.mac = row.check(self.keys).finish();
         sqlx::query("INSERT OR REPLACE INTO site_state (name, value, mac) VALUES (?, ?, ?)")
@@ -83,7 +82,8 @@ impl Batch<'_> {
     }
 
     async fn note(&mut self, entry: &TrailEntry) -> sqlx::Result<()> {
-        let seq: i64 = sqlx::query_scalar("SELECT COALESCE(MAX(seq), 0) + 1 FROM trail").fetch_one(&mut *self.conn).await?;
+        let seq: i64 =
+            sqlx::query_scalar("SELECT COALESCE(MAX(seq), 0) + 1 FROM trail").fetch_one(&mut *self.conn).await?;
         let place = Place { table: "trail", column: "entry", row: entry.id.as_bytes() };
         let sealed = Sealed::seal(self.keys, place, entry).into_disk();
         let mut row = TrailCells { seq, id: entry.id, at_ms: entry.at.wall_ms, entry: sealed, mac: Vec::new() };

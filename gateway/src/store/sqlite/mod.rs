@@ -8,7 +8,11 @@
 //! | `read`, `select` | the reads |
 //! | `kept` | what the site keeps beside receptions |
 //! | `rows` | rows, their checks and words |
+//! | `case_read`, `case_rows`, `case_write` | the same for cases and later replies |
 
+mod case_read;
+mod case_rows;
+mod case_write;
 mod kept;
 mod open;
 mod read;

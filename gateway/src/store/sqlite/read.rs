@@ -9,7 +9,7 @@ use uketsuke_core::answer::Verdict;
 use uketsuke_core::ids::{OrderKey, ReceptionId};
 use uketsuke_core::record::{ReceptionRecord, Reply, Shown, Stage};
 
-type Query<'q, T> = sqlx::query::QueryAs<'q, sqlx::Sqlite, T, SqliteArguments>;
+pub(super) type Query<'q, T> = sqlx::query::QueryAs<'q, sqlx::Sqlite, T, SqliteArguments>;
 
 impl Sqlite {
     pub(in crate::store) async fn reception(&self, id: ReceptionId) -> Result<Option<ReceptionRecord>, StoreError> {

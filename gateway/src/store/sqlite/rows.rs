@@ -35,7 +35,7 @@ pub(super) fn json<T: Serialize>(value: &T) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-fn parse_json<T: DeserializeOwned>(text: &str) -> Result<T, Unreadable> {
+pub(super) fn parse_json<T: DeserializeOwned>(text: &str) -> Result<T, Unreadable> {
     serde_json::from_str(text).map_err(|_| Unreadable)
 }
 
@@ -125,6 +125,15 @@ impl ReceptionCells {
     pub(super) fn open_consents(&self, keys: &Keys) -> Result<Vec<uketsuke_core::consent::Consent>, Unreadable> {
         let Some(bytes) = &self.consents else { return Ok(Vec::new()) };
         Sealed::from_disk(bytes.clone()).open(keys, self.place("consents"))
+    }
+
+    /// The whole answer to the first question, if the row is genuine and there is one.
+    pub(super) fn open_answer(&self, keys: &Keys) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, Unreadable> {
+        if !self.genuine(keys) {
+            return Err(Unreadable);
+        }
+        let Some(bytes) = &self.answer else { return Ok(None) };
+        Sealed::from_disk(bytes.clone()).open(keys, self.place("answer")).map(Some)
     }
 
     /// Whether the central system has refused the question of this reception for good.

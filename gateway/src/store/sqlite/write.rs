@@ -3,19 +3,20 @@
 //! Promise: a command that ends in an error has changed nothing — everything is checked before the first statement that
 //! writes. The one exception is said where it is made: a row found altered is held back.
 
+use super::case_write::{link, note};
 use super::rows::{FaceCells, OutboxCells, ReceptionCells, json, parse, word};
 use crate::store::command::{Command, DONE, Outcome};
 use crate::store::keys::Keys;
 use crate::store::{
-    ISOLATED_HOLD, Lane, Opening, REQUEST_REJECTED, RETRY_AFTER_MAX, Recording, ReplyNotice, Request, RequestKind,
-    RowState, SETTLED_KEPT, Settlement, StoreError,
+    CaseNotice, ISOLATED_HOLD, KeptReply, Lane, Opening, REQUEST_REJECTED, RETRY_AFTER_MAX, Recording, ReplyNotice,
+    Request, RequestKind, RowState, SETTLED_KEPT, Settlement, StoreError,
 };
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use std::collections::HashMap;
 use std::time::Duration;
 use uketsuke_core::answer::bounded_code;
 use uketsuke_core::clock::Stamp;
-use uketsuke_core::ids::{OrderKey, ReceptionId};
+use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::reception::{Ask, FaceCount};
 use uketsuke_core::record::{Abandonment, Rejection, Reply, Shown, Stage};
 use uuid::Uuid;
@@ -42,13 +43,15 @@ pub(super) struct Told {
     pub(super) appended: bool,
     /// Replies were attached.
     pub(super) replies: Vec<ReplyNotice>,
+    /// Cases were opened or changed.
+    pub(super) cases: Vec<CaseNotice>,
     /// Rows that were found altered.
     pub(super) tampered: Vec<String>,
     settled: Option<Stamp>,
 }
 
 /// Why a command ends early.
-enum Stop {
+pub(super) enum Stop {
     /// The transaction has failed.
     Database(sqlx::Error),
     /// The caller's answer; the transaction goes on.
@@ -114,6 +117,7 @@ impl Batch<'_> {
             Command::FollowUp { reception, request, lane, at } => {
                 self.follow_up(*reception, request, *lane, *at).await?;
             }
+            Command::SaveCase(write) => self.save_case(write).await?,
             Command::CountFace { order_key, count, at } => self.count_face(*order_key, *count, *at).await?,
             Command::AbandonOpen { reader, at } => return self.abandon_open(reader.as_deref(), *at).await,
             Command::Settle { seq, settlement, at } => self.settle(*seq, settlement, *at).await?,
@@ -134,6 +138,7 @@ impl Batch<'_> {
     async fn open(&mut self, run: &[&Opening]) -> sqlx::Result<Vec<Outcome>> {
         let mut receptions = self.known_receptions(run).await?;
         let mut bodies = self.known_bodies(run.iter().map(|opening| opening.request.id.0)).await?;
+        let mut earlier = self.earlier(run).await?;
         let (mut rows, mut requests) = (Vec::new(), Vec::new());
         let mut outcomes = Vec::with_capacity(run.len());
         for opening in run {
@@ -141,7 +146,16 @@ impl Batch<'_> {
             let body_mac = self.keys.body_mac(&request.body).to_vec();
             outcomes.push(match (receptions.get(&id), bodies.get(&request.id.0)) {
                 (None, None) => {
-                    let (row, outbox) = self.opened(opening);
+                    let same_visit_as = link(&earlier, opening);
+                    let (row, outbox) = self.opened(opening, same_visit_as);
+                    note(
+                        &mut earlier,
+                        opening.order_key,
+                        opening.reception,
+                        Stage::Open,
+                        same_visit_as,
+                        opening.opened,
+                    );
                     receptions.insert(id, request.id.0);
                     bodies.insert(request.id.0, body_mac);
                     rows.push(row);
@@ -162,7 +176,7 @@ impl Batch<'_> {
         Ok(outcomes)
     }
 
-    fn opened(&mut self, opening: &Opening) -> (ReceptionCells, OutboxCells) {
+    fn opened(&mut self, opening: &Opening, same_visit_as: Option<ReceptionId>) -> (ReceptionCells, OutboxCells) {
         *self.last_seq += 1;
         let mut row = ReceptionCells {
             seq: *self.last_seq,
@@ -190,7 +204,7 @@ impl Batch<'_> {
             awaits_reply: false,
             mac: Vec::new(),
             evidence: None,
-            same_visit_as: None,
+            same_visit_as: same_visit_as.map(|first| first.0),
             followed_up_ms: None,
             followed_up_sync: None,
             followed_up: None,
@@ -248,6 +262,9 @@ impl Batch<'_> {
         }
         if let (Some(request), None) = (request, known) {
             self.append_consent(request, &row, recording.recorded).await?;
+        }
+        if let Some(new) = &recording.case {
+            self.open_case(&row, new, recording.recorded).await?;
         }
         self.save(row).await
     }
@@ -451,6 +468,7 @@ impl Batch<'_> {
             }
             Err(stop) => return Err(stop),
         };
+        let request = RequestId(row.id);
         let (wall_ms, synchronised) = (Some(at.wall_ms), Some(at.synchronised));
         match ask {
             Ask::First => {
@@ -461,11 +479,16 @@ impl Batch<'_> {
             Ask::FollowUp => {
                 (reception.followed_up_ms, reception.followed_up_sync) = (wall_ms, synchronised);
                 reception.followed_up = Some(json(reply));
-                reception.followed_up_answer =
-                    answer.map(|answer| reception.seal(self.keys, "followed_up_answer", answer));
+                let kept = KeptReply { request, at, reply: reply.clone() };
+                self.keep_later_reply(row.reception, &kept, answer).await?;
             }
         }
-        self.told.replies.push(ReplyNotice { reception: ReceptionId(row.reception), ask, reply: reply.clone() });
+        self.told.replies.push(ReplyNotice {
+            reception: ReceptionId(row.reception),
+            ask,
+            request,
+            reply: reply.clone(),
+        });
         self.save(reception).await
     }
 
@@ -534,7 +557,7 @@ impl Batch<'_> {
     }
 
     /// A reception that passes its check.
-    async fn reception(&mut self, id: Uuid) -> Result<Option<ReceptionCells>, Stop> {
+    pub(super) async fn reception(&mut self, id: Uuid) -> Result<Option<ReceptionCells>, Stop> {
         let row: Option<ReceptionCells> =
             sqlx::query_as("SELECT * FROM receptions WHERE id = ?").bind(id).fetch_optional(&mut *self.conn).await?;
         match row {
@@ -560,7 +583,7 @@ impl Batch<'_> {
         row.update(self.conn).await
     }
 
-    async fn append(&mut self, rows: &[OutboxCells]) -> sqlx::Result<()> {
+    pub(super) async fn append(&mut self, rows: &[OutboxCells]) -> sqlx::Result<()> {
         self.told.changed = true;
         self.told.appended = true;
         OutboxCells::insert(rows, self.conn).await
@@ -579,7 +602,10 @@ impl Batch<'_> {
     }
 
     /// Which of these request ids are taken, waiting or settled, and by which body.
-    async fn known_bodies(&mut self, ids: impl IntoIterator<Item = Uuid>) -> sqlx::Result<HashMap<Uuid, Vec<u8>>> {
+    pub(super) async fn known_bodies(
+        &mut self,
+        ids: impl IntoIterator<Item = Uuid>,
+    ) -> sqlx::Result<HashMap<Uuid, Vec<u8>>> {
         let ids: Vec<Uuid> = ids.into_iter().collect();
         if ids.is_empty() {
             return Ok(HashMap::new());

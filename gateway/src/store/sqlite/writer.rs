@@ -221,6 +221,7 @@ impl Writer {
                 return Err(Trouble::Fatal);
             }
             self.signals.committed(commits, told.appended.then_some(self.head.last_seq), told.replies);
+            self.signals.cases_changed(told.cases);
             if self.signals.is_full() {
                 self.signals.full(true);
             }

@@ -5,18 +5,23 @@ mod screens;
 mod sockets;
 
 use super::WebState;
+use crate::central::GatewaySigner;
 use crate::clock::Clock;
+use crate::front_desk::FrontDesk;
 use crate::handle::{self, CourierStatus, ReaderName, ReaderPort, ReaderStatus, SiteHandle, View};
 use crate::health::{HealthPart, HealthReport};
+use crate::modes::ModesHandle;
+use crate::store::Keys;
 use crate::store::{Destination, Opening, Recording, Request, RequestKind, Settlement, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
+use uketsuke_core::modes::Limits;
 use uketsuke_core::outbox::Circuit;
 use uketsuke_core::reception::{Attention, Screen};
-use uketsuke_core::record::{Evidence, Method, Shown, Verification};
+use uketsuke_core::record::{Evidence, Method, Shown, StaffName, Verification};
 use uuid::Uuid;
 
 const NOW: Stamp = Stamp { wall_ms: 1_780_326_000_000, synchronised: true };
@@ -47,16 +52,29 @@ impl Scene {
         let (accepting_in, accepting) = watch::channel(true);
         let healthy = Arc::new(AtomicBool::new(true));
         let asked = healthy.clone();
+        let (store, clock) = (Store::model(), Clock::new("/nonexistent".into()));
+        let limits = Limits { authorised: [StaffName::new("院長").unwrap()].into(), ..Limits::default() };
+        let desk_page = FrontDesk {
+            store: store.clone(),
+            keys: Arc::new(Keys::random()),
+            signer: GatewaySigner::random(),
+            medical_institution_code: "1312345678".into(),
+            modes: ModesHandle::closed(store.clone(), clock.clone(), limits),
+            clock: clock.clone(),
+        };
         let state = WebState {
             site: SiteHandle {
                 site: "みどり薬局".into(),
                 readers: Arc::new([desk, odd_desk]),
                 central,
                 restarts: restart_in,
+                cases: async_channel::bounded(1).0,
+                case_counts: watch::channel(crate::reconciler::CaseCounts::default()).1,
             },
             help_line: None,
-            store: Store::model(),
-            clock: Clock::new("/nonexistent".into()),
+            desk: desk_page,
+            store,
+            clock,
             metrics: Arc::new(|| "# EOF\n".to_owned()),
             health: Arc::new(move || {
                 let ok = asked.load(Ordering::Relaxed);
@@ -101,8 +119,14 @@ impl Scene {
     async fn provisional(&self) -> ReceptionId {
         let reception = id();
         self.state.store.open_reception(self.opening(reception)).await.unwrap();
-        let recording =
-            Recording { reception, shown: Shown::Provisional, consents: vec![], request: None, recorded: NOW };
+        let recording = Recording {
+            reception,
+            shown: Shown::Provisional,
+            consents: vec![],
+            request: None,
+            case: None,
+            recorded: NOW,
+        };
         self.state.store.record_reception(recording).await.unwrap();
         reception
     }

@@ -1,0 +1,224 @@
+//! One step of a case: read, told what is new, written with what it asks.
+
+use super::ReconcilerParts;
+use crate::central::{self, FollowUp, Numbers as SearchNumbers, Purpose, SignerError, follow_up_request, insured};
+use crate::store::papers::{self, EnteredNumbers, Filed, Paper};
+use crate::store::{CaseRow, CaseWrite, KeptReply, Lane, Request, StoreError};
+use std::time::Duration;
+use uketsuke_core::answer::Verdict;
+use uketsuke_core::ids::{ReceptionId, RequestId};
+use uketsuke_core::ladder::{Answered, Case, Effect, Event, Numbers, PersonMatch, Refusal, StaffAction};
+use uketsuke_core::person;
+use uketsuke_core::record::{Method, ReceptionRecord, Reply};
+
+/// A case of which only the age has changed is written when it has grown by this much.
+const AGED: Duration = Duration::from_secs(6 * 60 * 60);
+/// Steps taken anew because the case had changed meanwhile. Only another process's mistake needs more.
+const TRIES: u32 = 8;
+
+/// What staff ordered.
+pub(super) struct Ordered {
+    pub(super) turn: u32,
+    pub(super) action: Option<StaffAction>,
+    pub(super) papers: Vec<Paper>,
+}
+
+/// A step that is on disk, or needed none.
+pub(super) struct Taken {
+    pub(super) case: Case,
+    pub(super) refused: Option<Refusal>,
+}
+
+/// Why a step was not taken; the case is as it was.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotTaken {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+}
+
+/// Takes a step, anew whenever the case has changed meanwhile. `None` when the reception has no case.
+pub(super) async fn take(
+    parts: &ReconcilerParts,
+    reception: ReceptionId,
+    ordered: Option<Ordered>,
+) -> Result<Option<Taken>, NotTaken> {
+    let mut tries = 0;
+    loop {
+        let Some(row) = parts.store.case(reception).await? else { return Ok(None) };
+        let Some(record) = parts.store.reception(reception).await? else { return Ok(None) };
+        match once(parts, &row, &record, ordered.as_ref()).await {
+            Err(NotTaken::Store(StoreError::Conflict { .. })) if tries < TRIES => tries += 1,
+            taken => return taken.map(Some),
+        }
+    }
+}
+
+async fn once(
+    parts: &ReconcilerParts,
+    row: &CaseRow,
+    record: &ReceptionRecord,
+    ordered: Option<&Ordered>,
+) -> Result<Taken, NotTaken> {
+    let mut filed = parts.store.papers(row.reception).await?;
+    let new = ordered.map_or(&[][..], |ordered| &ordered.papers);
+    // The person as known with this step: filing it may settle an answer that waits for a look.
+    filed.extend_from_slice(new);
+    let (mut case, mut effects) = (row.case.clone(), Vec::new());
+    let now = parts.clock.now();
+    let action = ordered.and_then(|ordered| ordered.action.map(|action| (ordered.turn, action)));
+    let mut replies = parts.store.kept_replies(row.reception).await?;
+    // Good news first: no deadline that passed while nobody looked may come between two answers in hand.
+    replies.sort_by_key(|kept| !matches!(kept.reply, Reply::Answered { verdict: Verdict::Eligible, .. }));
+    for kept in replies {
+        if let Some(event) = event(parts, row, &filed, kept).await? {
+            case.step(now, event, &mut effects);
+        }
+    }
+    if let Some((turn, action)) = action {
+        case.step(now, Event::Staff { turn, action }, &mut effects);
+    }
+    let refused = effects.iter().find_map(|effect| if let Effect::Refused(why) = effect { Some(*why) } else { None });
+    if let Some(why) = refused {
+        // What was answered meanwhile is written by the look that its notice brings.
+        return Ok(Taken { case: row.case.clone(), refused: Some(why) });
+    }
+    case.step(now, Event::Tick, &mut effects);
+    let aged = case.age().saturating_sub(row.case.age()) >= AGED;
+    if case.turn() == row.case.turn() && new.is_empty() && !aged {
+        return Ok(Taken { case: row.case.clone(), refused: None });
+    }
+    let mut request = None;
+    for effect in &effects {
+        match effect {
+            Effect::AskAgain { with, .. } => request = Some(ask_again(parts, record, &filed, *with)?),
+            Effect::Ended(end) => tracing::info!(reception = %row.reception, ?end, "a case has ended"),
+            Effect::LateAnswer { ask, verdict } => {
+                tracing::info!(reception = %row.reception, ask, ?verdict, "an answer came after the end of its case");
+            }
+            Effect::Refused(_) => {}
+        }
+    }
+    let lane = if ordered.is_some() { Lane::Interactive } else { Lane::Backlog };
+    let write = CaseWrite {
+        reception: row.reception,
+        version: row.version,
+        case: case.clone(),
+        papers: new.to_vec(),
+        request,
+        lane,
+        at: now.stamp,
+    };
+    parts.store.save_case(write).await?;
+    Ok(Taken { case, refused: None })
+}
+
+/// What a kept reply means to the case; `None` for one that belongs to none of its asks and settles nothing.
+async fn event(
+    parts: &ReconcilerParts,
+    row: &CaseRow,
+    filed: &[Paper],
+    kept: KeptReply,
+) -> Result<Option<Event>, StoreError> {
+    let number = row.asks.iter().position(|request| *request == kept.request).and_then(|at| u32::try_from(at).ok());
+    Ok(match (number, kept.reply) {
+        (Some(ask), Reply::Rejected(_)) => Some(Event::Rejected { ask }),
+        (Some(ask), Reply::Answered { verdict, .. }) => {
+            Some(Event::Answer { ask, answered: answered(parts, row.reception, kept.request, verdict, filed).await? })
+        }
+        // Asked while the patient stood at the reader: good news are as good as those of the reception's own question.
+        (None, Reply::Answered { verdict: Verdict::Eligible, .. }) => {
+            let answered = answered(parts, row.reception, kept.request, Verdict::Eligible, filed).await?;
+            Some(Event::Answer { ask: 0, answered })
+        }
+        (None, _) => None,
+    })
+}
+
+async fn answered(
+    parts: &ReconcilerParts,
+    reception: ReceptionId,
+    request: RequestId,
+    verdict: Verdict,
+    filed: &[Paper],
+) -> Result<Answered, StoreError> {
+    let bytes = parts.store.answer(reception, request).await?;
+    let results = bytes.and_then(|bytes| insured(&bytes)).unwrap_or_default();
+    let person = papers::person(filed).map_or(PersonMatch::NothingToCompare, |local| {
+        let all = results.iter().map(|one| PersonMatch::from(&person::compare(local, &one.person)));
+        all.max_by_key(|matched| caution(*matched)).unwrap_or(PersonMatch::NothingToCompare)
+    });
+    Ok(Answered { verdict, results: u32::try_from(results.len()).unwrap_or(u32::MAX), person })
+}
+
+/// Of several results the one that needs most care speaks for all.
+fn caution(matched: PersonMatch) -> u8 {
+    match matched {
+        PersonMatch::SamePerson => 0,
+        PersonMatch::SameWithDifferences => 1,
+        PersonMatch::NothingToCompare => 2,
+        PersonMatch::Undecided => 3,
+        PersonMatch::DifferentPerson => 4,
+    }
+}
+
+/// The signed question. What it cannot say, because nobody has entered it, the central system refuses, and the case goes on.
+fn ask_again(
+    parts: &ReconcilerParts,
+    record: &ReceptionRecord,
+    filed: &[Paper],
+    with: Numbers,
+) -> Result<Request, SignerError> {
+    let by_numbers = with != Numbers::Original || record.evidence.verification.method == Method::Document;
+    let entered = papers::numbers(filed, with).filter(|_| by_numbers);
+    // The central system does not know a request that it refused.
+    let refused = matches!(record.replied, Some((_, Reply::Rejected(_))));
+    let follow_up = FollowUp {
+        id: RequestId(uuid::Uuid::now_v7()),
+        reception: record.reception,
+        request: (!refused).then_some(record.request),
+        medical_institution_code: &parts.medical_institution_code,
+        purpose: Purpose::Recheck,
+        search: entered.map(search),
+        asked: parts.clock.stamp(),
+    };
+    follow_up_request(&parts.signer, &follow_up)
+}
+
+fn search(entered: &EnteredNumbers) -> SearchNumbers<'_> {
+    central::Numbers {
+        insurer: entered.insurer.as_str(),
+        symbol: entered.symbol.as_str(),
+        number: entered.number.as_str(),
+        branch: entered.branch.as_str(),
+        birthdate: entered.birthdate.as_str(),
+        limit_certificate: entered.limit_certificate,
+    }
+}
+
+/// Whether an action comes with the paper that it needs.
+pub(super) fn paper_fits(action: Option<&StaffAction>, paper: Option<&Filed>) -> bool {
+    match (action, paper) {
+        (Some(StaffAction::NumbersEntered(with)), Some(Filed::Numbers(numbers))) => numbers.which == *with,
+        (Some(StaffAction::NumbersEntered(_)), _) => false,
+        (Some(StaffAction::Declared(_)), Some(Filed::Declaration(_))) => true,
+        (Some(StaffAction::Declared(_)), _) | (None, None) => false,
+        _ => true,
+    }
+}
+
+/// The word under which it is kept who did this.
+pub(super) fn word(action: &StaffAction) -> &'static str {
+    match action {
+        StaffAction::NumbersEntered(_) => "numbers_entered",
+        StaffAction::NextRung => "next_rung",
+        StaffAction::Chosen { .. } => "chosen",
+        StaffAction::PersonChecked { same: true, .. } => "same_person",
+        StaffAction::PersonChecked { same: false, .. } => "other_person",
+        StaffAction::Declared(_) => "declared",
+        StaffAction::Acknowledged => "acknowledged",
+        StaffAction::EndIneligible { .. } => "end_ineligible",
+        StaffAction::Close(_) => "close",
+    }
+}

@@ -1,0 +1,259 @@
+//! Store and reconciler together: cases end as they should, also when the reconciler dies in between.
+
+use super::*;
+use crate::store::model::Hold;
+use crate::store::papers::Note;
+use crate::store::{Destination, NewCase, Opening, Recording, Request, RequestKind, Settlement};
+use prost::Message;
+use tokio::task::JoinHandle;
+use uketsuke_core::answer::{Reason, Verdict};
+use uketsuke_core::clock::Stamp;
+use uketsuke_core::ids::{OrderKey, RequestId};
+use uketsuke_core::ladder::{Case, Cause, CloseReason, Final, Numbers, Rules, Work};
+use uketsuke_core::person::Person;
+use uketsuke_core::record::{Evidence, Method, Reply, Shown, Verification};
+use uketsuke_proto::central_v1 as wire;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+const RECEPTION: ReceptionId = ReceptionId(Uuid::from_u128(1));
+const QUESTION: RequestId = RequestId(Uuid::from_u128(2));
+const AT: Stamp = Stamp { wall_ms: 1_800_000_000_000, synchronised: true };
+
+/// One site with one provisional reception.
+struct Scene {
+    store: Store,
+    orders: async_channel::Sender<CaseOrder>,
+    parts: ReconcilerParts,
+    life: Option<JoinHandle<()>>,
+}
+
+impl Scene {
+    /// A reception whose case goes on after `later`.
+    async fn new(later: Vec<Duration>) -> Self {
+        let store = Store::model();
+        let opening = Opening {
+            reception: RECEPTION,
+            reader: "desk-1/a".into(),
+            order_key: OrderKey([1; 32]),
+            evidence: Evidence::of(Verification::by(Method::Pin)),
+            opened: AT,
+            request: Request {
+                id: QUESTION,
+                kind: RequestKind::Eligibility,
+                body: Zeroizing::new(b"question".to_vec()),
+            },
+        };
+        store.open_reception(opening).await.unwrap();
+        let (orders, receiver) = async_channel::bounded(8);
+        let parts = ReconcilerParts {
+            store: store.clone(),
+            signer: GatewaySigner::random(),
+            medical_institution_code: "1312345678".into(),
+            clock: Clock::new("".into()),
+            orders: receiver,
+            counts: Arc::new(watch::Sender::new(CaseCounts::default())),
+        };
+        let mut scene = Self { store, orders, parts, life: None };
+        scene.record(later).await;
+        scene
+    }
+
+    async fn record(&mut self, later_data_after: Vec<Duration>) {
+        let rules = Rules { later_data_after, ..Rules::default() };
+        let case = Case::open(rules, self.parts.clock.now(), Cause::NoAnswer, &mut Vec::new());
+        let recording = Recording {
+            reception: RECEPTION,
+            shown: Shown::Provisional,
+            consents: vec![],
+            request: None,
+            case: Some(NewCase { case, asked: QUESTION, papers: vec![] }),
+            recorded: AT,
+        };
+        self.store.record_reception(recording).await.unwrap();
+    }
+
+    fn start(&mut self) {
+        self.life = Some(tokio::spawn(live(self.parts.clone())));
+    }
+
+    async fn kill(&mut self) {
+        let life = self.life.take().unwrap();
+        life.abort();
+        let _ = life.await;
+    }
+
+    /// The central system answers a request, about this name or nobody.
+    async fn answer(&self, request: RequestId, verdict: Verdict, name: Option<&str>) {
+        let rows = self.store.outbox(Destination::Central, 99).await.unwrap();
+        let seq = rows.iter().find(|row| row.id == request).unwrap().seq;
+        let result = |name: &str| wire::Qualification {
+            name: name.into(),
+            birthdate: "19800105".into(),
+            ..wire::Qualification::default()
+        };
+        let answer = wire::EligibilityAnswer {
+            results: name.into_iter().map(result).collect(),
+            ..wire::EligibilityAnswer::default()
+        };
+        let reply = Reply::Answered { verdict, unmapped_characters: false };
+        let answer = Zeroizing::new(answer.encode_to_vec());
+        self.store.settle(seq, Settlement::Answered { reply, answer }, AT).await.unwrap();
+    }
+
+    /// Waits until the case is at this work.
+    async fn until(&self, work: Work) -> crate::store::CaseRow {
+        let mut notices = self.store.case_notices();
+        tokio::time::timeout(Duration::from_secs(20), async {
+            loop {
+                let row = self.store.case(RECEPTION).await.unwrap().unwrap();
+                if row.case.work() == work {
+                    return row;
+                }
+                let _ = notices.recv().await;
+            }
+        })
+        .await
+        .unwrap_or_else(|_| panic!("the case never came to {work:?}"))
+    }
+
+    async fn order(&self, turn: u32, action: Option<StaffAction>, paper: Option<Filed>) -> CaseTold {
+        let (done, told) = oneshot::channel();
+        let by = StaffName::new("7").unwrap();
+        self.orders.send(CaseOrder { reception: RECEPTION, turn, action, paper, by, done }).await.unwrap();
+        told.await.unwrap()
+    }
+
+    async fn asked(&self) -> Vec<RequestId> {
+        let rows = self.store.outbox(Destination::Central, 99).await.unwrap();
+        rows.into_iter().filter(|row| row.kind == RequestKind::FollowUp).map(|row| row.id).collect()
+    }
+}
+
+fn not_found() -> Verdict {
+    Verdict::Ineligible(Reason::NoInsuranceFound)
+}
+
+fn known(name: &str) -> Filed {
+    Filed::Person(Person { name: Some(name.into()), birthdate: Some("1980-01-05".into()), ..Person::default() })
+}
+
+fn numbers(which: Numbers) -> Filed {
+    let text = |text: &str| text.into();
+    Filed::Numbers(crate::store::papers::EnteredNumbers {
+        which,
+        insurer: text("138057"),
+        symbol: text("1"),
+        number: text("2"),
+        branch: text("01"),
+        birthdate: text("19800105"),
+        limit_certificate: false,
+    })
+}
+
+#[tokio::test]
+async fn a_late_answer_confirms_a_provisional_reception() {
+    let mut scene = Scene::new(vec![]).await;
+    scene.start();
+    scene.answer(QUESTION, Verdict::Eligible, None).await;
+    let row = scene.until(Work::Done(Final::Confirmed)).await;
+    assert!(row.ended_ms.is_some());
+}
+
+#[tokio::test]
+async fn an_answer_that_came_while_no_reconciler_lived_is_found_by_the_next_one() {
+    let mut scene = Scene::new(vec![]).await;
+    scene.start();
+    scene.kill().await;
+    scene.answer(QUESTION, Verdict::Eligible, None).await;
+    scene.start();
+    scene.until(Work::Done(Final::Confirmed)).await;
+}
+
+#[tokio::test]
+async fn data_that_comes_late_is_asked_for_again_and_confirms() {
+    let mut scene = Scene::new(vec![Duration::ZERO]).await;
+    scene.start();
+    scene.answer(QUESTION, not_found(), None).await;
+    let row = scene.until(Work::AwaitLaterData).await;
+    assert_eq!(scene.asked().await, row.asks[1..]);
+    scene.answer(row.asks[1], Verdict::Eligible, None).await;
+    scene.until(Work::Done(Final::Confirmed)).await;
+}
+
+#[tokio::test]
+async fn asking_again_puts_one_row_into_the_outbox_however_often_the_reconciler_dies_at_it() {
+    let mut scene = Scene::new(vec![Duration::ZERO]).await;
+    scene.answer(QUESTION, not_found(), None).await;
+    for hold in [Hold::BeforeCommit, Hold::BeforeCommit, Hold::BeforeAnswer, Hold::BeforeAnswer] {
+        scene.store.as_model().unwrap().hold(hold);
+        scene.start();
+        // Until it waits for its write, or has nothing to write any more.
+        for _ in 0..200 {
+            tokio::task::yield_now().await;
+        }
+        scene.kill().await;
+    }
+    scene.store.as_model().unwrap().release();
+    scene.start();
+    let row = scene.until(Work::AwaitLaterData).await;
+    assert_eq!(row.case.ask(), 1);
+    assert_eq!(scene.asked().await, row.asks[1..]);
+}
+
+#[tokio::test]
+async fn what_staff_do_counts_once_and_only_for_the_case_as_they_saw_it() {
+    let mut scene = Scene::new(vec![]).await;
+    scene.start();
+    let turn = scene.until(Work::AwaitAnswer).await.case.turn();
+    let close = Some(StaffAction::Close(CloseReason::NoTreatment));
+    assert_eq!(scene.order(turn + 1, close, None).await, CaseTold::Refused(Refusal::Stale));
+    let next = scene.order(turn, Some(StaffAction::NextRung), None).await;
+    assert_eq!(next, CaseTold::Done { turn: turn + 1 });
+    assert_eq!(scene.order(turn, Some(StaffAction::NextRung), None).await, CaseTold::Refused(Refusal::Stale));
+    let note = Some(Filed::Note(Note::new("電話済み").unwrap()));
+    assert_eq!(scene.order(turn + 1, close, note).await, CaseTold::Done { turn: turn + 2 });
+    assert_eq!(scene.order(turn + 2, close, None).await, CaseTold::Refused(Refusal::Ended));
+    let kept: Vec<_> = scene.store.papers(RECEPTION).await.unwrap().into_iter().map(|paper| paper.filed).collect();
+    let action = |word: &str| Filed::Action(word.into());
+    assert_eq!(kept, [action("next_rung"), Filed::Note(Note::new("電話済み").unwrap()), action("close")]);
+}
+
+#[tokio::test]
+async fn numbers_need_their_paper_and_an_answer_to_them_a_person_that_fits() {
+    let mut scene = Scene::new(vec![]).await;
+    scene.start();
+    scene.answer(QUESTION, not_found(), None).await;
+    // Without rungs of waiting, the numbers are next.
+    let turn = scene.until(Work::AwaitLaterData).await.case.turn();
+    let entered = Some(StaffAction::NumbersEntered(Numbers::Current));
+    assert_eq!(scene.order(turn, entered, None).await, CaseTold::PaperMissing);
+    assert_eq!(scene.order(turn, entered, Some(numbers(Numbers::Earlier))).await, CaseTold::PaperMissing);
+    let CaseTold::Done { turn } = scene.order(turn, entered, Some(numbers(Numbers::Current))).await else {
+        panic!("the numbers were not taken")
+    };
+    let row = scene.until(Work::AwaitNumbersAnswer).await;
+    scene.answer(row.asks[1], Verdict::Eligible, Some("佐藤 花子")).await;
+    // Nobody is known here whom it could be about.
+    let row = scene.until(Work::CheckPerson { ask: 1 }).await;
+    assert!(row.case.turn() > turn);
+    scene.order(row.case.turn(), None, Some(known("佐藤 花子"))).await;
+    scene.until(Work::Done(Final::Changed)).await;
+}
+
+#[tokio::test]
+async fn an_answer_about_somebody_else_settles_nothing() {
+    let mut scene = Scene::new(vec![]).await;
+    scene.start();
+    let turn = scene.until(Work::AwaitAnswer).await.case.turn();
+    assert_eq!(scene.order(turn, None, Some(known("鈴木 一郎"))).await, CaseTold::Done { turn });
+    scene.answer(QUESTION, Verdict::Eligible, Some("佐藤 花子")).await;
+    let row = scene.until(Work::CheckPerson { ask: 0 }).await;
+    assert_eq!(
+        *scene.parts.counts.subscribe().wait_for(|counts| counts.desk == 1).await.unwrap(),
+        CaseCounts { machine: 0, desk: 1 }
+    );
+    let other = Some(StaffAction::PersonChecked { ask: 0, same: false });
+    assert!(matches!(scene.order(row.case.turn(), other, None).await, CaseTold::Done { .. }));
+    scene.until(Work::EnterCurrentNumbers).await;
+}

@@ -1,0 +1,141 @@
+//! What belongs to a case and is about the patient: numbers, declarations, notes, the person as known here.
+//!
+//! Promise: nothing in a paper is printed; the store seals papers as a whole.
+
+use super::StoreError;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use uketsuke_core::clock::Stamp;
+use uketsuke_core::ladder::{Declaration, Numbers};
+use uketsuke_core::person::{Person, Spelling};
+use uketsuke_core::record::StaffName;
+
+/// Characters of a note at the most.
+pub const NOTE_CHARS_MAX: usize = 500;
+
+/// Bytes of all papers of a case together: far more than a case needs, little enough to be read each time.
+const PAPERS_BYTES_MAX: usize = 64 * 1024;
+
+/// Something filed with a case: what, who filed it, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Paper {
+    /// What.
+    pub filed: Filed,
+    /// Who of the staff.
+    pub by: StaffName,
+    /// When.
+    pub at: Stamp,
+}
+
+/// What can be filed with a case. Personal; `Debug` says only the kind.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Filed {
+    /// Numbers that staff entered from a document.
+    Numbers(EnteredNumbers),
+    /// 被保険者資格申立書.
+    Declaration(Declaration),
+    /// A remark.
+    Note(Note),
+    /// The person as this site knows them.
+    Person(Person),
+    /// What staff did to the case: a word of [`uketsuke_core::ladder::StaffAction`], so that it is known who did it.
+    Action(String),
+}
+
+impl fmt::Debug for Filed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Numbers(_) => "Numbers(…)",
+            Self::Declaration(_) => "Declaration(…)",
+            Self::Note(_) => "Note(…)",
+            Self::Person(_) => "Person(…)",
+            Self::Action(_) => "Action(…)",
+        })
+    }
+}
+
+/// A remark of bounded length.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Note(Spelling);
+
+impl Note {
+    /// A remark that says something and is at most [`NOTE_CHARS_MAX`] characters long; `None` otherwise.
+    pub fn new(text: &str) -> Option<Self> {
+        let text = text.trim();
+        (1..=NOTE_CHARS_MAX).contains(&text.chars().count()).then(|| Self(text.into()))
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+/// Numbers by which an insured person is found without a card.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnteredNumbers {
+    /// Of which insurance: [`Numbers::Original`] are those that a reception without a card began with.
+    pub which: Numbers,
+    /// 保険者番号.
+    pub insurer: Spelling,
+    /// 記号; empty when the document has none.
+    pub symbol: Spelling,
+    /// 番号.
+    pub number: Spelling,
+    /// 枝番; empty when not known.
+    pub branch: Spelling,
+    /// yyyyMMdd.
+    pub birthdate: Spelling,
+    /// Whether the patient agreed that 限度額適用認定証 information is given.
+    pub limit_certificate: bool,
+}
+
+/// The latest numbers of this kind.
+pub fn numbers(papers: &[Paper], which: Numbers) -> Option<&EnteredNumbers> {
+    papers.iter().rev().find_map(|paper| match &paper.filed {
+        Filed::Numbers(numbers) if numbers.which == which => Some(numbers),
+        _ => None,
+    })
+}
+
+/// The person as this site knows them by now.
+pub fn person(papers: &[Paper]) -> Option<&Person> {
+    papers.iter().rev().find_map(|paper| match &paper.filed {
+        Filed::Person(person) => Some(person),
+        _ => None,
+    })
+}
+
+/// Whether so many papers can be kept.
+pub(super) fn check_size(what: &str, papers: &[Paper]) -> Result<(), StoreError> {
+    let bytes = serde_json::to_vec(papers).map_or(usize::MAX, |json| zeroize::Zeroizing::new(json).len());
+    if bytes <= PAPERS_BYTES_MAX {
+        return Ok(());
+    }
+    let why = format!("its papers have {bytes} bytes, at most {PAPERS_BYTES_MAX} are kept");
+    Err(StoreError::Refused { what: what.to_owned(), why })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_paper_prints_nothing_of_the_patient() {
+        let person = Person { name: Some("MARKED".into()), ..Person::default() };
+        let at = Stamp { wall_ms: 0, synchronised: true };
+        for filed in [Filed::Person(person), Filed::Note(Note::new("MARKED").unwrap())] {
+            let paper = Paper { filed, by: StaffName::new("12").unwrap(), at };
+            assert!(!format!("{paper:?}").contains("MARKED"));
+        }
+    }
+
+    #[test]
+    fn a_note_says_something_and_not_too_much() {
+        assert!(Note::new("  ").is_none());
+        assert!(Note::new(&"長".repeat(NOTE_CHARS_MAX + 1)).is_none());
+        assert_eq!(Note::new(" 電話済み ").unwrap().as_str(), "電話済み");
+    }
+}

@@ -1,0 +1,123 @@
+//! The durable writes of cases, of later replies, and of the links between the receptions of a visit.
+
+use super::case_rows::{CaseCells, LaterCells};
+use super::rows::{OutboxCells, ReceptionCells, parse};
+use super::write::{Batch, Stop};
+use crate::store::cases::{self, Step};
+use crate::store::{CaseNotice, CaseRow, CaseWrite, KeptReply, NewCase, Opening, StoreError, visit_age};
+use sqlx::{QueryBuilder, Sqlite};
+use std::collections::HashMap;
+use uketsuke_core::clock::Stamp;
+use uketsuke_core::ids::{OrderKey, ReceptionId};
+use uketsuke_core::record::Stage;
+use uketsuke_core::visit::{self, EarlierReception};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+/// Earlier receptions of the patients of a run of T1, each with the moment it was opened.
+pub(super) type Earlier = HashMap<OrderKey, Vec<(EarlierReception, Stamp)>>;
+
+impl Batch<'_> {
+    /// The case that T2 opens.
+    pub(super) async fn open_case(&mut self, of: &ReceptionCells, new: &NewCase, at: Stamp) -> sqlx::Result<()> {
+        let row = cases::opened(ReceptionId(of.id), new, at);
+        self.put_case(of.seq, row, &new.papers).await
+    }
+
+    pub(super) async fn save_case(&mut self, write: &CaseWrite) -> Result<(), Stop> {
+        let what = || format!("the case of reception {}", write.reception);
+        let found: Option<CaseCells> = sqlx::query_as("SELECT * FROM cases WHERE reception = ?")
+            .bind(write.reception.0)
+            .fetch_optional(&mut *self.conn)
+            .await?;
+        let found = found.ok_or_else(|| StoreError::Unknown { what: what() })?;
+        let read = found.row(self.keys).and_then(|row| Ok((row, found.open_papers(self.keys)?)));
+        let Ok((row, papers)) = read else {
+            self.told.tampered.push(what());
+            return Err(StoreError::Tampered { what: what() }.into());
+        };
+        let known = self.known_bodies(write.request.as_ref().map(|request| request.id.0)).await?;
+        let request = write.request.as_ref();
+        let known = request.and_then(|r| known.get(&r.id.0).map(|body| *body == self.keys.body_mac(&r.body)));
+        let Step::Write(row, papers) = cases::step(write, &row, &papers, known)? else { return Ok(()) };
+        if let Some(request) = request {
+            let of = self.reception(write.reception.0).await?.ok_or_else(|| StoreError::Unknown { what: what() })?;
+            *self.last_seq += 1;
+            let row = OutboxCells::new(self.keys, *self.last_seq, request, of.id, of.order_key, write.lane, write.at);
+            self.append(&[row]).await?;
+        }
+        Ok(self.put_case(found.seq, *row, &papers).await?)
+    }
+
+    async fn put_case(
+        &mut self,
+        seq: i64,
+        row: CaseRow,
+        papers: &Vec<crate::store::papers::Paper>,
+    ) -> sqlx::Result<()> {
+        self.told.changed = true;
+        self.told.cases.push(CaseNotice { reception: row.reception, version: row.version });
+        CaseCells::new(self.keys, seq, &row, papers).put(self.conn).await
+    }
+
+    pub(super) async fn keep_later_reply(
+        &mut self,
+        reception: Uuid,
+        kept: &KeptReply,
+        answer: Option<&Zeroizing<Vec<u8>>>,
+    ) -> sqlx::Result<()> {
+        LaterCells::new(self.keys, reception, kept, answer).insert(self.conn).await
+    }
+
+    /// The receptions that those of this run could be linked to. An altered one links nothing.
+    pub(super) async fn earlier(&mut self, run: &[&Opening]) -> sqlx::Result<Earlier> {
+        let within_ms = visit::SAME_VISIT_WITHIN.as_millis() as i64;
+        let since = run.iter().map(|opening| opening.opened.wall_ms).min().unwrap_or(0).saturating_sub(within_ms);
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM receptions WHERE order_key IN (");
+        let mut keys = query.separated(", ");
+        for opening in run {
+            keys.push_bind(opening.order_key.0.to_vec());
+        }
+        query.push(") AND opened_sync = 1 AND opened_ms >= ").push_bind(since);
+        let rows: Vec<ReceptionCells> = query.build_query_as().fetch_all(&mut *self.conn).await?;
+        let mut earlier = Earlier::new();
+        for row in rows.into_iter().filter(|row| row.genuine(self.keys)) {
+            let (Ok(key), Ok(stage)) = (<[u8; 32]>::try_from(row.order_key.as_slice()), parse::<Stage>(&row.stage))
+            else {
+                continue;
+            };
+            note(
+                &mut earlier,
+                OrderKey(key),
+                ReceptionId(row.id),
+                stage,
+                row.same_visit_as.map(ReceptionId),
+                Stamp { wall_ms: row.opened_ms, synchronised: row.opened_sync },
+            );
+        }
+        Ok(earlier)
+    }
+}
+
+/// Remembers a reception that a later one may belong to.
+pub(super) fn note(
+    earlier: &mut Earlier,
+    order_key: OrderKey,
+    reception: ReceptionId,
+    stage: Stage,
+    same_visit_as: Option<ReceptionId>,
+    opened: Stamp,
+) {
+    let age = std::time::Duration::ZERO;
+    let one = EarlierReception { reception, order_key, age, stage, same_visit_as };
+    earlier.entry(order_key).or_default().push((one, opened));
+}
+
+/// The first reception of the visit that this one belongs to.
+pub(super) fn link(earlier: &Earlier, opening: &Opening) -> Option<ReceptionId> {
+    let of_patient = earlier.get(&opening.order_key)?;
+    let aged = of_patient
+        .iter()
+        .filter_map(|(one, opened)| Some(EarlierReception { age: visit_age(opening.opened, *opened)?, ..*one }));
+    visit::same_visit(opening.order_key, &aged.collect::<Vec<_>>(), visit::SAME_VISIT_WITHIN)
+}
