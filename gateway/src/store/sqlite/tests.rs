@@ -2,8 +2,10 @@
 
 use crate::store::command::Command;
 use crate::store::keys::Keys;
-use crate::store::scene::{Rig, answered, at, config, eligibility, opening, reception, recording, snapshot};
-use crate::store::{Class, Destination, OpenError, Settlement, Store, StoreConfig, StoreError, StoreHealth};
+use crate::store::scene::{
+    Rig, answered, at, case_write, config, eligibility, follow_up, opening, reception, recording, snapshot, with_case,
+};
+use crate::store::{Class, Destination, Lane, OpenError, Settlement, Store, StoreConfig, StoreError, StoreHealth};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use std::fs;
@@ -264,10 +266,36 @@ async fn an_altered_reception_is_not_read_recorded_or_listed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_altered_case_or_answer_is_not_used_and_hides_no_other() {
+    let (folder, _keys, store) = three().await;
+    for number in [1, 2] {
+        store.record_reception(with_case(number)).await.unwrap();
+    }
+    store.follow_up(reception(2), follow_up(9), Lane::Interactive, at(0)).await.unwrap();
+    let later = store.outbox(Destination::Central, 9).await.unwrap().into_iter().find(|row| row.id == follow_up(9).id);
+    store.settle(later.unwrap().seq, answered(), at(0)).await.unwrap();
+    let row = store.case(reception(1)).await.unwrap().unwrap();
+    let database = folder.path().join("store.db");
+    meddle(&database, "UPDATE cases SET version = version + 1 WHERE seq = 1").await;
+    meddle(&database, "UPDATE later_replies SET replied_ms = replied_ms + 1").await;
+    let tampered = |error: Option<StoreError>| matches!(error, Some(StoreError::Tampered { .. }));
+    assert!(tampered(store.case(reception(1)).await.err()));
+    assert!(tampered(store.papers(reception(1)).await.err()));
+    assert!(tampered(store.save_case(case_write(&row, 10)).await.err()));
+    assert!(tampered(store.answer(reception(2), follow_up(9).id).await.err()));
+    assert_eq!(store.kept_replies(reception(2)).await, Ok(vec![]));
+    assert_eq!(store.open_cases(9).await.unwrap().len(), 1);
+    assert!(matches!(*store.health().borrow(), StoreHealth::Tampered { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_personal_lies_in_the_files() {
     let (folder, _keys, store) = three().await;
-    store.record_reception(recording(1, Shown::Provisional)).await.unwrap();
+    store.record_reception(with_case(1)).await.unwrap();
     store.settle(1, answered(), at(0)).await.unwrap();
+    store.follow_up(reception(1), follow_up(9), Lane::Interactive, at(0)).await.unwrap();
+    let later = store.outbox(Destination::Central, 9).await.unwrap().into_iter().find(|row| row.id == follow_up(9).id);
+    store.settle(later.unwrap().seq, answered(), at(0)).await.unwrap();
     store.settle(2, Settlement::Rejected { code: "no".into() }, at(0)).await.unwrap();
     let score = opening(1, 1).evidence.verification.face_score.unwrap();
     let real = |bytes: &[u8], mark: &[u8]| bytes.windows(mark.len()).any(|window| window == mark);
