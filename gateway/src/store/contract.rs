@@ -9,7 +9,7 @@ use super::{
     RequestKind, RowState, Settlement, StoreError, StoreHealth, TrailEntry,
 };
 use std::time::Duration;
-use uketsuke_core::answer::{Reason, Verdict};
+use uketsuke_core::answer::Reason;
 use uketsuke_core::ids::RequestId;
 use uketsuke_core::ladder::{CloseReason, Event, StaffAction};
 use uketsuke_core::reception::FaceCount;
@@ -45,7 +45,6 @@ contract! {
     only_a_recorded_reception_is_closed
     a_restart_abandons_what_was_open_at_its_reader_only
     a_late_answer_is_attached_to_an_abandoned_reception
-    a_provisional_reception_awaits_its_reply_until_it_comes
     an_answer_before_the_recording_stays
     one_patients_requests_go_one_by_one_in_their_order
     a_key_in_flight_is_not_selected
@@ -58,7 +57,6 @@ contract! {
     a_consent_recorded_after_its_questions_rejection_is_kept_as_rejected
     a_consent_never_holds_back_another_receptions_question
     a_question_passes_a_row_of_another_reception_that_failed_and_waits
-    a_provisional_reception_that_was_settled_otherwise_is_listed
     a_verdict_twice_changes_nothing
     a_verdict_of_the_wrong_kind_is_refused
     the_last_recorded_reception_is_that_of_this_reader_and_card_within_its_time
@@ -275,22 +273,6 @@ async fn a_late_answer_is_attached_to_an_abandoned_reception(rig: Rig) {
     assert_eq!((record.stage, record.replied), (Stage::Abandoned, Some((at(5000), eligible()))));
 }
 
-async fn a_provisional_reception_awaits_its_reply_until_it_comes(rig: Rig) {
-    let store = &rig.store;
-    for number in [1, 2] {
-        store.open_reception(opening(number, number as u8)).await.unwrap();
-        store.record_reception(recording(number, Shown::Provisional)).await.unwrap();
-    }
-    store.close_reception(reception(1)).await.unwrap();
-    let waiting = store.awaiting_reply(9).await.unwrap();
-    assert_eq!(waiting.iter().map(|r| r.reception).collect::<Vec<_>>(), [reception(1), reception(2)]);
-    rig.settle(eligibility(1).id, answered()).await;
-    rig.settle(eligibility(2).id, Settlement::Rejected { code: "no_such_card".into() }).await;
-    assert_eq!(store.awaiting_reply(9).await.unwrap(), []);
-    let shown = store.reception(reception(1)).await.unwrap().unwrap().recorded.unwrap().1;
-    assert_eq!(shown, Shown::Provisional, "what the patient was told is never changed");
-}
-
 async fn an_answer_before_the_recording_stays(rig: Rig) {
     rig.store.open_reception(opening(1, 1)).await.unwrap();
     rig.settle(eligibility(1).id, answered()).await;
@@ -484,37 +466,6 @@ async fn a_question_passes_a_row_of_another_reception_that_failed_and_waits(rig:
     assert_eq!(rig.line(9).await, [(eligibility(2).id, Lane::Backlog)], "in the backlog too");
     store.open_reception(opening(3, 1)).await.unwrap();
     assert_eq!(rig.line(9).await[0].0, eligibility(2).id, "a row that has not failed is not passed");
-}
-
-async fn a_provisional_reception_that_was_settled_otherwise_is_listed(rig: Rig) {
-    let store = &rig.store;
-    let verdict = |verdict| Reply::Answered { verdict, unmapped_characters: true };
-    let ineligible = || verdict(Verdict::Ineligible(Reason::NoInsuranceFound));
-    let answered = |reply| Settlement::Answered { reply, answer: zeroize::Zeroizing::new(b"answer".to_vec()) };
-    let cases = [
-        (1, Shown::Provisional, answered(ineligible())),
-        (2, Shown::Provisional, answered(verdict(Verdict::Eligible))),
-        (3, Shown::Provisional, answered(eligible())),
-        (4, Shown::Ineligible(Reason::NoInsuranceFound), answered(ineligible())),
-        (5, Shown::Provisional, Settlement::Rejected { code: "bad_signature".into() }),
-        (6, Shown::Provisional, answered(ineligible())),
-    ];
-    for (number, shown, settlement) in cases {
-        store.open_reception(opening(number, number as u8)).await.unwrap();
-        store.record_reception(recording(number, shown)).await.unwrap();
-        let seq = rig.seq(eligibility(number).id).await;
-        store.settle(seq, settlement, at(10_000 - i64::from(number))).await.unwrap();
-    }
-    store.open_reception(opening(7, 7)).await.unwrap();
-    store.record_reception(recording(7, Shown::Provisional)).await.unwrap();
-    store.close_reception(reception(5)).await.unwrap();
-    let list = async |since_ms, limit| -> Vec<_> {
-        let records = store.settled_otherwise(at(since_ms).wall_ms, limit).await.unwrap();
-        records.into_iter().map(|record| record.reception).collect()
-    };
-    assert_eq!(list(0, 9).await, [reception(1), reception(5), reception(6)], "newest reply first, closed or not");
-    assert_eq!(list(9_995, 9).await, [reception(1), reception(5)], "from that moment on");
-    assert_eq!(list(0, 1).await, [reception(1)]);
 }
 
 async fn a_verdict_twice_changes_nothing(rig: Rig) {

@@ -265,21 +265,6 @@ impl Store {
         backend!(self, backend => backend.receptions(limit).await)
     }
 
-    /// Recorded as provisional and without a reply, oldest first.
-    pub async fn awaiting_reply(&self, limit: usize) -> Result<Vec<ReceptionRecord>, StoreError> {
-        backend!(self, backend => backend.awaiting_reply(limit).await)
-    }
-
-    /// Recorded as provisional, and the reply, at or after `since_wall_ms`, is anything but eligible; newest reply first. To be
-    /// seen to by staff.
-    pub async fn settled_otherwise(
-        &self,
-        since_wall_ms: i64,
-        limit: usize,
-    ) -> Result<Vec<ReceptionRecord>, StoreError> {
-        backend!(self, backend => backend.settled_otherwise(since_wall_ms, limit).await)
-    }
-
     /// Abandoned at or after `wall_ms`, newest first.
     pub async fn abandoned_since(&self, wall_ms: i64, limit: usize) -> Result<Vec<ReceptionRecord>, StoreError> {
         backend!(self, backend => backend.abandoned_since(wall_ms, limit).await)

@@ -17,7 +17,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
-use uketsuke_core::answer::{Verdict, bounded_code};
+use uketsuke_core::answer::bounded_code;
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::reception::{Ask, FaceCount};
@@ -214,33 +214,6 @@ impl Model {
 
     pub(super) async fn receptions(&self, limit: usize) -> Result<Vec<ReceptionRecord>, StoreError> {
         self.read(|disk| disk.receptions.iter().rev().take(limit).map(|r| r.record.clone()).collect())
-    }
-
-    pub(super) async fn awaiting_reply(&self, limit: usize) -> Result<Vec<ReceptionRecord>, StoreError> {
-        self.read(|disk| {
-            let waiting = disk.receptions.iter().filter(|r| r.record.awaits_reply());
-            waiting.take(limit).map(|r| r.record.clone()).collect()
-        })
-    }
-
-    pub(super) async fn settled_otherwise(
-        &self,
-        since_wall_ms: i64,
-        limit: usize,
-    ) -> Result<Vec<ReceptionRecord>, StoreError> {
-        let otherwise = |record: &ReceptionRecord| match (&record.recorded, &record.replied) {
-            (Some((_, Shown::Provisional)), Some((at, reply))) => {
-                at.wall_ms >= since_wall_ms && !matches!(reply, Reply::Answered { verdict: Verdict::Eligible, .. })
-            }
-            _ => false,
-        };
-        self.read(|disk| {
-            let newest_first = disk.receptions.iter().rev().map(|r| &r.record);
-            let mut found: Vec<_> = newest_first.filter(|record| otherwise(record)).cloned().collect();
-            found.sort_by_key(|record| std::cmp::Reverse(record.replied.as_ref().map(|(at, _)| at.wall_ms)));
-            found.truncate(limit);
-            found
-        })
     }
 
     pub(super) async fn abandoned_since(&self, wall_ms: i64, limit: usize) -> Result<Vec<ReceptionRecord>, StoreError> {

@@ -6,21 +6,23 @@ use super::orders;
 use super::page;
 use super::words::Words;
 use crate::handle::{CourierStatus, ReaderHandle};
-use crate::store::{Store, StoreError};
+use crate::store::{CaseRow, Store, StoreError};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
+use uketsuke_core::clock::Now;
 use uketsuke_core::explain::{self, Advice, Explanation};
 use uketsuke_core::ids::ReceptionId;
+use uketsuke_core::ladder::Owner;
 use uketsuke_core::outbox::Circuit;
 use uketsuke_core::reception::Attention;
 use uketsuke_core::record::ReceptionRecord;
 
-/// How long a bad answer stays on the list of those to be seen to.
-const LAST_WEEK_MS: i64 = 7 * 24 * 60 * 60 * 1000;
-
 /// Rows of each list. A desk looks at the first few; the command line has them all.
 const ROWS_MAX: usize = 50;
+
+/// Open cases that are looked through for the lists.
+const CASES_MAX: usize = 500;
 
 /// Rows of the list of latest receptions.
 const LATEST_MAX: usize = 20;
@@ -77,10 +79,17 @@ struct WorkFragment {
 }
 
 struct Lists {
-    settled_otherwise: Vec<ReceptionRow>,
-    awaiting: Vec<ReceptionRow>,
+    desk: Vec<CaseLine>,
+    waiting: Vec<CaseLine>,
     abandoned: Vec<ReceptionRow>,
     latest: Vec<ReceptionRow>,
+}
+
+struct CaseLine {
+    id: ReceptionId,
+    time: String,
+    advice: Advice,
+    deadline: String,
 }
 
 struct ReceptionRow {
@@ -121,7 +130,7 @@ impl Fragments {
 pub(super) async fn fragments(state: &WebState, w: Words) -> Result<Fragments, askama::Error> {
     let readers = ReadersFragment { w, readers: state.site.readers.iter().map(|reader| row(reader, w)).collect() };
     let central = central(*state.site.central.borrow(), w);
-    let lists = match lists(&state.store, state.clock.stamp().wall_ms, w).await {
+    let lists = match lists(&state.store, state.clock.now(), w).await {
         Ok(lists) => Some(lists),
         Err(error) => {
             tracing::warn!(%error, "the staff page could not read its lists");
@@ -187,7 +196,8 @@ fn central(status: CourierStatus, w: Words) -> CentralFragment {
     CentralFragment { w, up, state, since, pending: status.pending, rejected: status.rejected }
 }
 
-async fn lists(store: &Store, now_ms: i64, w: Words) -> Result<Lists, StoreError> {
+async fn lists(store: &Store, now: Now, w: Words) -> Result<Lists, StoreError> {
+    let now_ms = now.stamp.wall_ms;
     let rows = |records: Vec<ReceptionRecord>| {
         records
             .into_iter()
@@ -200,11 +210,19 @@ async fn lists(store: &Store, now_ms: i64, w: Words) -> Result<Lists, StoreError
             .collect()
     };
     let today = jst::midnight_before(now_ms);
-    // An answer may come after closing time on the last day before a holiday, when nobody looks.
-    let last_week = today.saturating_sub(LAST_WEEK_MS);
+    let (desk, waiting): (Vec<_>, Vec<_>) =
+        store.open_cases(CASES_MAX).await?.into_iter().partition(|row| row.case.owner() == Some(Owner::Desk));
+    let lines = |rows: Vec<CaseRow>| {
+        let line = |row: CaseRow| {
+            let told = explain::case(&row.case, now, w.0);
+            let time = jst::moment(row.opened_ms, now_ms);
+            CaseLine { id: row.reception, time, advice: told.advice, deadline: told.deadline_words }
+        };
+        rows.into_iter().take(ROWS_MAX).map(line).collect()
+    };
     Ok(Lists {
-        settled_otherwise: rows(store.settled_otherwise(last_week, ROWS_MAX).await?),
-        awaiting: rows(store.awaiting_reply(ROWS_MAX).await?),
+        desk: lines(desk),
+        waiting: lines(waiting),
         abandoned: rows(store.abandoned_since(today, ROWS_MAX).await?),
         latest: rows(store.receptions(LATEST_MAX).await?),
     })
@@ -232,7 +250,12 @@ pub(super) async fn explain(
     let Ok(id) = reception.parse::<ReceptionId>() else { return page::not_found(request).await };
     match state.store.reception(id).await {
         Ok(Some(record)) => {
-            let explanation = explain::reception(&record, w.0);
+            let case = state.store.case(id).await.unwrap_or_else(|error| {
+                tracing::warn!(%error, reception = %id, "a case could not be read");
+                None
+            });
+            let now = state.clock.now();
+            let explanation = explain::with_case(&record, case.as_ref().map(|row| (&row.case, now)), w.0);
             page::html(StatusCode::OK, &ExplainPage { w, id, reader: record.reader, explanation })
         }
         Ok(None) => page::not_found(request).await,

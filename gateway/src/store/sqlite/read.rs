@@ -1,13 +1,12 @@
 //! The reads: single statements on read-only connections.
 
-use super::rows::{FaceCells, OutboxCells, ReceptionCells, json, word};
+use super::rows::{FaceCells, OutboxCells, ReceptionCells, word};
 use super::{Sqlite, Trouble, trouble};
 use crate::store::{Destination, OutboxCounts, OutboxHead, StoreError};
 use sqlx::sqlite::SqliteArguments;
 use std::ops::Range;
-use uketsuke_core::answer::Verdict;
 use uketsuke_core::ids::{OrderKey, ReceptionId};
-use uketsuke_core::record::{ReceptionRecord, Reply, Shown, Stage};
+use uketsuke_core::record::{ReceptionRecord, Stage};
 
 pub(super) type Query<'q, T> = sqlx::query::QueryAs<'q, sqlx::Sqlite, T, SqliteArguments>;
 
@@ -26,26 +25,6 @@ impl Sqlite {
 
     pub(in crate::store) async fn receptions(&self, limit: usize) -> Result<Vec<ReceptionRecord>, StoreError> {
         self.records(sqlx::query_as("SELECT * FROM receptions ORDER BY seq DESC LIMIT ?").bind(count(limit))).await
-    }
-
-    pub(in crate::store) async fn awaiting_reply(&self, limit: usize) -> Result<Vec<ReceptionRecord>, StoreError> {
-        let query = sqlx::query_as("SELECT * FROM receptions WHERE awaits_reply = 1 ORDER BY seq LIMIT ?");
-        self.records(query.bind(count(limit))).await
-    }
-
-    pub(in crate::store) async fn settled_otherwise(
-        &self,
-        since_wall_ms: i64,
-        limit: usize,
-    ) -> Result<Vec<ReceptionRecord>, StoreError> {
-        // Compared as the texts that `json` has written.
-        let eligible = |unmapped_characters| json(&Reply::Answered { verdict: Verdict::Eligible, unmapped_characters });
-        let query = sqlx::query_as(
-            "SELECT * FROM receptions WHERE replied_ms >= ? AND shown = ? AND reply NOT IN (?, ?) \
-             ORDER BY replied_ms DESC, seq DESC LIMIT ?",
-        );
-        let query = query.bind(since_wall_ms).bind(json(&Shown::Provisional));
-        self.records(query.bind(eligible(false)).bind(eligible(true)).bind(count(limit))).await
     }
 
     pub(in crate::store) async fn abandoned_since(

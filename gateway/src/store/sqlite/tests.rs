@@ -1,5 +1,6 @@
 //! What only files can do: be older, damaged, foreign, altered, full, or in two hands.
 
+use super::rows::ReceptionCells;
 use crate::store::command::Command;
 use crate::store::keys::Keys;
 use crate::store::scene::{
@@ -10,7 +11,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use std::fs;
 use std::path::Path;
-use uketsuke_core::record::Shown;
+use uketsuke_core::record::{Shown, Verification};
 
 async fn open(folder: &Path, keys: &Keys) -> Result<Store, OpenError> {
     Store::open(&config(folder), keys.clone()).await
@@ -173,19 +174,36 @@ async fn a_foreign_a_newer_and_a_text_file_are_refused_untouched() {
     assert!(matches!(error, OpenError::Version { found: 99, .. }), "{error}");
 }
 
+/// Takes a store back to what the first version wrote: its tables, and rows with a score of their own instead of evidence.
+const FIRST_VERSION: &str = "DROP INDEX receptions_replied; DROP INDEX receptions_by_key; DROP TABLE face_failures; \
+     DROP TABLE cases; DROP TABLE later_replies; DROP TABLE site_state; DROP TABLE trail; \
+     ALTER TABLE receptions DROP COLUMN evidence; ALTER TABLE receptions DROP COLUMN same_visit_as; \
+     ALTER TABLE receptions DROP COLUMN followed_up_ms; ALTER TABLE receptions DROP COLUMN followed_up_sync; \
+     ALTER TABLE receptions DROP COLUMN followed_up; ALTER TABLE receptions DROP COLUMN followed_up_answer; \
+     DELETE FROM _sqlx_migrations WHERE version > 1; PRAGMA user_version = 1";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_store_of_the_first_version_is_brought_up_to_this_one() {
+async fn a_store_of_the_first_version_is_brought_up_to_this_one_with_everything_in_it() {
     let (folder, keys, store) = three().await;
     store.close().await.unwrap();
-    let back = "DROP INDEX receptions_replied; DELETE FROM _sqlx_migrations WHERE version = 2; PRAGMA user_version = 1";
     let mut conn = SqliteConnectOptions::new().filename(folder.path().join("store.db")).connect().await.unwrap();
-    sqlx::raw_sql(back).execute(&mut conn).await.unwrap();
+    let rows: Vec<ReceptionCells> = sqlx::query_as("SELECT * FROM receptions").fetch_all(&mut conn).await.unwrap();
+    for mut row in rows {
+        let score = row.seal(&keys, "face_score", &0.68f32);
+        (row.face_score, row.evidence) = (Some(score.clone()), None);
+        row.finish(&keys);
+        let early = sqlx::query("UPDATE receptions SET face_score = ?, evidence = NULL, mac = ? WHERE seq = ?");
+        early.bind(score).bind(&row.mac).bind(row.seq).execute(&mut conn).await.unwrap();
+    }
+    sqlx::raw_sql(FIRST_VERSION).execute(&mut conn).await.unwrap();
     conn.close().await.unwrap();
     let error = Store::open_read_only(&config(folder.path()), keys.clone()).await.err().unwrap();
     assert!(matches!(error, OpenError::Version { found: 1, .. }), "{error}");
     let store = open(folder.path(), &keys).await.unwrap();
-    assert_eq!(store.receptions(9).await.unwrap().len(), 3);
-    assert!(store.settled_otherwise(0, 9).await.unwrap().is_empty());
+    let found = store.receptions(9).await.unwrap();
+    assert_eq!(found.len(), 3);
+    assert!(found.iter().all(|record| record.evidence.verification == Verification::by_face(0.68)));
+    assert_eq!(*store.health().borrow(), StoreHealth::Ok, "no row counts as altered for having been written earlier");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -2,7 +2,8 @@
 
 use super::{Scene, id};
 use crate::handle::ReaderInput;
-use crate::store::Settlement;
+use crate::reconciler::CaseTold;
+use crate::store::papers::Filed;
 use crate::web::{guard, routes};
 use actix_web::body::to_bytes;
 use actix_web::dev::ServiceResponse;
@@ -10,9 +11,9 @@ use actix_web::middleware::from_fn;
 use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::{App, web};
 use std::sync::atomic::Ordering;
-use uketsuke_core::answer::{Reason, Verdict};
+use uketsuke_core::ladder::{Cause, Numbers, Refusal, StaffAction};
 use uketsuke_core::reception::{Attention, Screen, StaffDecision, StaffReason};
-use uketsuke_core::record::{Abandonment, Reply};
+use uketsuke_core::record::{Abandonment, Stage};
 
 async fn call(scene: &Scene, request: TestRequest) -> ServiceResponse {
     let app = App::new().app_data(web::Data::new(scene.state.clone())).wrap(from_fn(guard::guard)).configure(routes);
@@ -90,7 +91,7 @@ async fn an_order_needs_our_own_origin_json_and_a_small_body() {
     }
     let form = post("/staff/restart", body).insert_header(("content-type", "text/plain"));
     assert_eq!(call(&scene, form).await.status(), 415);
-    let long = format!(r#"{{"terminal":"desk-1","reader":"{}"}}"#, "a".repeat(2000));
+    let long = format!(r#"{{"terminal":"desk-1","reader":"{}"}}"#, "a".repeat(9000));
     for bad in ["", "{", "[]", r#"{"terminal":"desk-1","reader":"a","more":1}"#, long.as_str()] {
         assert_eq!(call(&scene, post("/staff/restart", bad)).await.status(), 400, "{bad}");
     }
@@ -266,34 +267,111 @@ async fn staff_may_look_at_any_time_and_are_pressed_to_only_when_they_are_wanted
 }
 
 #[actix_web::test]
-async fn a_provisional_reception_that_turned_out_bad_is_handed_to_the_staff() {
+async fn cases_are_listed_by_who_has_to_see_to_them_and_each_has_a_page_to_work_on() {
     let scene = Scene::new();
-    let (ineligible, refused, good) = (scene.provisional().await, scene.provisional().await, scene.provisional().await);
-    let answered = |verdict| Settlement::Answered {
-        reply: Reply::Answered { verdict, unmapped_characters: false },
-        answer: b"answer".to_vec().into(),
-    };
-    scene.settle(ineligible, answered(Verdict::Ineligible(Reason::NoInsuranceFound))).await;
-    scene.settle(refused, Settlement::Rejected { code: "bad_signature".into() }).await;
-    scene.settle(good, answered(Verdict::Eligible)).await;
+    let waiting = scene.with_case(Cause::NoAnswer).await;
+    let rejected = scene.with_case(Cause::Rejected).await;
     let html = page(&scene, "/staff?lang=en").await;
-    let (_, rest) = html.split_once("To be seen to").unwrap();
-    let (listed, rest) = rest.split_once("Provisional, waiting for an answer").unwrap();
-    for part in ["class=\"count\">2<", "No insurance was found.", "have the declaration", "bad_signature"] {
-        assert!(listed.contains(part), "{part}: {listed}");
+    let (_, rest) = html.split_once("To be seen to at the desk <span class=\"count\">1<").unwrap();
+    let (desk, rest) = rest.split_once("Being confirmed by itself").unwrap();
+    assert!(desk.contains(&format!("/staff/case/{rejected}")) && rest.contains(&format!("/staff/case/{waiting}")));
+    let case = page(&scene, &format!("/staff/case/{rejected}?lang=en")).await;
+    assert!(case.contains("100 %") && case.contains("data-post=\"/staff/case/"), "{case}");
+    assert_eq!(get(&scene, &format!("/staff/case/{}", id())).await.status(), 404);
+}
+
+#[actix_web::test]
+async fn what_staff_do_to_a_case_is_handed_over_with_its_turn_and_gaps_are_named_first() {
+    let scene = Scene::new();
+    let reception = scene.with_case(Cause::NoAnswer).await;
+    let path = format!("/staff/case/{reception}");
+    let act = |fields: &str| post(&path, &format!(r#"{{"by":"佐藤","turn":1,{fields}}}"#));
+    let gaps = text(call(&scene, act(r#""what":"declare","name":"山田","signed":"no""#)).await).await;
+    assert!(gaps.contains("住所") && gaps.contains("署名"), "{gaps}");
+    for bad in [
+        r#""what":"numbers","which":"current","insurer_number":"12","number":"","birthdate":"""#,
+        r#""what":"close","reason":"other","note":" ""#,
+        r#""what":"choose","index":"first""#,
+    ] {
+        assert_eq!(call(&scene, act(bad)).await.status(), 422, "{bad}");
     }
-    for (reception, is_listed) in [(ineligible, true), (refused, true), (good, false)] {
-        assert_eq!(listed.contains(&format!("/staff/explain/{reception}")), is_listed, "{listed}");
-    }
-    assert!(rest.starts_with(" <span class=\"count\">0<"), "none waits any more: {rest}");
+    assert!(scene.cases.is_empty());
+    let numbers = r#""what":"numbers","which":"current","insurer_number":"06123456","symbol":"１２","number":"345","birthdate":"S55.1.2""#;
+    let done = async {
+        let order = scene.cases.recv().await.unwrap();
+        assert_eq!(
+            (order.reception, order.turn, order.action),
+            (reception, 1, Some(StaffAction::NumbersEntered(Numbers::Current)))
+        );
+        assert!(
+            matches!(&order.paper, Some(Filed::Numbers(typed)) if typed.birthdate.as_str() == "19800102" && typed.symbol.as_str() == "12")
+        );
+        order.done.send(CaseTold::Refused(Refusal::Stale)).unwrap();
+    };
+    let (answer, ()) = tokio::join!(call(&scene, act(numbers)), done);
+    assert_eq!(answer.status(), 409, "the case has moved on since they looked");
+}
+
+#[actix_web::test]
+async fn a_patient_without_a_card_is_received_by_a_document_and_bad_fields_are_named() {
+    let scene = Scene::new();
+    let document = |number: &str| {
+        post(
+            "/staff/document",
+            &format!(
+                r#"{{"by":"佐藤","kind":"eligibility_certificate","insurer_number":"06123456","symbol":"12","number":"{number}","branch":"","birthdate":"19800102","valid_until":""}}"#
+            ),
+        )
+    };
+    let gaps = call(&scene, document("")).await;
+    assert_eq!(gaps.status(), 422);
+    assert!(text(gaps).await.contains("番号"));
+    assert_eq!(call(&scene, document("345")).await.status(), 201);
+    let received = scene.state.store.receptions(9).await.unwrap();
+    assert_eq!(received.len(), 1);
+    assert_eq!((received[0].reader.as_str(), received[0].stage), ("desk", Stage::Closed));
+    assert!(scene.state.store.case(received[0].reception).await.unwrap().is_some(), "somebody owns it until it ends");
+}
+
+#[actix_web::test]
+async fn the_four_items_count_only_while_a_mode_is_open_that_an_authorised_person_has_opened() {
+    let scene = Scene::new();
+    let items = || {
+        post(
+            "/staff/four-items",
+            r#"{"by":"佐藤","name":"山田 太郎","sex":"1","birthdate":"S55.1.2","address":"見本県"}"#,
+        )
+    };
+    let open = |by: &str| {
+        post(
+            "/staff/mode",
+            &format!(r#"{{"by":"{by}","mode":"system_failure","open":true,"reason":"回線障害","hours":"2"}}"#),
+        )
+    };
+    assert_eq!(call(&scene, items()).await.status(), 409);
+    assert_eq!(call(&scene, open("佐藤")).await.status(), 409);
+    assert_eq!(call(&scene, open("院長")).await.status(), 200);
+    assert_eq!(call(&scene, items()).await.status(), 201);
+    let html = page(&scene, "/staff/desk").await;
+    assert!(html.contains("回線障害") && html.contains("system_failure_opened"), "{html}");
+    let close = r#"{"by":"院長","mode":"system_failure","open":false}"#;
+    assert_eq!(call(&scene, post("/staff/mode", close)).await.status(), 200);
+    assert_eq!(call(&scene, items()).await.status(), 409);
 }
 
 #[actix_web::test]
 async fn every_page_has_one_heading_of_the_first_rank_and_names_for_its_buttons() {
     let scene = Scene::new();
-    let reception = scene.provisional().await;
+    let (reception, case) = (scene.provisional().await, scene.with_case(Cause::NoAnswer).await);
     scene.status("staff_look", Some(id()), Some(Attention::StaffLook(StaffReason::Asked)));
-    for path in ["/", "/staff", &format!("/staff/explain/{reception}"), "/nowhere"] {
+    for path in [
+        "/",
+        "/staff",
+        "/staff/desk",
+        &format!("/staff/explain/{reception}"),
+        &format!("/staff/case/{case}"),
+        "/nowhere",
+    ] {
         let html = text(get(&scene, path).await).await;
         assert_eq!(html.matches("<h1").count(), 1, "{path}");
         assert!(!html.contains("></button>") && html.contains("<html lang=\"ja\">"), "{path}");

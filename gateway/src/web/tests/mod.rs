@@ -11,13 +11,14 @@ use crate::front_desk::FrontDesk;
 use crate::handle::{self, CourierStatus, ReaderName, ReaderPort, ReaderStatus, SiteHandle, View};
 use crate::health::{HealthPart, HealthReport};
 use crate::modes::ModesHandle;
-use crate::store::Keys;
-use crate::store::{Destination, Opening, Recording, Request, RequestKind, Settlement, Store};
+use crate::reconciler::CaseOrder;
+use crate::store::{Keys, NewCase, Opening, Recording, Request, RequestKind, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
+use uketsuke_core::ladder::{self, Cause};
 use uketsuke_core::modes::Limits;
 use uketsuke_core::outbox::Circuit;
 use uketsuke_core::reception::{Attention, Screen};
@@ -33,6 +34,7 @@ struct Scene {
     _odd: ReaderPort,
     _central: watch::Sender<CourierStatus>,
     restarts: async_channel::Receiver<ReaderName>,
+    cases: async_channel::Receiver<CaseOrder>,
     accepting: watch::Sender<bool>,
     healthy: Arc<AtomicBool>,
 }
@@ -49,6 +51,7 @@ impl Scene {
             since: NOW,
         });
         let (restart_in, restarts) = async_channel::bounded(1);
+        let (cases_in, cases) = async_channel::bounded(1);
         let (accepting_in, accepting) = watch::channel(true);
         let healthy = Arc::new(AtomicBool::new(true));
         let asked = healthy.clone();
@@ -68,7 +71,7 @@ impl Scene {
                 readers: Arc::new([desk, odd_desk]),
                 central,
                 restarts: restart_in,
-                cases: async_channel::bounded(1).0,
+                cases: cases_in,
                 case_counts: watch::channel(crate::reconciler::CaseCounts::default()).1,
             },
             help_line: None,
@@ -82,7 +85,7 @@ impl Scene {
             }),
             accepting,
         };
-        Self { state, port, _odd: odd, _central: central_in, restarts, accepting: accepting_in, healthy }
+        Self { state, port, _odd: odd, _central: central_in, restarts, cases, accepting: accepting_in, healthy }
     }
 
     fn show(&self, reception: Option<ReceptionId>, version: u64, screen: Screen) {
@@ -117,26 +120,26 @@ impl Scene {
 
     /// A reception that was recorded without an answer.
     async fn provisional(&self) -> ReceptionId {
-        let reception = id();
-        self.state.store.open_reception(self.opening(reception)).await.unwrap();
-        let recording = Recording {
-            reception,
-            shown: Shown::Provisional,
-            consents: vec![],
-            request: None,
-            case: None,
-            recorded: NOW,
-        };
-        self.state.store.record_reception(recording).await.unwrap();
-        reception
+        self.recorded(None).await
     }
 
-    /// What became of its question, just now.
-    async fn settle(&self, reception: ReceptionId, settlement: Settlement) {
-        let now = self.state.clock.stamp();
-        let rows = self.state.store.select(Destination::Central, 10, &[], now.wall_ms).await.unwrap();
-        let row = rows.iter().find(|row| row.reception == reception).expect("its question is on its way");
-        self.state.store.settle(row.seq, settlement, now).await.unwrap();
+    /// The same, with a case that began like this.
+    async fn with_case(&self, cause: Cause) -> ReceptionId {
+        self.recorded(Some(cause)).await
+    }
+
+    async fn recorded(&self, cause: Option<Cause>) -> ReceptionId {
+        let reception = id();
+        let opening = self.opening(reception);
+        let asked = opening.request.id;
+        self.state.store.open_reception(opening).await.unwrap();
+        let now = self.state.clock.now();
+        let open = |cause| ladder::Case::open(ladder::Rules::default(), now, cause, &mut Vec::new());
+        let case = cause.map(|cause| NewCase { case: open(cause), asked, papers: vec![] });
+        let recording =
+            Recording { reception, shown: Shown::Provisional, consents: vec![], request: None, case, recorded: NOW };
+        self.state.store.record_reception(recording).await.unwrap();
+        reception
     }
 }
 
