@@ -318,6 +318,11 @@ async fn every_reason_why_an_insurance_is_not_valid_is_told_and_explained() -> R
         let choose = kiosk.wait(STEP, named("choose")).await?;
         kiosk.press(&choose, json!({ "intent": "choose_pin" })).await?;
         press_pin(&mut kiosk, "1234", choose.version).await?;
+        if code == "card_not_registered" {
+            let offer = kiosk.wait(STEP, named("register")).await?;
+            assert!(offer.text().contains("10割負担になることはありません"), "{}", offer.text());
+            kiosk.press(&offer, json!({ "intent": "register", "agreed": false })).await?;
+        }
         let shown = kiosk.wait(STEP, named("ineligible")).await?;
         assert!(shown.text().contains(words), "{name}: {}", shown.text());
         assert!(shown.text().contains("10割負担になることはありません"), "{name} hears no promise: {}", shown.text());
@@ -330,6 +335,17 @@ async fn every_reason_why_an_insurance_is_not_valid_is_told_and_explained() -> R
         assert!(explanation["what"].to_string().contains(words), "{name}: {explanation}");
         assert!(!explanation["next"].to_string().is_empty(), "{name}: {explanation}");
     }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_card_that_is_not_registered_is_registered_at_the_reader_and_received() -> Result<()> {
+    let scene = Scene::start(Plan::default())?;
+    let visit = scene.check_in(READER, &scene.card("TEST-UNREGISTERED-2")?, PIN).await?;
+    assert!(visit.saw("register") && visit.saw("consent") && visit.ending.text().contains(DONE), "{visit:?}");
+    scene.until_code(&visit.reception, "confirmed").await?;
+    let again = scene.check_in(READER, &scene.card("TEST-UNREGISTERED-2")?, PIN).await?;
+    assert!(!again.saw("register"), "once is enough: {again:?}");
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use crate::answer::{Reason, Verdict};
 use crate::clock::Now;
-use crate::ladder::{self, Case, Owner};
+use crate::ladder::{self, Case, Owner, Work};
 use crate::reception::{Attention, Ending, ReadFailure, StaffReason};
 use crate::record::{Abandonment, Method, ReceptionRecord, Reply, Shown, Stage};
 use serde::Serialize;
@@ -417,15 +417,25 @@ pub fn reception(record: &ReceptionRecord, lang: Lang) -> Explanation {
     with_case(record, None, lang)
 }
 
-/// As [`reception`], with the case of the reception as it stands now. A case knows more than the reception, so its next step is the one
-/// to take; what the reception ended with opens the story then.
+/// As [`reception`], with the case of the reception as it stands now. The reception says what is the case, its case what to do about it;
+/// where the case knows more than any reply says (a person in doubt, another end), it speaks alone and the reception opens the story.
 pub fn with_case(record: &ReceptionRecord, of_case: Option<(&Case, Now)>, lang: Lang) -> Explanation {
     let told = without_case(record, lang);
     let Some((of_case, now)) = of_case else { return told };
     let case = case(of_case, now, lang);
-    let mut story = vec![told.advice.what];
-    story.extend(told.story);
-    Explanation { advice: case.advice.clone(), story, case: Some(case), ..told }
+    let confirmed = matches!(record.reply(), Some((_, Reply::Answered { verdict: Verdict::Eligible, .. })));
+    match of_case.work() {
+        Work::Done(ladder::Final::Confirmed) if confirmed => Explanation { case: Some(case), ..told },
+        Work::Done(_) | Work::CheckPerson { .. } => {
+            let mut story = vec![told.advice.what];
+            story.extend(told.story);
+            Explanation { advice: case.advice.clone(), story, case: Some(case), ..told }
+        }
+        _ => {
+            let next = case.advice.next.clone();
+            Explanation { advice: Advice { next, ..told.advice }, case: Some(case), ..told }
+        }
+    }
 }
 
 fn without_case(record: &ReceptionRecord, lang: Lang) -> Explanation {

@@ -101,6 +101,7 @@ pub async fn go_through_as(kiosk: &mut Kiosk, manner: Manner<'_>) -> Result<Visi
                     kiosk.press(&shown, json!({ "intent": "pin", "keys": keys })).await?;
                 }
             }
+            "register" => kiosk.press(&shown, json!({ "intent": "register", "agreed": true })).await?,
             "ineligible" => kiosk.press(&shown, json!({ "intent": "acknowledge" })).await?,
             "consent" => {
                 let question = shown.attribute("data-question").context("a consent screen names its question")?;

@@ -103,9 +103,11 @@ fn a_case_says_whose_it_is_until_when_and_what_to_do() {
     use crate::ladder::{Case, Cause, Event, Rules, StaffAction};
     let now = |days: u64| Now { boot: 1, mono: Mono(days * 86_400_000), stamp: record(Stage::Open).opened };
     let mut waiting = Case::open(Rules::default(), now(0), Cause::NoAnswer, &mut Vec::new());
-    let told = with_case(&record(Stage::Closed), Some((&waiting, now(0))), Lang::En);
+    let provisional = ReceptionRecord { recorded: Some((at(1), Shown::Provisional)), ..record(Stage::Closed) };
+    let told = with_case(&provisional, Some((&waiting, now(0))), Lang::En);
     let of_case = told.case.clone().unwrap();
-    assert_eq!((told.advice.code.as_str(), of_case.days_left), ("await_answer", Some(2)));
+    assert_eq!((told.advice.code.as_str(), of_case.advice.code.as_str()), ("provisional", "await_answer"));
+    assert_eq!((&told.advice.next, of_case.days_left), (&of_case.advice.next, Some(2)), "the case says what to do");
     assert_eq!(
         (of_case.owner_words.as_str(), of_case.deadline_words.as_str()),
         ("the gateway, by itself", "in 2 days")
@@ -118,4 +120,6 @@ fn a_case_says_whose_it_is_until_when_and_what_to_do() {
     waiting.step(now(2), Event::Staff { turn: waiting.turn(), action: close }, &mut Vec::new());
     let ended = case(&waiting, now(2), Lang::En);
     assert_eq!((ended.owner, ended.days_left, ended.advice.code.as_str()), (None, None, "ended_closed_by_staff"));
+    let told = with_case(&provisional, Some((&waiting, now(2))), Lang::En);
+    assert_eq!(told.advice, ended.advice, "no reply says so: the case speaks alone");
 }
