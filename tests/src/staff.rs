@@ -1,8 +1,12 @@
 //! A member of staff at the staff page.
 
+use crate::central::Numbers;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+
+/// Who is at the desk.
+const STAFF: &str = "staff-1";
 
 /// The staff page's orders, as its script sends them.
 #[derive(Clone, Copy)]
@@ -20,20 +24,30 @@ impl Staff {
     pub async fn decide(self, reader: &str, reception: &str, same: bool) -> Result<()> {
         let (terminal, reader) = reader.split_once('/').context("a reader is terminal/reader")?;
         let decision = if same { "same_person" } else { "not_same_person" };
-        let order = json!({ "terminal": terminal, "reader": reader, "reception": reception, "decision": decision, "by": "staff-1" });
-        self.post("/staff/decision", order).await
+        let order = json!({ "terminal": terminal, "reader": reader, "reception": reception, "decision": decision, "by": STAFF });
+        self.post("/staff/decision", order).await.map(drop)
     }
 
     /// Asks for a reader to be started again.
     pub async fn restart(self, reader: &str) -> Result<()> {
         let (terminal, reader) = reader.split_once('/').context("a reader is terminal/reader")?;
-        self.post("/staff/restart", json!({ "terminal": terminal, "reader": reader })).await
+        self.post("/staff/restart", json!({ "terminal": terminal, "reader": reader })).await.map(drop)
     }
 
-    async fn post(self, path: &'static str, order: Value) -> Result<()> {
+    /// Receives a patient by the numbers on a 資格確認書; returns the reception.
+    pub async fn receive(self, numbers: &Numbers) -> Result<String> {
+        let order = json!({
+            "by": STAFF, "kind": "eligibility_certificate", "insurer_number": numbers.insurer, "symbol": numbers.symbol,
+            "number": numbers.number, "branch": numbers.branch, "birthdate": numbers.birthdate, "valid_until": "",
+        });
+        let told = self.post("/staff/document", order).await?;
+        Ok(told["reception"].as_str().context("the desk names the reception")?.to_owned())
+    }
+
+    async fn post(self, path: &'static str, order: Value) -> Result<Value> {
         let web = self.web;
         tokio::task::spawn_blocking(move || {
-            let response = ureq::post(format!("http://{web}{path}"))
+            let mut response = ureq::post(format!("http://{web}{path}"))
                 .config()
                 .http_status_as_error(false)
                 .build()
@@ -42,7 +56,7 @@ impl Staff {
             if !response.status().is_success() {
                 bail!("{path} answered {}", response.status());
             }
-            Ok(())
+            Ok(response.body_mut().read_json()?)
         })
         .await?
     }

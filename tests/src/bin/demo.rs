@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
-use uketsuke_tests::central::ModeSpec;
+use uketsuke_tests::central::{Class, ModeSpec, Numbers, Person};
 use uketsuke_tests::central::ledger::Kind;
 use uketsuke_tests::patient::{Camera, CardInSlot, Kiosk, PatientCard, Visit, Way, check_in};
 use uketsuke_tests::site::{Plan, Site, portrait, until};
@@ -181,6 +181,7 @@ impl Story<'_> {
         let (first, second, impostor) = (card("TEST-VALID-1")?, card("TEST-VALID-2")?, card("TEST-VALID-3")?);
         let (ineligible, forgetful) = (card("TEST-INVALID-NEW-4")?, card("TEST-VALID-5")?);
         let (in_the_dark, also) = (card("TEST-VALID-6")?, card("TEST-VALID-7")?);
+        let unregistered = card("TEST-UNREGISTERED-8")?;
 
         let visit = self.visit("Patient 1", "desk-1/a", &first, Way::Face, &same).await?;
         ensure!(visit.saw("face") && ends_with(&visit, "受付が完了しました"), "patient 1 was not received by face");
@@ -201,7 +202,30 @@ impl Story<'_> {
         self.timeline
             .say("Patient 4", "insurance not valid, there is a new one: told why and the next step at the desk");
 
+        let visit = self.visit("Patient 7", "desk-1/b", &unregistered, Way::Pin(PIN), &[]).await?;
+        ensure!(visit.saw("register") && ends_with(&visit, "受付が完了しました"), "patient 7 was not registered");
+        self.timeline
+            .say("Patient 7", "card not registered as an insurance card: registered at the reader; eligible; checked in");
+
+        self.without_card().await?;
         self.cut_line(&in_the_dark, &also, &same).await
+    }
+
+    async fn without_card(&mut self) -> Result<()> {
+        let numbers = Numbers {
+            insurer: "06139992".into(),
+            symbol: "12".into(),
+            number: "345".into(),
+            branch: "01".into(),
+            birthdate: "19550102".into(),
+        };
+        self.site.control.set_person(&Person::of_document(numbers.clone(), Class::Valid))?;
+        let reception = self.site.staff().receive(&numbers).await?;
+        self.receptions.push(("Patient 8", reception.clone()));
+        self.timeline.say("Staff", "receive Patient 8, who has no card, by the numbers on a 資格確認書");
+        self.wait_for_code(&reception, "confirmed_later").await.context("Patient 8")?;
+        self.timeline.say("Patient 8", "eligible under these numbers");
+        Ok(())
     }
 
     async fn kiosk(&self, reader: &str, faces: &[Vec<u8>]) -> Result<Kiosk> {
