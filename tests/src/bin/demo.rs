@@ -379,10 +379,13 @@ fn check_ledger(site: &Site, receptions: usize, timeline: &mut Timeline) -> Resu
     })?;
     let effects = site.control.ledger()?;
     ensure!(effects.iter().all(|effect| effect.times_applied == 1), "something was applied twice: {effects:?}");
-    let questions = effects.iter().filter(|effect| effect.kind == Kind::Eligibility).count();
+    let count = |kind| effects.iter().filter(|effect| effect.kind == kind).count();
+    let (questions, consents, later) = (count(Kind::Eligibility), count(Kind::Consent), count(Kind::FollowUp));
     ensure!(questions == receptions, "{receptions} receptions made {questions} requests");
-    let consents = effects.len() - questions;
-    timeline.say("Central", format!("its ledger: {questions} requests and {consents} consents, each applied once"));
+    timeline.say(
+        "Central",
+        format!("its ledger: {questions} requests, {consents} consents and {later} later questions, each applied once"),
+    );
     Ok(())
 }
 
