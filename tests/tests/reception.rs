@@ -51,7 +51,7 @@ async fn a_patient_with_a_pin_is_confirmed() -> Result<()> {
     assert!(!visit.ending.text().contains(PROVISIONAL), "{}", visit.ending.text());
     let explanation = scene.until_code(&visit.reception, "confirmed").await?;
     assert!(explanation["story"].to_string().contains("暗証番号"), "{explanation}");
-    assert!(explanation["story"].to_string().contains("同意 2/2"), "{explanation}");
+    assert!(explanation["story"].to_string().contains("同意 3/3"), "{explanation}");
     Ok(())
 }
 
@@ -534,7 +534,10 @@ async fn a_press_on_an_outdated_screen_changes_nothing() -> Result<()> {
     kiosk.press(&stale, json!({ "intent": "cancel" })).await?;
     // Handled in order: when the next press shows its effect, the stale one has had its chance.
     kiosk
-        .press(&consent, json!({ "intent": "consent", "kind": consent.attribute("data-kind"), "agreed": false }))
+        .press(
+            &consent,
+            json!({ "intent": "consent", "question": consent.attribute("data-question"), "agreed": false }),
+        )
         .await?;
     let shown = kiosk.wait(STEP, |shown| shown.version > consent.version).await?;
     if shown.name != "consent" {

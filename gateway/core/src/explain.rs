@@ -2,6 +2,7 @@
 
 use crate::answer::{Reason, Verdict};
 use crate::clock::Now;
+use crate::consent::GivenBy;
 use crate::ladder::{self, Case, Owner, Work};
 use crate::reception::{Attention, Ending, ReadFailure, StaffReason};
 use crate::record::{Abandonment, Method, ReceptionRecord, Reply, Shown, Stage};
@@ -566,7 +567,9 @@ fn story(record: &ReceptionRecord, lang: Lang) -> Vec<String> {
                 lang.pick("資格を確認できないことを案内して記録", "told that the insurance could not be confirmed")
             }
         };
-        let (agreed, of) = (record.consents.iter().filter(|consent| consent.agreed).count(), record.consents.len());
+        // What needs no consent was not asked.
+        let asked = || record.consents.iter().filter(|consent| consent.by != GivenBy::NotNeeded);
+        let (agreed, of) = (asked().filter(|consent| consent.agreed).count(), asked().count());
         let consents = match (of, lang) {
             (0, _) => String::new(),
             (_, Lang::Ja) => format!("(同意 {agreed}/{of})"),

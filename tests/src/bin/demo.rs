@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{SignalKind, signal};
-use uketsuke_tests::central::{Class, ModeSpec, Numbers, Person};
 use uketsuke_tests::central::ledger::Kind;
+use uketsuke_tests::central::{Class, ModeSpec, Numbers, Person};
 use uketsuke_tests::patient::{Camera, CardInSlot, Kiosk, PatientCard, Visit, Way, check_in};
 use uketsuke_tests::site::{Plan, Site, portrait, until};
 
@@ -204,8 +204,10 @@ impl Story<'_> {
 
         let visit = self.visit("Patient 7", "desk-1/b", &unregistered, Way::Pin(PIN), &[]).await?;
         ensure!(visit.saw("register") && ends_with(&visit, "受付が完了しました"), "patient 7 was not registered");
-        self.timeline
-            .say("Patient 7", "card not registered as an insurance card: registered at the reader; eligible; checked in");
+        self.timeline.say(
+            "Patient 7",
+            "card not registered as an insurance card: registered at the reader; eligible; checked in",
+        );
 
         self.without_card().await?;
         self.cut_line(&in_the_dark, &also, &same).await

@@ -15,9 +15,10 @@ use uketsuke_core::answer::Verdict;
 use uketsuke_core::clock::Mono;
 use uketsuke_core::ids::{ReceptionId, RequestId};
 use uketsuke_core::ladder::{
-    Answered, Basis, Case, CloseReason, Declaration, Effect, Event, Final, Numbers, PersonMatch, Rules, StaffAction, Work,
+    Answered, Basis, Case, CloseReason, Declaration, Effect, Event, Final, Numbers, PersonMatch, Rules, StaffAction,
+    Work,
 };
-use uketsuke_core::record::{Reply, Shown, Stage, StaffName};
+use uketsuke_core::record::{Reply, Shown, StaffName, Stage};
 
 /// As in the reconciler.
 const LOOK_EVERY: Duration = Duration::from_secs(12 * 60 * 60);
@@ -449,7 +450,8 @@ impl World {
                     } += 1;
                 }
                 Some(before) if before != end => {
-                    self.judge.fails(format!("I9 broken: the case of {reception} ended as {before:?}, then as {end:?}"));
+                    self.judge
+                        .fails(format!("I9 broken: the case of {reception} ended as {before:?}, then as {end:?}"));
                 }
                 Some(_) => {}
             }
@@ -474,10 +476,13 @@ impl World {
         for (by, reception) in std::mem::take(&mut self.told.done) {
             let papers = at_once(self.disk.store.papers(reception)).and_then(Result::ok).unwrap_or_default();
             let of_order = |paper: &&Paper| paper.by == by;
-            let actions = papers.iter().filter(of_order).filter(|paper| matches!(paper.filed, Filed::Action(_))).count();
+            let actions =
+                papers.iter().filter(of_order).filter(|paper| matches!(paper.filed, Filed::Action(_))).count();
             if actions > 1 || !papers.iter().any(|paper| of_order(&paper)) {
                 let (order, reception) = (by.as_str(), reception.0.as_u128());
-                self.judge.fails(format!("order {order} on the case of {reception} was told done and took effect {actions} times"));
+                self.judge.fails(format!(
+                    "order {order} on the case of {reception} was told done and took effect {actions} times"
+                ));
             }
         }
     }

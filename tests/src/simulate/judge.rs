@@ -172,7 +172,8 @@ impl World {
         match answer {
             Answer::Rejected("id_reused") => self.judge.fails(format!("I2 broken: id {id} came with other content")),
             Answer::Rejected("unknown_request") => {
-                self.judge.fails(format!("I3 broken: request {id} came before the question that it refers to was applied"));
+                self.judge
+                    .fails(format!("I3 broken: request {id} came before the question that it refers to was applied"));
             }
             Answer::Replied(_) => {
                 let older = self.judge.rows.range(..letter.seq).find(|(seq, head)| {
@@ -208,7 +209,10 @@ impl World {
         let cards = self.slots.iter().filter(|slot| slot.card.is_some()).count();
         let rows = self.disk.outbox().iter().filter(|head| head.state != RowState::Rejected).count();
         let cases = self.disk.open_cases().len();
-        format!("{cards} cards in, {rows} rows waiting, {cases} cases open, process {}", if self.process.is_some() { "up" } else { "down" })
+        format!(
+            "{cards} cards in, {rows} rows waiting, {cases} cases open, process {}",
+            if self.process.is_some() { "up" } else { "down" }
+        )
     }
 
     /// Everything is through: is everything as it was promised?
