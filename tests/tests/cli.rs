@@ -29,7 +29,7 @@ fn every_command_explains_itself() -> Result<()> {
         (&["models", "ls", "--help"], &["--dir", "--json"]),
         (&["queue", "--help"], &["--limit", "central system"]),
         (&["explain", "--help"], &["[RECEPTION]", "--lang", "staff page"]),
-        (&["rules", "--help"], &["--on", "--lang", "--json", "YYYY-MM-DD"]),
+        (&["rules", "--help"], &["--on", "--lang", "--json", "YYYY-MM-DD", "--try", "--since", "--limit"]),
     ] {
         let (code, help, errors) = uketsuke(command)?;
         assert_eq!((code, errors.as_str()), (Some(0), ""), "{command:?}");
@@ -58,6 +58,8 @@ fn wrong_usage_is_exit_code_64_with_a_hint() -> Result<()> {
         &["queue", "--limit", "many"],
         &["rules", "--on", "2025-02-29"],
         &["rules", "--on", "tomorrow"],
+        &["rules", "--try"],
+        &["rules", "--on", "2026-04-01", "--since", "2026-03-31"],
         &["models"],
         &["models", "install"],
     ] {

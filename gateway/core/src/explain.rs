@@ -616,7 +616,7 @@ fn story(record: &ReceptionRecord, lang: Lang) -> Vec<String> {
 }
 
 /// Time of day in Japan (UTC+9, no daylight saving), for people.
-fn clock(wall_ms: i64) -> String {
+pub fn clock(wall_ms: i64) -> String {
     let seconds = (wall_ms.div_euclid(1000) + 9 * 3600).rem_euclid(86_400);
     format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }

@@ -6,6 +6,7 @@
 //! *A clock that nobody vouches for refuses nothing*: what it would refuse is accepted provisionally, what it would accept by a date is
 //! accepted provisionally too, and every verdict says that the clock was doubtful.
 
+pub mod dry_run;
 mod table;
 
 use crate::clock::Stamp;
@@ -53,6 +54,11 @@ impl DocumentKind {
         Self::Mynaportal,
         Self::Declaration,
     ];
+
+    /// What it is called.
+    pub fn title(self) -> Words {
+        table::first(self).title
+    }
 }
 
 /// A document as it is shown.

@@ -1,12 +1,15 @@
-//! `uketsuke rules`
+//! `uketsuke rules`: the rules of a day, and what they would make of receptions that have been.
 
-use super::Lang;
+use super::store::{Error, open_store};
+use super::{Common, Lang, block_on, fail};
 use crate::clock::Clock;
 use crate::config::ClockSource;
 use crate::exit;
 use clap::Args;
 use serde_json::json;
 use uketsuke_core::date::Date;
+use uketsuke_core::explain;
+use uketsuke_core::rules::dry_run::{Difference, DryRun};
 use uketsuke_core::rules::{self, Change, Rule, RuleSet, Today};
 
 #[derive(Args)]
@@ -14,16 +17,53 @@ pub(super) struct Rules {
     /// The day to ask for, as YYYY-MM-DD or YYYYMMDD; today in Japan by this machine's clock when left out
     #[arg(long, value_name = "DATE")]
     on: Option<Date>,
+    /// Tell which stored receptions would be decided otherwise if they happened on that day; writes nothing and decides nothing
+    #[arg(long = "try", requires = "on")]
+    try_on_receptions: bool,
+    /// With --try: only receptions of this day in Japan and later, as YYYY-MM-DD or YYYYMMDD
+    #[arg(long, value_name = "DATE", requires = "try_on_receptions")]
+    since: Option<Date>,
+    /// With --try: receptions to look at, the latest first
+    #[arg(long, default_value_t = 1000, requires = "try_on_receptions")]
+    limit: usize,
     /// Language of the text
     #[arg(long, value_enum, default_value = "ja")]
     lang: Lang,
-    /// Print JSON for programs, in both languages, instead of text for people
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    common: Common,
 }
 
 impl Rules {
     pub(super) fn execute(self) -> u8 {
+        match self.on {
+            Some(date) if self.try_on_receptions => self.try_on(date),
+            _ => self.tell(),
+        }
+    }
+
+    fn try_on(&self, date: Date) -> u8 {
+        let json = self.common.json;
+        let found = block_on(async {
+            open_store(&self.common.config).await?.receptions(self.limit).await.map_err(Error::Store)
+        });
+        let records = match found {
+            Ok(Ok(records)) => records,
+            Ok(Err(error)) => return fail(json, error.exit_code(), &error),
+            Err(error) => return fail(json, exit::GAVE_UP, &error),
+        };
+        // Records come latest first: a full list whose last is still wanted may have left some out.
+        let wanted = |opened_ms: i64| self.since.is_none_or(|since| since.begins_ms_jst() <= opened_ms);
+        let full = records.len() == self.limit && records.last().is_some_and(|last| wanted(last.opened.wall_ms));
+        let run = DryRun::of(date, records.iter().filter(|record| wanted(record.opened.wall_ms)));
+        if json {
+            print_trial_json(date, &run, full);
+        } else {
+            print_trial(date, &run, full, self.lang);
+        }
+        exit::OK
+    }
+
+    fn tell(&self) -> u8 {
         let today = match self.on {
             // Somebody who names the day vouches for it.
             Some(date) => Today { date, trusted: true },
@@ -31,7 +71,7 @@ impl Rules {
         };
         let rules = rules::Rules::on(today);
         let next = rules::Rules::next_change(today.date);
-        if self.json {
+        if self.common.json {
             print_json(&rules, next.as_ref());
         } else {
             print_text(&rules, next.as_ref(), self.lang);
@@ -78,6 +118,47 @@ fn print_text(rules: &RuleSet, next: Option<&Change>, lang: Lang) {
     }
 }
 
+fn print_trial_json(date: Date, run: &DryRun, full: bool) {
+    let difference = |found: &Difference| {
+        json!({
+            "reception": found.reception,
+            "reader": found.reader,
+            "opened_ms": found.opened.wall_ms,
+            "clock_doubtful": !found.opened.synchronised,
+            "shown": found.shown,
+            "was": found.was,
+            "would_be": found.would_be,
+            "rule": found.rule.id,
+            "next": found.next,
+        })
+    };
+    let document = json!({
+        "on": date,
+        "version": rules::Rules::on(Today { date, trusted: true }).version(),
+        "differences": run.differences.iter().map(difference).collect::<Vec<_>>(),
+        "same": run.same,
+        "not_judged": run.not_judged,
+        "limit_reached": full,
+    });
+    println!("{document}");
+}
+
+fn print_trial(date: Date, run: &DryRun, full: bool, lang: Lang) {
+    let words = Text::of(lang);
+    println!("{} {date}: {}", words.rules_of, run.summary(lang.into()));
+    if full {
+        println!("{}", words.limit_reached);
+    }
+    for found in &run.differences {
+        let opened_ms = found.opened.wall_ms;
+        let (day, time) = (Date::of_stamp_jst(opened_ms), explain::clock(opened_ms));
+        println!();
+        println!("{}  {}  {day} {time}", found.reception, found.reader);
+        println!("  {}  ({})", found.sentence(lang.into()), found.rule.id);
+        println!("  {} {}", words.next_step, found.next.pick(lang.into()));
+    }
+}
+
 /// Name, first and last day, title. The columns before the title are ASCII, so that they stand in line whatever the font.
 fn line(rule: &Rule, lang: Lang) -> String {
     let day = |date: Option<Date>| date.map(|date| date.to_string()).unwrap_or_default();
@@ -94,6 +175,8 @@ struct Text {
     begins: &'static str,
     ends: &'static str,
     no_change: &'static str,
+    limit_reached: &'static str,
+    next_step: &'static str,
 }
 
 impl Text {
@@ -107,6 +190,8 @@ impl Text {
                 begins: "始まる",
                 ends: "終わる",
                 no_change: "この先の変更は、まだ知られていません。",
+                limit_reached: "これより前の受付は見ていません。--limit で増やせます。",
+                next_step: "次にすること:",
             },
             Lang::En => Self {
                 rules_of: "Rules on",
@@ -116,6 +201,8 @@ impl Text {
                 begins: "begins",
                 ends: "ends  ",
                 no_change: "No change after this day is known.",
+                limit_reached: "Earlier receptions were not looked at: --limit takes more.",
+                next_step: "Next:",
             },
         }
     }

@@ -305,10 +305,18 @@ pub(super) const TABLE: &[Rule] = &[
     },
 ];
 
+/// The rules about a document.
+fn about(kind: DocumentKind) -> impl Iterator<Item = &'static Rule> {
+    TABLE.iter().filter(move |rule| document(rule.decides) == Some(kind))
+}
+
+/// The first rule about a document: the one that bears its name. The first row stands for a kind without any, which the tests rule out.
+pub(super) fn first(kind: DocumentKind) -> &'static Rule {
+    about(kind).next().unwrap_or(&TABLE[0])
+}
+
 /// The rule about a document that does not count on that day: the one that ended last, otherwise the one that begins first.
 pub(super) fn nearest(kind: DocumentKind, date: Date) -> &'static Rule {
-    let about = || TABLE.iter().filter(move |rule| document(rule.decides) == Some(kind));
-    let ended = about().filter(|rule| rule.until.is_some_and(|until| until < date)).max_by_key(|rule| rule.until);
-    // The first row stands for a kind without any, which the tests rule out.
-    ended.or_else(|| about().min_by_key(|rule| rule.from)).unwrap_or(&TABLE[0])
+    let ended = about(kind).filter(|rule| rule.until.is_some_and(|until| until < date)).max_by_key(|rule| rule.until);
+    ended.or_else(|| about(kind).min_by_key(|rule| rule.from)).unwrap_or_else(|| first(kind))
 }

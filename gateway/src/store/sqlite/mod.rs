@@ -82,7 +82,7 @@ impl Sqlite {
         let jobs = self.jobs.as_ref().ok_or(StoreError::ReadOnly)?;
         self.signals.check()?;
         let (done, outcome) = oneshot::channel();
-        jobs.send(Job::Write(command, done)).await.map_err(|_| self.gone())?;
+        jobs.send(Job::Write(Box::new(command), done)).await.map_err(|_| self.gone())?;
         outcome.await.map_err(|_| self.gone())?
     }
 

@@ -27,8 +27,8 @@ const FULL_PROBE_EVERY: Duration = Duration::from_secs(5);
 
 /// What waits in the queue.
 pub(super) enum Job {
-    /// A durable write and who waits for it.
-    Write(Command, oneshot::Sender<Outcome>),
+    /// A durable write and who waits for it. Boxed: the queue is as wide as its widest job.
+    Write(Box<Command>, oneshot::Sender<Outcome>),
     /// Finish and close.
     Close(oneshot::Sender<()>),
 }
@@ -101,7 +101,7 @@ impl Writer {
                 match job {
                     Job::Write(command, done) => {
                         bytes += command.bytes();
-                        batch.push((command, done));
+                        batch.push((*command, done));
                     }
                     Job::Close(done) => {
                         // Nothing more comes in; what is queued is still served.
