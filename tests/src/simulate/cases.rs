@@ -15,9 +15,10 @@ use uketsuke_core::answer::Verdict;
 use uketsuke_core::clock::Mono;
 use uketsuke_core::ids::{ReceptionId, RequestId};
 use uketsuke_core::ladder::{
-    Answered, Basis, Case, CloseReason, Declaration, Effect, Event, Final, Numbers, PersonMatch, Rules, StaffAction, Work,
+    Answered, Basis, Case, CloseReason, Declaration, Effect, Event, Final, Numbers, PersonMatch, Rules, StaffAction,
+    Work,
 };
-use uketsuke_core::record::{Reply, Shown, Stage, StaffName};
+use uketsuke_core::record::{Reply, Shown, StaffName, Stage};
 
 /// As in the reconciler.
 const LOOK_EVERY: Duration = Duration::from_secs(12 * 60 * 60);
@@ -78,6 +79,11 @@ pub(super) struct Reconciler {
 }
 
 impl Reconciler {
+    /// When the first case is due.
+    pub(super) fn due(&self) -> Option<Mono> {
+        self.book.values().min().copied()
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.life.is_some() && self.looks.is_empty() && self.orders.is_empty() && self.taking.is_none()
     }
@@ -246,7 +252,7 @@ impl World {
     fn arm_reconciler(&mut self, life: u64) {
         let boot_ms = self.time.boot_ms;
         let Some(reconciler) = self.reconciler_in(life) else { return };
-        let first = reconciler.book.values().min().copied();
+        let first = reconciler.due();
         if first.is_some() && reconciler.armed != first {
             reconciler.armed = first;
             let at = first.map_or(0, |first| boot_ms + first.0).max(self.time.ms) + self.rng.random_range(0..20);
@@ -274,7 +280,7 @@ impl World {
             return Some(Step::Refused);
         }
         case.step(now, Event::Tick, &mut effects);
-        let aged = case.age().saturating_sub(row.case.age()) >= AGED;
+        let aged = case.has_aged(&row.case, AGED);
         if case.turn() == row.case.turn() && new.is_empty() && !aged {
             return Some(Step::Nothing(row.case));
         }
@@ -449,7 +455,8 @@ impl World {
                     } += 1;
                 }
                 Some(before) if before != end => {
-                    self.judge.fails(format!("I9 broken: the case of {reception} ended as {before:?}, then as {end:?}"));
+                    self.judge
+                        .fails(format!("I9 broken: the case of {reception} ended as {before:?}, then as {end:?}"));
                 }
                 Some(_) => {}
             }
@@ -474,10 +481,13 @@ impl World {
         for (by, reception) in std::mem::take(&mut self.told.done) {
             let papers = at_once(self.disk.store.papers(reception)).and_then(Result::ok).unwrap_or_default();
             let of_order = |paper: &&Paper| paper.by == by;
-            let actions = papers.iter().filter(of_order).filter(|paper| matches!(paper.filed, Filed::Action(_))).count();
+            let actions =
+                papers.iter().filter(of_order).filter(|paper| matches!(paper.filed, Filed::Action(_))).count();
             if actions > 1 || !papers.iter().any(|paper| of_order(&paper)) {
                 let (order, reception) = (by.as_str(), reception.0.as_u128());
-                self.judge.fails(format!("order {order} on the case of {reception} was told done and took effect {actions} times"));
+                self.judge.fails(format!(
+                    "order {order} on the case of {reception} was told done and took effect {actions} times"
+                ));
             }
         }
     }

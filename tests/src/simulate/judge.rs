@@ -172,7 +172,8 @@ impl World {
         match answer {
             Answer::Rejected("id_reused") => self.judge.fails(format!("I2 broken: id {id} came with other content")),
             Answer::Rejected("unknown_request") => {
-                self.judge.fails(format!("I3 broken: request {id} came before the question that it refers to was applied"));
+                self.judge
+                    .fails(format!("I3 broken: request {id} came before the question that it refers to was applied"));
             }
             Answer::Replied(_) => {
                 let older = self.judge.rows.range(..letter.seq).find(|(seq, head)| {
@@ -193,6 +194,17 @@ impl World {
 
     /// Nothing is left to do.
     pub(super) fn is_through(&self) -> bool {
+        self.only_cases_wait() && self.disk.open_cases().is_empty()
+    }
+
+    /// Nothing is left to do but what cases do by themselves, from now and then until this moment.
+    pub(super) fn only_cases_wait_until(&self) -> Option<u64> {
+        let due = self.process.as_ref()?.reconciler.due()?;
+        let at = self.time.boot_ms + due.0 + 1;
+        (self.quiet && at > self.time.ms && self.only_cases_wait()).then_some(at)
+    }
+
+    fn only_cases_wait(&self) -> bool {
         let Some(process) = &self.process else { return false };
         let readers_idle = process.readers.iter().all(|r| r.lives() && r.core.deadline().is_none() && r.has_written());
         readers_idle
@@ -201,14 +213,16 @@ impl World {
             && process.courier.plan.in_flight() == 0
             && process.reconciler.is_idle()
             && self.disk.outbox().iter().all(|head| head.state == RowState::Rejected)
-            && self.disk.open_cases().is_empty()
     }
 
     pub(super) fn what_waits(&self) -> String {
         let cards = self.slots.iter().filter(|slot| slot.card.is_some()).count();
         let rows = self.disk.outbox().iter().filter(|head| head.state != RowState::Rejected).count();
         let cases = self.disk.open_cases().len();
-        format!("{cards} cards in, {rows} rows waiting, {cases} cases open, process {}", if self.process.is_some() { "up" } else { "down" })
+        format!(
+            "{cards} cards in, {rows} rows waiting, {cases} cases open, process {}",
+            if self.process.is_some() { "up" } else { "down" }
+        )
     }
 
     /// Everything is through: is everything as it was promised?

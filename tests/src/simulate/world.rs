@@ -242,7 +242,9 @@ impl World {
             self.counts.events += 1;
             self.happens(what);
             self.check_deadlines();
-            if self.counts.events > EVENTS_MAX || at > self.temper.quiet_at + DRAIN_MS + self.case_rules.life.as_millis() as u64 {
+            if self.counts.events > EVENTS_MAX
+                || at > self.temper.quiet_at + DRAIN_MS + self.case_rules.life.as_millis() as u64
+            {
                 let waiting = self.what_waits();
                 self.judge.fails(format!("no end after the faults are over: {waiting}"));
             }
