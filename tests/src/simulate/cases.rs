@@ -79,6 +79,11 @@ pub(super) struct Reconciler {
 }
 
 impl Reconciler {
+    /// When the first case is due.
+    pub(super) fn due(&self) -> Option<Mono> {
+        self.book.values().min().copied()
+    }
+
     pub(super) fn is_idle(&self) -> bool {
         self.life.is_some() && self.looks.is_empty() && self.orders.is_empty() && self.taking.is_none()
     }
@@ -247,7 +252,7 @@ impl World {
     fn arm_reconciler(&mut self, life: u64) {
         let boot_ms = self.time.boot_ms;
         let Some(reconciler) = self.reconciler_in(life) else { return };
-        let first = reconciler.book.values().min().copied();
+        let first = reconciler.due();
         if first.is_some() && reconciler.armed != first {
             reconciler.armed = first;
             let at = first.map_or(0, |first| boot_ms + first.0).max(self.time.ms) + self.rng.random_range(0..20);
@@ -275,7 +280,7 @@ impl World {
             return Some(Step::Refused);
         }
         case.step(now, Event::Tick, &mut effects);
-        let aged = case.age().saturating_sub(row.case.age()) >= AGED;
+        let aged = case.has_aged(&row.case, AGED);
         if case.turn() == row.case.turn() && new.is_empty() && !aged {
             return Some(Step::Nothing(row.case));
         }

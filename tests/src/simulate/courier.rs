@@ -61,6 +61,10 @@ impl World {
     }
 
     pub(super) fn plan_timer(&mut self, life: u64) {
+        if let Some(later) = self.only_cases_wait_until() {
+            // Weeks of looking for rows that are not there; a row that is added wakes it.
+            return self.at(later, Inside::PlanTimer(life));
+        }
         self.plan(life, Event::Tick);
     }
 

@@ -194,6 +194,17 @@ impl World {
 
     /// Nothing is left to do.
     pub(super) fn is_through(&self) -> bool {
+        self.only_cases_wait() && self.disk.open_cases().is_empty()
+    }
+
+    /// Nothing is left to do but what cases do by themselves, from now and then until this moment.
+    pub(super) fn only_cases_wait_until(&self) -> Option<u64> {
+        let due = self.process.as_ref()?.reconciler.due()?;
+        let at = self.time.boot_ms + due.0 + 1;
+        (self.quiet && at > self.time.ms && self.only_cases_wait()).then_some(at)
+    }
+
+    fn only_cases_wait(&self) -> bool {
         let Some(process) = &self.process else { return false };
         let readers_idle = process.readers.iter().all(|r| r.lives() && r.core.deadline().is_none() && r.has_written());
         readers_idle
@@ -202,7 +213,6 @@ impl World {
             && process.courier.plan.in_flight() == 0
             && process.reconciler.is_idle()
             && self.disk.outbox().iter().all(|head| head.state == RowState::Rejected)
-            && self.disk.open_cases().is_empty()
     }
 
     pub(super) fn what_waits(&self) -> String {
