@@ -546,6 +546,6 @@ async fn a_press_on_an_outdated_screen_changes_nothing() -> Result<()> {
     let visit = go_through(&mut kiosk, PIN).await?;
     inserted.remove().await;
     let explanation = scene.until_code(&visit.reception, "confirmed").await?;
-    assert!(explanation["story"].to_string().contains("同意 1/2"), "{explanation}");
+    assert!(explanation["story"].to_string().contains("同意 1/3"), "{explanation}");
     Ok(())
 }

@@ -67,7 +67,9 @@ async fn every_part_of_a_site_has_a_retained_topic_with_its_state() -> Result<()
     assert_eq!(topics[&format!("{ROOT}/gateway")]["state"], "online");
     assert_eq!(topics[&format!("{ROOT}/terminal/desk-1")]["in_service"], 2);
     assert_eq!(topics[&format!("{ROOT}/outbox/central")]["central"], "up");
-    assert_eq!(topics.len(), 5, "{topics:?}");
+    let cases = &topics[&format!("{ROOT}/cases")];
+    assert!(cases["desk"].is_u64() && cases["machine"].is_u64(), "{cases}");
+    assert_eq!(topics.len(), 6, "{topics:?}");
     Ok(())
 }
 
