@@ -106,7 +106,7 @@ enum Step {
     /// Staff were refused.
     Refused,
     /// Nothing to be written.
-    Nothing(Case),
+    Nothing(Box<Case>),
     Write(Box<CaseWrite>),
 }
 
@@ -282,7 +282,7 @@ impl World {
         case.step(now, Event::Tick, &mut effects);
         let aged = case.has_aged(&row.case, AGED);
         if case.turn() == row.case.turn() && new.is_empty() && !aged {
-            return Some(Step::Nothing(row.case));
+            return Some(Step::Nothing(Box::new(row.case)));
         }
         self.trace.note(self.time.ms, 32, case.turn().into(), || {
             format!("case of {}: {:?} → {:?}; {effects:?}", reception.0.as_u128(), row.case.work(), case.work())
