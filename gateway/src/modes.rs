@@ -75,6 +75,11 @@ impl ModesHandle {
         self.open.borrow().clone()
     }
 
+    /// Whether the site has named nobody who may open a mode.
+    pub fn nobody_authorised(&self) -> bool {
+        self.limits.authorised.is_empty()
+    }
+
     /// The mode that allows something now.
     pub fn permits(&self, permission: Permission) -> Option<Mode> {
         self.open.borrow().permits(permission, self.clock.now())

@@ -31,6 +31,7 @@ struct DeskPage<'a> {
     documents: Vec<DocumentRow>,
     four_items: Option<&'static str>,
     modes: Vec<ModeRow>,
+    nobody_authorised: bool,
     trail: Vec<TrailRow>,
 }
 
@@ -88,6 +89,7 @@ pub(super) async fn page(request: HttpRequest, state: web::Data<WebState>) -> Ht
             .collect(),
         four_items: state.desk.modes.permits(Permission::RecordWithoutCard).map(|mode| mode.title().pick(w.0)),
         modes: Mode::ALL.into_iter().map(row).collect(),
+        nobody_authorised: state.desk.modes.nobody_authorised(),
         trail: trail.into_iter().map(|entry| trail_row(entry, now.wall_ms)).collect(),
     };
     page::html(StatusCode::OK, &page)
