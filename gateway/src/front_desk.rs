@@ -7,9 +7,11 @@ use crate::central::{GatewaySigner, NewRequest, Numbers, SignerError, Subject, e
 use crate::clock::Clock;
 use crate::modes::ModesHandle;
 use crate::store::papers::{EnteredNumbers, Filed, Paper};
-use crate::store::{Keys, NewCase, Opening, Recording, RequestKind, Store, StoreError};
+use crate::store::{Class, Keys, NewCase, Opening, Recording, RequestKind, Store, StoreError};
 use std::sync::Arc;
-use uketsuke_core::clock::Now;
+use std::time::Duration;
+use uketsuke_core::clock::{Now, Stamp};
+use uketsuke_core::consent::{Consent, ConsentKind, GivenBy};
 use uketsuke_core::desk::{self, DeskDecision, DocumentEntry, EntryKind, Fields};
 use uketsuke_core::fields::FieldProblem;
 use uketsuke_core::ids::{ReceptionId, RequestId};
@@ -17,8 +19,11 @@ use uketsuke_core::ladder::{self, Case, Cause};
 use uketsuke_core::modes::{FourItems, FourItemsTyped, Permission};
 use uketsuke_core::person::Person;
 use uketsuke_core::reception::StaffReason;
-use uketsuke_core::record::{Basis, Evidence, Method, Shown, StaffLook, StaffName, Verification};
+use uketsuke_core::record::{Abandonment, Basis, Evidence, Method, Shown, StaffLook, StaffName, Verification};
 use uketsuke_core::rules::{Rules, Today};
+
+/// Between tries of an abandonment that a full disk refused.
+const TRY_AGAIN: Duration = Duration::from_secs(2);
 
 /// Where a reception without a card took place, in place of `terminal/reader`.
 pub const FRONT_DESK: &str = "desk";
@@ -71,11 +76,18 @@ pub struct FrontDesk {
 }
 
 impl FrontDesk {
-    /// Receives a patient by a document.
+    /// Receives a patient by a document. `limit_certificate`: the patient agrees that 限度額 information is given, which needs a consent
+    /// where there is no card.
     ///
     /// # Errors
     /// [`NotEntered`].
-    pub async fn document(&self, kind: EntryKind, typed: &Fields<'_>, by: StaffName) -> Result<Entered, NotEntered> {
+    pub async fn document(
+        &self,
+        kind: EntryKind,
+        typed: &Fields<'_>,
+        limit_certificate: bool,
+        by: StaffName,
+    ) -> Result<Entered, NotEntered> {
         let now = self.clock.now();
         let today = Today::of(now.stamp);
         let entry = match DocumentEntry::parse(kind, typed, today) {
@@ -96,7 +108,7 @@ impl FrontDesk {
             number: entry.number.reveal(),
             branch: &branch,
             birthdate: entry.birthdate.reveal(),
-            limit_certificate: false,
+            limit_certificate,
         };
         // The branch is left out: documents need not show it, and the same person must have the same key.
         let key = [numbers.insurer, numbers.symbol, numbers.number, numbers.birthdate].join("\u{1f}");
@@ -110,7 +122,8 @@ impl FrontDesk {
             limit_certificate: numbers.limit_certificate,
         });
         let basis = Basis::Document { document: entry.document() };
-        let reception = self.receive(now, Subject::Document(numbers), &key, basis, filed, by).await?;
+        let given = Consent::new(ConsentKind::LimitCertificate, limit_certificate, now.stamp, GivenBy::StaffAssisted);
+        let reception = self.receive(now, Subject::Document(numbers), &key, basis, filed, vec![given], by).await?;
         Ok(Entered::Received { reception, decision: Some(decision), warnings: entry.warnings })
     }
 
@@ -135,10 +148,24 @@ impl FrontDesk {
             address: Some(items.address.reveal().into()),
         });
         let basis = Basis::FourItems { mode };
-        let reception = self.receive(now, Subject::FourItems(&items), &key, basis, filed, by).await?;
+        let reception = self.receive(now, Subject::FourItems(&items), &key, basis, filed, Vec::new(), by).await?;
         Ok(Entered::Received { reception, decision: None, warnings: Vec::new() })
     }
 
+    /// Writes down that a reception was given up, as soon as the store can write again.
+    fn owe_abandonment(&self, reception: ReceptionId, at: Stamp) {
+        let store = self.store.clone();
+        tokio::spawn(async move {
+            while let Err(error) = store.abandon_reception(reception, Abandonment::NotRecorded, at).await {
+                if error.class() == Class::Fatal {
+                    return;
+                }
+                tokio::time::sleep(TRY_AGAIN).await;
+            }
+        });
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is one part of one reception, and there are two callers")]
     async fn receive(
         &self,
         now: Now,
@@ -146,6 +173,7 @@ impl FrontDesk {
         key: &str,
         basis: Basis,
         filed: Filed,
+        consents: Vec<Consent>,
         by: StaffName,
     ) -> Result<ReceptionId, NotEntered> {
         let reception = ReceptionId(uuid::Uuid::now_v7());
@@ -176,13 +204,21 @@ impl FrontDesk {
         let recording = Recording {
             reception,
             shown: Shown::Provisional,
-            consents: Vec::new(),
+            consents,
+            // The question itself carries what was agreed.
             request: None,
             recorded: now.stamp,
             case: Some(NewCase { case, asked, papers }),
         };
-        self.store.record_reception(recording).await?;
-        self.store.close_reception(reception).await?;
+        if let Err(error) = self.store.record_reception(recording).await {
+            // Staff try again and make another one: this one must not stay open without an owner.
+            self.owe_abandonment(reception, now.stamp);
+            return Err(error.into());
+        }
+        // It counts already; whether somebody took a card away is no question here.
+        if let Err(error) = self.store.close_reception(reception).await {
+            tracing::warn!(%reception, %error, "a reception at the desk is recorded but not closed");
+        }
         tracing::info!(%reception, "a patient was received without a card");
         Ok(reception)
     }

@@ -88,11 +88,12 @@ pub(crate) fn announce(port: &ReaderPort, state: ChildState, clock: &Clock) {
         ChildState::GivenUp => (View::OutOfService, "given_up"),
         ChildState::Stopped => (View::OutOfService, "stopped"),
     };
-    port.view.send_replace(view);
     let since = clock.stamp();
+    // Whoever sees the screen change and asks finds the state that belongs to it.
     port.status.send_modify(|status| {
         (status.state, status.reception, status.attention, status.since) = (word, None, None, since);
     });
+    port.view.send_replace(view);
 }
 
 impl Handler<RestartReader> for Terminal {

@@ -39,6 +39,7 @@ impl Staff {
         let order = json!({
             "by": STAFF, "kind": "eligibility_certificate", "insurer_number": numbers.insurer, "symbol": numbers.symbol,
             "number": numbers.number, "branch": numbers.branch, "birthdate": numbers.birthdate, "valid_until": "",
+            "limit_certificate": false,
         });
         let told = self.post("/staff/document", order).await?;
         Ok(told["reception"].as_str().context("the desk names the reception")?.to_owned())

@@ -519,7 +519,7 @@ async fn a_peer_that_is_no_card_does_not_harm_the_slot() -> Result<()> {
     kiosk.wait(STEP, named("idle")).await?;
     let silent = TcpStream::connect(slot).await?;
     let shown = kiosk.wait(STEP, |shown| matches!(shown.name.as_str(), "take_card" | "notice")).await?;
-    assert!(shown.text().contains("もう一度カードを置いてください"), "{}", shown.text());
+    assert!(shown.text().contains("ICカードとして認識できないもの"), "{}", shown.text());
     drop((silent, kiosk));
     scene.receives_the_next_patient(READER).await?;
     assert!(!scene.log()?.contains("panicked"));

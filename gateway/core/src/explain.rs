@@ -288,6 +288,16 @@ pub fn ending(ending: &Ending, lang: Lang) -> Advice {
         (Ending::NotSamePerson, En) => {
             advice("not_same_person", "Your identity could not be confirmed.", "Please go to the desk.")
         }
+        (Ending::StaffDidNotCome, Ja) => advice(
+            "staff_did_not_come",
+            "お待たせして申し訳ありません。職員が来られませんでした。",
+            "カードをお持ちになり、窓口にお越しください。窓口で受け付けます。",
+        ),
+        (Ending::StaffDidNotCome, En) => advice(
+            "staff_did_not_come",
+            "We are sorry: nobody of the staff could come.",
+            "Please take your card to the desk; you will be received there.",
+        ),
         (Ending::TimedOut, Ja) => advice(
             "timed_out",
             "操作がなかったため、受付を終わりました。",
@@ -603,6 +613,12 @@ fn story(record: &ReceptionRecord, lang: Lang) -> Vec<String> {
     }
     later.sort_by_key(|(at, _)| *at);
     story.extend(later.into_iter().map(|(at, said)| format!("{}: {said}", clock(at))));
+    if let Some(earlier) = record.same_visit_as {
+        story.push(match lang {
+            Lang::Ja => format!("同じ来院の先の受付: {earlier}(どちらの記録も残ります)。"),
+            Lang::En => format!("an earlier check-in of the same visit: {earlier}; both records are kept."),
+        });
+    }
     if !record.opened.synchronised {
         story.push(
             lang.pick(

@@ -33,7 +33,7 @@ impl Reader {
                     context.cancel_future(attempt);
                 }
             }
-            Effect::VerifyPin(reception, pin) => return self.verify_pin(reception, &pin, context),
+            Effect::VerifyPin(reception, pin, method) => return self.verify_pin(reception, &pin, method, context),
             Effect::Open { reception, verification } => return self.open(reception, verification, context),
             Effect::CountFace(reception, count) => self.count_face(reception, count),
             Effect::Register(reception) => return self.register(reception, context),
@@ -103,12 +103,18 @@ impl Reader {
         None
     }
 
-    fn verify_pin(&mut self, reception: ReceptionId, pin: &Pin, context: &mut Context<Self>) -> Option<Event> {
+    fn verify_pin(
+        &mut self,
+        reception: ReceptionId,
+        pin: &Pin,
+        method: Method,
+        context: &mut Context<Self>,
+    ) -> Option<Event> {
         let fault = Some(Event::PinChecked(reception, PinOutcome::Fault));
         let Some(session) = &self.session else { return fault };
         let (Some(driver), Ok(pin)) = (self.driver.clone(), CardPin::from_ascii(pin.digits())) else { return fault };
         let certificate = session.certificate.clone();
-        let (request, payload) = self.payload(session, Method::Pin);
+        let (request, payload) = self.payload(session, method);
         let checking = async move {
             let reply = driver.verify_and_sign(pin, certificate.clone(), payload.clone()).await;
             match reply {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use uketsuke_core::answer::Verdict;
 use uketsuke_core::ids::{ReceptionId, RequestId};
 use uketsuke_core::ladder::{Answered, Case, Effect, Event, Numbers, PersonMatch, Refusal, StaffAction};
-use uketsuke_core::person;
+use uketsuke_core::person::{self, Comparison, Person};
 use uketsuke_core::record::{Method, ReceptionRecord, Reply};
 
 /// A case of which only the age has changed is written when it has grown by this much.
@@ -145,11 +145,27 @@ async fn answered(
 ) -> Result<Answered, StoreError> {
     let bytes = parts.store.answer(reception, request).await?;
     let results = bytes.and_then(|bytes| insured(&bytes)).unwrap_or_default();
-    let person = papers::person(filed).map_or(PersonMatch::NothingToCompare, |local| {
-        let all = results.iter().map(|one| PersonMatch::from(&person::compare(local, &one.person)));
-        all.max_by_key(|matched| caution(*matched)).unwrap_or(PersonMatch::NothingToCompare)
-    });
+    let person = match papers::person(filed) {
+        Some(local) => {
+            let all = results.iter().map(|one| PersonMatch::from(&person::compare(local, &one.person)));
+            all.max_by_key(|matched| caution(*matched)).unwrap_or(PersonMatch::NothingToCompare)
+        }
+        // A birth date alone makes nobody the same person, but another one makes somebody else.
+        None if results.iter().any(|one| contradicts(filed, &one.person)) => PersonMatch::DifferentPerson,
+        None => PersonMatch::NothingToCompare,
+    };
     Ok(Answered { verdict, results: u32::try_from(results.len()).unwrap_or(u32::MAX), person })
+}
+
+/// Whether the birth date that staff typed is not the one in the answer.
+fn contradicts(filed: &[Paper], central: &Person) -> bool {
+    let typed = [Numbers::Earlier, Numbers::Current, Numbers::Original]
+        .into_iter()
+        .find_map(|which| papers::numbers(filed, which));
+    typed.is_some_and(|typed| {
+        let local = Person { birthdate: Some(typed.birthdate.clone()), ..Person::default() };
+        matches!(person::compare(&local, central), Comparison::DifferentPerson { .. })
+    })
 }
 
 /// Of several results the one that needs most care speaks for all.

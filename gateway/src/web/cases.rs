@@ -10,7 +10,7 @@ use super::words::Words;
 use crate::central;
 use crate::reconciler::{CaseOrder, CaseTold};
 use crate::store::StoreError;
-use crate::store::papers::{self, EnteredNumbers, Filed, Note};
+use crate::store::papers::{self, EnteredNumbers, Filed, Note, Paper};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
@@ -18,10 +18,10 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 use uketsuke_core::desk::{DocumentEntry, EntryKind, Fields};
-use uketsuke_core::explain::{self, Explanation};
+use uketsuke_core::explain::{self, Explanation, Lang};
 use uketsuke_core::ids::{ReceptionId, RequestId};
 use uketsuke_core::ladder::{Basis, Case, CloseReason, Declaration, Numbers, StaffAction, Work, words as ladder_words};
-use uketsuke_core::person::{Comparison, compare};
+use uketsuke_core::person::{Comparison, Person, compare};
 use uketsuke_core::record::{ReceptionRecord, StaffName};
 use uketsuke_core::rules::Today;
 use zeroize::Zeroizing;
@@ -40,6 +40,8 @@ struct CasePage {
     ended: bool,
     choices: Vec<String>,
     person: Option<PersonRows>,
+    seen: Vec<Vec<String>>,
+    papers: Vec<String>,
 }
 
 /// What staff compare: only what differs, character by character.
@@ -105,6 +107,11 @@ async fn draw(state: &WebState, id: ReceptionId, w: Words) -> Result<Option<Case
         }
         _ => Vec::new(),
     };
+    // Staff who are to tell one person from another must see who the answer is about; at any other time they need not.
+    let seen = match work {
+        Work::CheckPerson { .. } => insured.iter().map(|one| parts(&one.person)).collect(),
+        _ => Vec::new(),
+    };
     let papers = state.store.papers(id).await?;
     let person =
         papers::person(&papers).zip(insured.first()).map(|(local, first)| rows(&compare(local, &first.person), w));
@@ -120,7 +127,28 @@ async fn draw(state: &WebState, id: ReceptionId, w: Words) -> Result<Option<Case
         ended: case.is_final(),
         choices,
         person,
+        seen,
+        papers: papers.iter().filter_map(|paper| filed(paper, w)).collect(),
     }))
+}
+
+fn parts(person: &Person) -> Vec<String> {
+    [&person.name, &person.name_kana, &person.birthdate, &person.sex]
+        .into_iter()
+        .map(|part| part.as_ref().map_or_else(|| "—".to_owned(), |text| text.as_str().to_owned()))
+        .collect()
+}
+
+/// What was filed, by whom; only notes are told whole.
+fn filed(paper: &Paper, w: Words) -> Option<String> {
+    let what = match &paper.filed {
+        Filed::Numbers(_) => w.t("番号を入力", "numbers entered").to_owned(),
+        Filed::Declaration(_) => w.t("被保険者資格申立書を記録", "declaration recorded").to_owned(),
+        Filed::Note(note) => note.as_str().to_owned(),
+        Filed::Person(_) => w.t("氏名などを記録", "person recorded").to_owned(),
+        Filed::Action(_) => return None,
+    };
+    Some(format!("{}: {what}", paper.by.as_str()))
 }
 
 fn rows(comparison: &Comparison, w: Words) -> PersonRows {
@@ -261,7 +289,13 @@ fn order(form: &CaseForm, today: Today, w: Words) -> Result<Order, Gaps> {
         What::NextRung => (Some(StaffAction::NextRung), note()?),
         What::Choose => {
             let index = form.field("index").parse().map_err(|_| unreadable())?;
-            (Some(StaffAction::Chosen { index }), None)
+            let index: u32 = index;
+            // Which one it was stays with the case.
+            let note = Note::new(&match w.0 {
+                Lang::Ja => format!("選んだ保険: {}番目", index.saturating_add(1)),
+                Lang::En => format!("insurance chosen: number {}", index.saturating_add(1)),
+            });
+            (Some(StaffAction::Chosen { index }), note.map(Filed::Note))
         }
         What::CheckPerson => {
             let ask = form.field("ask").parse().map_err(|_| unreadable())?;

@@ -124,6 +124,7 @@ pub(super) struct DocumentOrder {
     branch: String,
     birthdate: String,
     valid_until: String,
+    limit_certificate: bool,
 }
 
 impl Drop for DocumentOrder {
@@ -151,7 +152,7 @@ pub(super) async fn document(
         birthdate: &order.birthdate,
         valid_until: &order.valid_until,
     };
-    entered(state.desk.document(order.kind, &typed, order.by.clone()).await, w)
+    entered(state.desk.document(order.kind, &typed, order.limit_certificate, order.by.clone()).await, w)
 }
 
 /// `POST /staff/four-items`. Wiped when dropped.

@@ -175,6 +175,7 @@ fn outcome(ending: &Ending) -> Outcome {
         | Ending::CertificateExpired
         | Ending::CertificateNotYetValid
         | Ending::NotSamePerson
+        | Ending::StaffDidNotCome
         | Ending::TimedOut
         | Ending::NotWritten
         | Ending::ReaderFault => Outcome::Failed,

@@ -220,11 +220,21 @@ async fn lists(store: &Store, now: Now, w: Words) -> Result<Lists, StoreError> {
         };
         rows.into_iter().take(ROWS_MAX).map(line).collect()
     };
+    let mut latest = Vec::new();
+    for record in store.receptions(LATEST_MAX).await? {
+        let case = store.case(record.reception).await?;
+        latest.push(ReceptionRow {
+            id: record.reception,
+            time: jst::moment(record.opened.wall_ms, now_ms),
+            advice: explain::with_case(&record, case.as_ref().map(|row| (&row.case, now)), w.0).advice,
+            reader: record.reader,
+        });
+    }
     Ok(Lists {
         desk: lines(desk),
         waiting: lines(waiting),
         abandoned: rows(store.abandoned_since(today, ROWS_MAX).await?),
-        latest: rows(store.receptions(LATEST_MAX).await?),
+        latest,
     })
 }
 

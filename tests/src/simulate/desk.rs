@@ -299,7 +299,7 @@ impl World {
                 let judged = self.face(index);
                 self.soon(400..=7_000, Inside::Tell(index, life, Event::FaceJudged(reception, attempt, judged)));
             }
-            Effect::VerifyPin(reception, pin) => {
+            Effect::VerifyPin(reception, pin, _) => {
                 let right = pin.digits() == PIN;
                 self.soon(100..=2_000, Inside::Pin(index, life, reception, right));
             }

@@ -5,7 +5,7 @@ use super::screen::{Helper, Screen};
 use super::timing::Timing;
 use crate::answer::Verdict;
 use crate::clock::{Mono, Now};
-use crate::consent::{Consent, GivenBy, Question};
+use crate::consent::{Consent, ConsentKind, GivenBy, Question};
 use crate::record::{Reply, Shown};
 
 /// The consent questions of one reception.
@@ -78,6 +78,8 @@ impl Consenting {
                 while let Some(question) = self.question() {
                     self.answer(question, false, GivenBy::NotAnswered, now);
                 }
+                // 限度額 needs no consent with the card: a question left unanswered takes nothing away.
+                self.given.retain(|one| one.kind != ConsentKind::LimitCertificate || one.by != GivenBy::NotAnswered);
             }
             // The verdict came while the patient was answering: say the better thing at the end.
             Event::Replied(_, _, Reply::Answered { verdict: Verdict::Eligible, .. })

@@ -3,7 +3,7 @@
 use crate::consent::{Consent, Question};
 use crate::ids::ReceptionId;
 use crate::pin::{Pad, Pin, PinKeys};
-use crate::record::{Abandonment, Reply, Shown, StaffName, Verification};
+use crate::record::{Abandonment, Method, Reply, Shown, StaffName, Verification};
 use serde::{Deserialize, Serialize};
 
 /// Counts screens of one reader; an intent made for an older screen is dropped.
@@ -256,8 +256,8 @@ pub enum Effect {
     StartFace(ReceptionId, u32),
     /// No more frames are wanted.
     StopFace(ReceptionId),
-    /// Try the PIN and let the card sign the request, report [`Event::PinChecked`].
-    VerifyPin(ReceptionId, Pin),
+    /// Try the PIN and let the card sign the request, which says who typed it; report [`Event::PinChecked`].
+    VerifyPin(ReceptionId, Pin, Method),
     /// T1, report [`Event::Opened`].
     Open {
         /// New reception.

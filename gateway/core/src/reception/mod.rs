@@ -441,6 +441,7 @@ impl Ending {
             | Self::CertificateExpired
             | Self::CertificateNotYetValid
             | Self::NotSamePerson
+            | Self::StaffDidNotCome
             | Self::TimedOut => None,
         }
     }

@@ -160,6 +160,8 @@ pub enum Ending {
     NotSamePerson,
     /// Nobody did anything for too long.
     TimedOut,
+    /// Staff were called and did not come: the patient goes to the desk, and staff go on being told.
+    StaffDidNotCome,
     /// Nothing durable could be written: go to the desk.
     NotWritten,
     /// The reader failed: use another one.

@@ -150,7 +150,7 @@ fn a_patient_checks_in_by_pin_typed_on_a_scrambled_pad() {
     assert_eq!(scene.effects, [Effect::DrawPad(id(1))]);
     scene.on(Event::PadDrawn(id(1), pad()));
     scene.intent(Intent::Pin(PinKeys::new(&[0, 9, 8, 1]).unwrap()));
-    assert!(matches!(&scene.effects[..], [Effect::VerifyPin(_, pin)] if pin.digits() == b"1234"));
+    assert!(matches!(&scene.effects[..], [Effect::VerifyPin(_, pin, Method::Pin)] if pin.digits() == b"1234"));
     scene.on(Event::PinChecked(id(1), PinOutcome::Verified));
     assert_eq!(scene.effects, [Effect::Open { reception: id(1), verification: Verification::by(Method::Pin) }]);
 }

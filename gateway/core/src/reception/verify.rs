@@ -157,7 +157,7 @@ impl Verify {
         effects: &mut Vec<Effect>,
     ) -> Option<Outcome> {
         match event {
-            Event::Intent(_, _, intent) => self.intent(now, intent, timing, effects),
+            Event::Intent(_, _, intent) => self.intent(now, intent, helper, timing, effects),
             // 目視確認 may be started by staff at any time, and holds for this reception alone: the next one begins as ever.
             Event::StaffDecided(_, StaffDecision::SamePerson, by) => Some(Outcome::Verified(self.looked(by))),
             Event::StaffDecided(_, StaffDecision::NotSamePerson, _) => Some(Outcome::End(Ending::NotSamePerson)),
@@ -183,7 +183,14 @@ impl Verify {
         Verification::by_look(StaffLook { by: by.clone(), why })
     }
 
-    fn intent(&mut self, now: Now, intent: &Intent, timing: &Timing, effects: &mut Vec<Effect>) -> Option<Outcome> {
+    fn intent(
+        &mut self,
+        now: Now,
+        intent: &Intent,
+        helper: Option<Helper>,
+        timing: &Timing,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Outcome> {
         // A PIN that is with the card right now must be heard out: its outcome changes the tries that are left.
         if matches!(self.stage, Stage::Pin { checking: true, .. }) {
             return None;
@@ -209,7 +216,7 @@ impl Verify {
                     && let Some(pad) = pad.take()
                 {
                     *checking = true;
-                    effects.push(Effect::VerifyPin(self.reception, pad.read(keys)));
+                    effects.push(Effect::VerifyPin(self.reception, pad.read(keys), pin_method(helper)));
                     self.deadline = now.mono.after(timing.pin_check);
                 }
             }
@@ -266,8 +273,7 @@ impl Verify {
     ) -> Option<Outcome> {
         match checked {
             PinOutcome::Verified => {
-                let method = if helper == Some(Helper::Proxy) { Method::PinByProxy } else { Method::Pin };
-                return Some(Outcome::Verified(Verification::by(method)));
+                return Some(Outcome::Verified(Verification::by(pin_method(helper))));
             }
             PinOutcome::Wrong { tries_left } if *tries_left > 0 => {
                 self.pin = PinMethod::Tries(*tries_left);
@@ -301,7 +307,9 @@ impl Verify {
                 self.enter(Stage::Choose(Some(ChooseNotice::PinFault)), now, timing.choose);
                 None
             }
-            Stage::Choose(_) | Stage::Pin { .. } | Stage::Staff(_) => Some(Outcome::End(Ending::TimedOut)),
+            Stage::Choose(_) | Stage::Pin { .. } => Some(Outcome::End(Ending::TimedOut)),
+            // It was not the patient who did nothing.
+            Stage::Staff(_) => Some(Outcome::End(Ending::StaffDidNotCome)),
         }
     }
 
@@ -318,4 +326,9 @@ impl Verify {
         self.stage = stage;
         self.deadline = now.mono.after(lasts);
     }
+}
+
+/// Who typed the PIN.
+fn pin_method(helper: Option<Helper>) -> Method {
+    if helper == Some(Helper::Proxy) { Method::PinByProxy } else { Method::Pin }
 }

@@ -26,6 +26,8 @@ function show(output, lines) {
 
 async function send(form) {
   const output = form.querySelector("output");
+  const button = form.querySelector("button");
+  button.disabled = true;
   output.replaceChildren();
   const lang = document.documentElement.lang;
   let told;
@@ -41,7 +43,9 @@ async function send(form) {
   } catch {
     told = { lines: [document.documentElement.lang === "ja" ? "うまくいきませんでした。もう一度お試しください。" : "That did not work. Please try again."] };
   }
-  show(output, told.lines ?? []);
+  button.disabled = false;
+  const failed = lang === "ja" ? "読み取れない項目があります。担当者と入力を確かめてください。" : "Something cannot be read: check your name and the fields.";
+  show(output, told.lines ?? [failed]);
   output.dataset.result = told.result ?? "failed";
   return undefined;
 }

@@ -319,7 +319,7 @@ async fn a_patient_without_a_card_is_received_by_a_document_and_bad_fields_are_n
         post(
             "/staff/document",
             &format!(
-                r#"{{"by":"佐藤","kind":"eligibility_certificate","insurer_number":"06123456","symbol":"12","number":"{number}","branch":"","birthdate":"19800102","valid_until":""}}"#
+                r#"{{"by":"佐藤","kind":"eligibility_certificate","insurer_number":"06123456","symbol":"12","number":"{number}","branch":"","birthdate":"19800102","valid_until":"","limit_certificate":true}}"#
             ),
         )
     };

@@ -52,6 +52,7 @@ fn endings() -> Vec<Ending> {
         Ending::CertificateExpired,
         Ending::CertificateNotYetValid,
         Ending::NotSamePerson,
+        Ending::StaffDidNotCome,
         Ending::TimedOut,
         Ending::NotWritten,
         Ending::ReaderFault,
