@@ -142,6 +142,18 @@ impl World {
         person
     }
 
+    /// What the store has linked is one patient's, and each stays a reception of its own.
+    fn judge_link(&mut self, record: &ReceptionRecord) {
+        let Some(first) = record.same_visit_as else { return };
+        self.counts.linked_by_store += 1;
+        let whose = |record: &ReceptionRecord| self.judge.patients.get(&record.request).copied();
+        let first = self.disk.reception(first);
+        let right = first.is_some_and(|first| whose(&first) == whose(record) && first.same_visit_as.is_none());
+        if !right {
+            self.judge.fails("the store has linked a reception to another patient's, or to one that is itself linked");
+        }
+    }
+
     /// Every reception is in the books as itself, and every visit is one patient's.
     pub(super) fn judge_books(&mut self) {
         self.keep_books();
@@ -151,6 +163,7 @@ impl World {
                 self.judge.fails(format!("reception {reception} was merged into another one of its visit"));
                 continue;
             };
+            self.judge_link(&record);
             let first = booked.same_visit_as.and_then(|first| self.books.booked.get(&first));
             if first.is_some_and(|first| first.patient != booked.patient || first.same_visit_as.is_some()) {
                 self.judge.fails("a reception is linked to another patient's, or to one that is itself linked");

@@ -474,10 +474,43 @@ impl World {
             if needed != row.is_some() {
                 self.judge.fails(format!("I9 broken: reception {reception} has a case: {}", row.is_some()));
             }
-            if row.is_some_and(|row| !row.case.is_final()) {
+            let Some(row) = row else { continue };
+            if !row.case.is_final() {
                 self.judge.fails(format!("I9 broken: the case of {reception} does not come to its end by itself"));
             }
+            self.judge_asks(&row);
         }
+        self.judge_orders();
+    }
+
+    /// I4: what the central system said to each ask of a case is kept, and an answer after the end changes nothing.
+    fn judge_asks(&mut self, row: &CaseRow) {
+        let reception = row.reception.0.as_u128();
+        let replies = at_once(self.disk.store.kept_replies(row.reception)).and_then(Result::ok).unwrap_or_default();
+        for (number, ask) in row.asks.iter().enumerate() {
+            let kept = replies.iter().find(|kept| kept.request == *ask).map(|kept| &kept.reply);
+            let said = self.central.ledger.get(ask).and_then(|entry| entry.reply.as_ref());
+            let same = match (kept, said) {
+                // Refused here or there, under one word or another.
+                (Some(Reply::Rejected(_)), Some(Reply::Rejected(_)) | None) => true,
+                (kept, said) => kept.is_some() && kept == said,
+            };
+            if !same {
+                self.judge.fails(format!(
+                    "I4 broken: ask {number} of the case of {reception} has {kept:?}, the central system said {said:?}"
+                ));
+            }
+        }
+        let (mut case, mut effects) = (row.case.clone(), Vec::new());
+        let late = Answered { verdict: Verdict::Eligible, results: 1, person: PersonMatch::SamePerson };
+        case.step(self.time.now(), Event::Answer { ask: 0, answered: late }, &mut effects);
+        if case.ended() != row.case.ended() {
+            self.judge.fails(format!("I9 broken: an answer after its end changed how the case of {reception} ended"));
+        }
+    }
+
+    /// What staff were told is written down is written down, and once.
+    fn judge_orders(&mut self) {
         for (by, reception) in std::mem::take(&mut self.told.done) {
             let papers = at_once(self.disk.store.papers(reception)).and_then(Result::ok).unwrap_or_default();
             let of_order = |paper: &&Paper| paper.by == by;

@@ -135,6 +135,8 @@ counts! {
     same_patient_again
     /// Receptions that were linked to an earlier one of the same visit.
     linked
+    /// The same, as the store saw it by its own clock.
+    linked_by_store
     /// Late answers that were about another person.
     other_people
     /// Late answers that spelt the patient in another way.

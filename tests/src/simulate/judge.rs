@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use uketsuke::store::{OutboxHead, RequestKind, RowState};
 use uketsuke_core::answer::Verdict;
+use uketsuke_core::consent::GivenBy;
 use uketsuke_core::ids::{ReceptionId, RequestId};
 use uketsuke_core::reception::{Ending, NotWritten, Screen};
-use uketsuke_core::record::{ReceptionRecord, Reply, Shown, Stage};
+use uketsuke_core::record::{Method, ReceptionRecord, Reply, Shown, Stage};
 
 /// A timer may be this late.
 const LATE: Duration = Duration::from_secs(1);
@@ -25,6 +26,10 @@ pub(super) struct Judge {
     pub(super) merged: BTreeSet<ReceptionId>,
     done: BTreeMap<ReceptionId, Shown>,
     pub(super) acknowledged: BTreeSet<RequestId>,
+    /// Receptions for which a companion came forward.
+    pub(super) by_proxy: BTreeSet<ReceptionId>,
+    /// Receptions with which staff helped.
+    pub(super) assisted: BTreeSet<ReceptionId>,
     /// Whose question it is.
     pub(super) patients: BTreeMap<RequestId, u8>,
     /// Rows that were seen in the outbox.
@@ -243,6 +248,20 @@ impl World {
         self.judge_cases();
     }
 
+    /// Nobody is written down as having helped who did not come forward, and no look without who looked.
+    fn judge_helpers(&mut self, record: &ReceptionRecord) {
+        let verification = &record.evidence.verification;
+        let gave = |by| record.consents.iter().any(|consent| consent.by == by);
+        let by_proxy = verification.method == Method::PinByProxy || gave(GivenBy::Proxy);
+        let wrong = by_proxy && !self.judge.by_proxy.contains(&record.reception)
+            || gave(GivenBy::StaffAssisted) && !self.judge.assisted.contains(&record.reception)
+            || (verification.method == Method::Staff) != verification.look.is_some();
+        if wrong {
+            let reception = record.reception.0.as_u128();
+            self.judge.fails(format!("reception {reception} names a helper who was not there, or a look of nobody"));
+        }
+    }
+
     fn judge_record(&mut self, record: &ReceptionRecord) {
         let reception = record.reception.0.as_u128();
         if record.stage == Stage::Open {
@@ -251,6 +270,7 @@ impl World {
         if record.awaits_reply() {
             self.judge.fails(format!("I9 broken: provisional reception {reception} has no reply"));
         }
+        self.judge_helpers(record);
         let central = self.central.ledger.get(&record.request).and_then(|entry| entry.reply.clone());
         let stored = record.replied.as_ref().map(|(_, reply)| reply.clone());
         let same = match (&central, &stored) {

@@ -52,6 +52,9 @@ impl World {
             }
             Deed::Press(reception, version, intent) => {
                 self.pressed(reader, version);
+                if intent == Intent::ByProxy {
+                    self.judge.by_proxy.insert(reception);
+                }
                 self.send(reader, Event::Intent(reception, version, intent));
             }
         }
@@ -66,6 +69,7 @@ impl World {
 
     pub(super) fn staff_assist(&mut self, reader: usize, reception: ReceptionId) {
         self.counts.assisted += 1;
+        self.judge.assisted.insert(reception);
         self.send(reader, Event::StaffAssists(reception));
     }
 
