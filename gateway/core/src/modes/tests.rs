@@ -107,7 +107,7 @@ fn every_guard_refuses_and_leaves_everything_as_it_was() {
     let emergency = |by, reason| open_by(Mode::EmergencyViewing, by, reason, hours(1));
     for (event, expected) in [
         (open_by(Mode::SystemFailure, "visitor", "because", hours(1)), Refusal::NotAuthorised),
-        (emergency("", "unconscious"), Refusal::NotAuthorised),
+        (emergency("tanaka", "unconscious"), Refusal::NotAuthorised),
         (emergency("sato", " \u{3000}"), Refusal::NoReason),
         (failure(0), Refusal::NoTime),
         (open_by(Mode::SystemFailure, "sato", "because", announced("石川県", "2026-02-01")), Refusal::NoTime),
