@@ -5,7 +5,7 @@
 
 mod era;
 
-pub(crate) use era::half_width;
+pub(crate) use era::{Written, half_width};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use thiserror::Error;

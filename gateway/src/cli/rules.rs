@@ -5,10 +5,12 @@ use super::{Common, Lang, block_on, fail};
 use crate::clock::Clock;
 use crate::config::ClockSource;
 use crate::exit;
+use crate::store::{Store, StoreError};
 use clap::Args;
 use serde_json::json;
 use uketsuke_core::date::Date;
 use uketsuke_core::explain;
+use uketsuke_core::record::ReceptionRecord;
 use uketsuke_core::rules::dry_run::{Difference, DryRun};
 use uketsuke_core::rules::{self, Change, Rule, RuleSet, Today};
 
@@ -44,17 +46,14 @@ impl Rules {
     fn try_on(&self, date: Date) -> u8 {
         let json = self.common.json;
         let found = block_on(async {
-            open_store(&self.common.config).await?.receptions(self.limit).await.map_err(Error::Store)
+            let store = open_store(&self.common.config).await?;
+            trial(&store, date, self.since, self.limit).await.map_err(Error::Store)
         });
-        let records = match found {
-            Ok(Ok(records)) => records,
+        let (run, full) = match found {
+            Ok(Ok(tried)) => tried,
             Ok(Err(error)) => return fail(json, error.exit_code(), &error),
             Err(error) => return fail(json, exit::GAVE_UP, &error),
         };
-        // Records come latest first: a full list whose last is still wanted may have left some out.
-        let wanted = |opened_ms: i64| self.since.is_none_or(|since| since.begins_ms_jst() <= opened_ms);
-        let full = records.len() == self.limit && records.last().is_some_and(|last| wanted(last.opened.wall_ms));
-        let run = DryRun::of(date, records.iter().filter(|record| wanted(record.opened.wall_ms)));
         if json {
             print_trial_json(date, &run, full);
         } else {
@@ -78,6 +77,15 @@ impl Rules {
         }
         exit::OK
     }
+}
+
+/// Tries the rules of a day on the latest receptions, and says whether `limit` may have left some out that are wanted.
+async fn trial(store: &Store, date: Date, since: Option<Date>, limit: usize) -> Result<(DryRun, bool), StoreError> {
+    let records = store.receptions(limit).await?;
+    let wanted = |record: &&ReceptionRecord| since.is_none_or(|since| since.begins_ms_jst() <= record.opened.wall_ms);
+    // Records come latest first: a full list whose last is still wanted may have left some out.
+    let full = records.len() == limit && records.last().as_ref().is_some_and(wanted);
+    Ok((DryRun::of(date, records.iter().filter(wanted)), full))
 }
 
 fn print_json(rules: &RuleSet, next: Option<&Change>) {
@@ -205,5 +213,60 @@ impl Text {
                 next_step: "Next:",
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Opening, Request, RequestKind};
+    use uketsuke_core::clock::Stamp;
+    use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
+    use uketsuke_core::record::{Basis, Evidence, Method, Verification};
+    use uketsuke_core::rules::dry_run::Decision;
+    use uketsuke_core::rules::{Document, DocumentKind};
+    use uuid::Uuid;
+
+    fn day(text: &str) -> Date {
+        Date::parse(text).unwrap()
+    }
+
+    /// An earlier card without a date, shown as the day began.
+    fn opening(number: u8, on: &str) -> Opening {
+        let opened = Stamp { wall_ms: day(on).begins_ms_jst(), synchronised: true };
+        let document = Document { kind: DocumentKind::EarlierCard, valid_until: None };
+        Opening {
+            reception: ReceptionId(Uuid::from_u128(number.into())),
+            reader: "front-desk".into(),
+            order_key: OrderKey([number; 32]),
+            evidence: Evidence::new(Verification::by(Method::Document), Basis::Document { document }, opened),
+            opened,
+            request: Request {
+                id: RequestId(Uuid::from_u128(100 + u128::from(number))),
+                kind: RequestKind::Eligibility,
+                body: b"question".to_vec().into(),
+            },
+        }
+    }
+
+    #[tokio::test]
+    async fn a_trial_looks_at_the_receptions_since_a_day_and_changes_none() {
+        let store = Store::model();
+        for (number, on) in [(1, "2025-12-01"), (2, "2026-03-30"), (3, "2026-03-31")] {
+            store.open_reception(opening(number, on)).await.unwrap();
+        }
+        let before = (store.receptions(9).await.unwrap(), store.commits());
+        for (since, limit, differ, full) in [
+            (None, 9, 3, false),
+            (None, 2, 2, true),
+            (Some("2026-03-31"), 2, 1, false),
+            (Some("2026-03-30"), 2, 2, true),
+            (Some("2026-04-01"), 9, 0, false),
+        ] {
+            let (run, left_out) = trial(&store, day("2026-04-01"), since.map(day), limit).await.unwrap();
+            assert_eq!((run.differences.len(), run.same, left_out), (differ, 0, full), "{since:?} {limit}");
+            assert!(run.differences.iter().all(|found| found.would_be == Decision::NotAccepted));
+        }
+        assert_eq!((store.receptions(9).await.unwrap(), store.commits()), before);
     }
 }

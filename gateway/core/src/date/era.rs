@@ -30,6 +30,22 @@ impl Date {
     /// # Errors
     /// [`NotADate`], by what is wrong.
     pub fn parse_written(text: &str) -> Result<Self, NotADate> {
+        Written::read(text)?.date()
+    }
+}
+
+/// Year, month and day as they were written, the year counted as in the western calendar. Month or day may be 0, as registers write
+/// what nobody knows; whether the calendar has such a day has not been asked yet.
+pub(crate) struct Written {
+    era: Option<&'static Era>,
+    pub(crate) year: u16,
+    pub(crate) month: u8,
+    pub(crate) day: u8,
+}
+
+impl Written {
+    /// Reads the forms of [`Date::parse_written`].
+    pub(crate) fn read(text: &str) -> Result<Self, NotADate> {
         // It may be somebody's birth date.
         let text: Zeroizing<String> =
             Zeroizing::new(text.chars().map(half_width).filter(|c| !c.is_whitespace()).collect());
@@ -39,13 +55,18 @@ impl Date {
         });
         let Some((era, first_year, rest)) = era else {
             let [year, month, day] = numbers(&text, 4)?;
-            return Self::new(year, small(month)?, small(day)?).ok_or(NotADate::NoSuchDay);
+            return Ok(Self { era: None, year, month: small(month)?, day: small(day)? });
         };
         let [year, month, day] = numbers(&Zeroizing::new(rest.replacen('元', "1", 1)), 2)?;
         let year = year.checked_sub(1).and_then(|past| first_year.checked_add(past)).ok_or(NotADate::OutsideEra)?;
-        let date = Self::new(year, small(month)?, small(day)?).ok_or(NotADate::NoSuchDay)?;
-        let begun = era.first.is_none_or(|first| first <= date);
-        let over = era.last.is_some_and(|last| last < date);
+        Ok(Self { era: Some(era), year, month: small(month)?, day: small(day)? })
+    }
+
+    /// The day, if the calendar and the era have it.
+    pub(crate) fn date(&self) -> Result<Date, NotADate> {
+        let date = Date::new(self.year, self.month, self.day).ok_or(NotADate::NoSuchDay)?;
+        let begun = self.era.and_then(|era| era.first).is_none_or(|first| first <= date);
+        let over = self.era.and_then(|era| era.last).is_some_and(|last| last < date);
         if begun && !over { Ok(date) } else { Err(NotADate::OutsideEra) }
     }
 }

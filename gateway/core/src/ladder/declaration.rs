@@ -148,7 +148,7 @@ impl<'a> Form<'a> {
         }
     }
 
-    /// A date that is there must be one.
+    /// A date that is there must be one; month or day may be unknown (00).
     fn require_date(&mut self, field: FormField, text: Option<&Spelling>) {
         if text.is_some_and(|text| CivilDate::parse(text.as_str()).is_none()) {
             self.problem::<()>(field, Problem::Unreadable);
