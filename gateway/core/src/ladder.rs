@@ -72,7 +72,7 @@ pub struct Case {
     format: Format,
     rules: Rules,
     aging: Aging,
-    /// Grows with every change; what staff do refers to it.
+    /// See [`Case::turn`].
     turn: u32,
     state: State,
     /// The age at which `state` goes on by itself.
@@ -275,25 +275,26 @@ impl Case {
     /// The one way in. Appends what is to be done, in order.
     pub fn step(&mut self, now: Now, event: Event, effects: &mut Vec<Effect>) {
         self.aging.observe(now);
-        let before = (self.state, self.asks.clone(), self.declared);
+        let before = (self.state, self.until, self.asks.clone(), self.declared);
+        let mut acted = false;
         match event {
             Event::Answer { ask, answered } => self.answered(ask, &answered, effects),
             Event::Rejected { ask } => self.rejected(ask),
-            Event::Staff { turn, action } => {
-                if let Err(why) = self.staff(turn, action, effects) {
-                    effects.push(Effect::Refused(why));
-                }
-            }
+            Event::Staff { turn, action } => match self.staff(turn, action, effects) {
+                Ok(()) => acted = true,
+                Err(why) => effects.push(Effect::Refused(why)),
+            },
             Event::Tick => {}
         }
         // An answer in hand outweighs a deadline that passed while nobody looked.
         self.pass_time(effects);
-        if before != (self.state, self.asks.clone(), self.declared) {
+        // Also what staff do once more to the same effect: a click that comes twice counts once.
+        if acted || before != (self.state, self.until, self.asks.clone(), self.declared) {
             self.turn = self.turn.saturating_add(1);
         }
     }
 
-    /// What the actions of staff refer to; grows with every change.
+    /// What the actions of staff refer to; grows with every change, a deadline that moves included, and with every action of staff.
     pub fn turn(&self) -> u32 {
         self.turn
     }
@@ -306,6 +307,12 @@ impl Case {
     /// The age when it was last told the time.
     pub fn age(&self) -> Duration {
         self.aging.age()
+    }
+
+    /// Whether the time that passed since `kept` must be kept, too, although nothing else happened: it is at least `by`, or the machine
+    /// has started anew meanwhile. What passes within a boot counts from the last case that was kept in it.
+    pub fn has_aged(&self, kept: &Self, by: Duration) -> bool {
+        self.aging.boot() != kept.aging.boot() || self.age().saturating_sub(kept.age()) >= by
     }
 
     /// The age at which a `Tick` is wanted at the latest; `None` once it has ended.

@@ -85,7 +85,7 @@ async fn once(
         return Ok(Taken { case: row.case.clone(), refused: Some(why) });
     }
     case.step(now, Event::Tick, &mut effects);
-    let aged = case.age().saturating_sub(row.case.age()) >= AGED;
+    let aged = case.has_aged(&row.case, AGED);
     if case.turn() == row.case.turn() && new.is_empty() && !aged {
         return Ok(Taken { case: row.case.clone(), refused: None });
     }

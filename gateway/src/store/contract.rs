@@ -55,6 +55,7 @@ contract! {
     a_wait_dated_by_a_clock_set_back_is_over
     a_rejection_is_kept_shown_and_releases_its_successor
     a_rejected_question_rejects_the_consents_that_reference_it
+    a_later_question_that_is_rejected_with_its_first_one_has_its_reply
     a_consent_recorded_after_its_questions_rejection_is_kept_as_rejected
     a_consent_never_holds_back_another_receptions_question
     a_question_passes_a_row_of_another_reception_that_failed_and_waits
@@ -423,6 +424,16 @@ async fn a_rejected_question_rejects_the_consents_that_reference_it(rig: Rig) {
     assert_eq!(states(&rig).await.len(), 4, "acknowledged again, queued never");
     let rig = rig.crash().await;
     assert_eq!(rig.line(9).await, [(eligibility(2).id, Lane::Backlog)]);
+}
+
+async fn a_later_question_that_is_rejected_with_its_first_one_has_its_reply(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    rig.store.follow_up(reception(1), follow_up(1), Lane::Backlog, at(1)).await.unwrap();
+    rig.settle(eligibility(1).id, Settlement::Rejected { code: "bad_signature".into() }).await;
+    let rejected = |id, code: &str| (id, Reply::Rejected(Rejection { code: code.into() }));
+    let replies = rig.store.kept_replies(reception(1)).await.unwrap();
+    let replies: Vec<_> = replies.into_iter().map(|kept| (kept.request, kept.reply)).collect();
+    assert_eq!(replies, [rejected(eligibility(1).id, "bad_signature"), rejected(follow_up(1).id, REQUEST_REJECTED)]);
 }
 
 async fn a_consent_recorded_after_its_questions_rejection_is_kept_as_rejected(rig: Rig) {

@@ -495,7 +495,7 @@ impl Disk {
             self.append(request, recording.reception, key, Lane::Backlog, recording.recorded, told);
         }
         if rejected {
-            self.reject_dependents(recording.reception, recording.recorded);
+            self.reject_dependents(recording.reception, recording.recorded, told);
         }
         DONE
     }
@@ -566,7 +566,7 @@ impl Disk {
                     self.attach(reception, ask, KeptReply { request: id, at, reply }, None, told);
                 }
                 if kind == RequestKind::Eligibility {
-                    self.reject_dependents(reception, at);
+                    self.reject_dependents(reception, at, told);
                 }
             }
         }
@@ -581,12 +581,17 @@ impl Disk {
         self.keep_settled(index, at);
     }
 
-    fn reject_dependents(&mut self, reception: ReceptionId, at: Stamp) {
+    fn reject_dependents(&mut self, reception: ReceptionId, at: Stamp, told: &mut Told) {
         for index in 0..self.outbox.len() {
             let Row { row, state, .. } = &self.outbox[index];
-            let depends = row.request.kind != RequestKind::Eligibility;
+            let (request, kind) = (row.request.id, row.request.kind);
+            let depends = kind != RequestKind::Eligibility;
             if row.reception == reception && depends && *state == RowState::Pending {
                 self.reject(index, REQUEST_REJECTED.into(), at);
+                if let Some(ask) = kind.asks() {
+                    let reply = Reply::Rejected(Rejection { code: REQUEST_REJECTED.into() });
+                    self.attach(reception, ask, KeptReply { request, at, reply }, None, told);
+                }
             }
         }
     }

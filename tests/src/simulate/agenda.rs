@@ -1,12 +1,12 @@
 //! What is going to happen, in order of time; at the same moment, in an order of chance.
 
-use super::central::Letter;
+use super::cases::Order;
+use super::central::{Answered, Letter};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use uketsuke_core::ids::{OrderKey, ReceptionId};
 use uketsuke_core::outbox::{self, Tried};
 use uketsuke_core::reception::{Event, Intent, StaffDecision};
-use uketsuke_core::record::Reply;
 
 /// Something in the outside world. It happens whether the gateway lives or not.
 #[derive(Debug, Clone)]
@@ -17,6 +17,12 @@ pub(super) enum Outside {
     Does(usize, u64, Deed),
     /// Staff decide about a reception at a reader.
     Decides(usize, ReceptionId, StaffDecision),
+    /// Staff do the rest of a reception for the patient.
+    Assists(usize, ReceptionId),
+    /// Staff look at the work list.
+    StaffLook,
+    /// What staff do to a case, having looked.
+    Orders(Box<Order>),
     /// A message reaches the central system.
     Arrives(Letter),
     /// The next fault.
@@ -72,7 +78,13 @@ pub(super) enum Inside {
     /// The store is asked for rows.
     Select(u64, u32, Vec<OrderKey>),
     /// A call of this life ends.
-    CallEnds(u64, u64, Tried, Option<Reply>),
+    CallEnds(u64, u64, Tried, Option<Answered>),
+    /// The reconciler's actor begins to live.
+    ReconcilerUp,
+    /// This life of the reconciler goes on.
+    Reconcile(u64),
+    /// The timer of this life of the reconciler.
+    CaseTimer(u64),
 }
 
 /// One of both; `Inside` with the life of the process.

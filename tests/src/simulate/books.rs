@@ -1,21 +1,15 @@
-//! What a clinic keeps beside the receptions: which of them are one visit, how it spells its patients, and the case of every
-//! provisional reception. Everything here is derived from the store, so it catches up with it after a crash.
+//! What a clinic keeps beside the receptions: which of them are one visit, and how it spells its patients. Everything here is derived
+//! from the store, so it catches up with it after a crash.
 
 use super::guard::Guard;
 use super::world::World;
-use rand::Rng;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use uketsuke_core::answer::Verdict;
-use uketsuke_core::clock::{Mono, Now};
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
-use uketsuke_core::ladder::{Answered, Case, Cause, Event, Final, PersonMatch, Rules};
+use uketsuke_core::ladder::PersonMatch;
 use uketsuke_core::person::{Person, compare, reconciled_spelling};
-use uketsuke_core::record::{ReceptionRecord, Reply, Shown, Stage};
+use uketsuke_core::record::{ReceptionRecord, Stage};
 use uketsuke_core::visit::{EarlierReception, OfVisit, SAME_VISIT_WITHIN, goes_to_receipt_computer, same_visit};
-
-/// More steps than any case takes to its end.
-const CASE_STEPS_MAX: usize = 500;
 
 /// Name, kana, birth date, sex, and the name as the central system writes it. The first two are twins.
 const PEOPLE: [[&str; 5]; 4] = [
@@ -25,7 +19,7 @@ const PEOPLE: [[&str; 5]; 4] = [
     ["𠮷野　桜", "ヨシノ　サクラ", "20010401", "2", "●野　桜"],
 ];
 
-fn local(patient: u8) -> Person {
+pub(super) fn local(patient: u8) -> Person {
     let [name, kana, birthdate, sex, _] = PEOPLE[usize::from(patient) % PEOPLE.len()];
     let birthdate = if usize::from(patient) < PEOPLE.len() { birthdate } else { "19991231" };
     Person {
@@ -54,20 +48,12 @@ struct Booked {
     recorded: Option<u64>,
 }
 
-struct OpenCase {
-    case: Case,
-    heard: bool,
-    /// Whom the answer was about.
-    about_another: bool,
-}
-
 /// Survives everything: it would be in the store.
 #[derive(Default)]
 pub(super) struct Books {
     booked: BTreeMap<ReceptionId, Booked>,
     /// How the clinic spells each patient.
     people: BTreeMap<u8, Person>,
-    cases: BTreeMap<ReceptionId, OpenCase>,
     /// Of each visit, which reception went to the receipt computer.
     went: BTreeMap<ReceptionId, ReceptionId>,
     places: u64,
@@ -82,9 +68,6 @@ impl World {
             self.book(record);
             if matches!(record.stage, Stage::Recorded | Stage::Closed) {
                 self.book_recorded(record);
-            }
-            if matches!(record.recorded, Some((_, Shown::Provisional))) {
-                self.keep_case(record);
             }
         }
     }
@@ -138,41 +121,8 @@ impl World {
         }
     }
 
-    /// Opens the case of a provisional reception, and tells it the answer once there is one.
-    fn keep_case(&mut self, record: &ReceptionRecord) {
-        let now = self.time.now();
-        let open = || OpenCase {
-            case: Case::open(Rules::default(), now, Cause::NoAnswer, &mut Vec::new()),
-            heard: false,
-            about_another: false,
-        };
-        self.books.cases.entry(record.reception).or_insert_with(open);
-        let Some((_, reply)) = &record.replied else { return };
-        let Some(patient) = self.judge.patients.get(&record.request).copied() else { return };
-        if self.books.cases.get(&record.reception).is_none_or(|open| open.heard) {
-            return;
-        }
-        let (event, about_another) = match reply {
-            Reply::Rejected(_) => (Event::Rejected { ask: 0 }, false),
-            Reply::Answered { verdict, .. } => {
-                let (person, about_another) = self.compared(patient);
-                (
-                    Event::Answer { ask: 0, answered: Answered { verdict: verdict.clone(), results: 1, person } },
-                    about_another,
-                )
-            }
-        };
-        let Some(open) = self.books.cases.get_mut(&record.reception) else { return };
-        (open.heard, open.about_another) = (true, about_another);
-        open.case.step(now, event, &mut Vec::new());
-        if about_another && matches!(open.case.ended(), Some(Final::Confirmed | Final::Changed)) {
-            self.judge.fails("an answer about another person settled a case");
-        }
-    }
-
     /// Compares the person in an answer, which is sometimes another one, with the clinic's own.
-    fn compared(&mut self, patient: u8) -> (PersonMatch, bool) {
-        let other = if self.rng.random_ratio(1, 5) { (patient ^ 1) % self.patients } else { patient };
+    pub(super) fn compared(&mut self, patient: u8, other: u8) -> PersonMatch {
         let (ours, theirs) = (self.books.people.entry(patient).or_insert_with(|| local(patient)), at_central(other));
         let person = PersonMatch::from(&compare(ours, &theirs));
         self.counts.other_people += u64::from(other != patient);
@@ -189,10 +139,22 @@ impl World {
                 self.judge.fails(format!("the clinic's own spelling of patient {patient} was overwritten"));
             }
         }
-        (person, other != patient)
+        person
     }
 
-    /// Every reception is in the books as itself, every visit is one patient's, and every case comes to one end by itself.
+    /// What the store has linked is one patient's, and each stays a reception of its own.
+    fn judge_link(&mut self, record: &ReceptionRecord) {
+        let Some(first) = record.same_visit_as else { return };
+        self.counts.linked_by_store += 1;
+        let whose = |record: &ReceptionRecord| self.judge.patients.get(&record.request).copied();
+        let first = self.disk.reception(first);
+        let right = first.is_some_and(|first| whose(&first) == whose(record) && first.same_visit_as.is_none());
+        if !right {
+            self.judge.fails("the store has linked a reception to another patient's, or to one that is itself linked");
+        }
+    }
+
+    /// Every reception is in the books as itself, and every visit is one patient's.
     pub(super) fn judge_books(&mut self) {
         self.keep_books();
         for record in self.disk.receptions() {
@@ -201,30 +163,11 @@ impl World {
                 self.judge.fails(format!("reception {reception} was merged into another one of its visit"));
                 continue;
             };
+            self.judge_link(&record);
             let first = booked.same_visit_as.and_then(|first| self.books.booked.get(&first));
             if first.is_some_and(|first| first.patient != booked.patient || first.same_visit_as.is_some()) {
                 self.judge.fails("a reception is linked to another patient's, or to one that is itself linked");
             }
         }
-        let now = self.time.now();
-        for open in std::mem::take(&mut self.books.cases).into_values() {
-            if let Err(what) = ends_once(open, now) {
-                self.judge.fails(what);
-            }
-        }
     }
-}
-
-/// Lets time pass until a case ends, and sees that it stays as it ended.
-fn ends_once(mut open: OpenCase, mut now: Now) -> Result<(), &'static str> {
-    let mut effects = Vec::new();
-    for _ in 0..CASE_STEPS_MAX {
-        let Some(due) = open.case.due_in(now) else { break };
-        now.mono = Mono(now.mono.0 + u64::try_from(due.as_millis()).unwrap_or(u64::MAX) + 1);
-        open.case.step(now, Event::Tick, &mut effects);
-    }
-    let Some(end) = open.case.ended() else { return Err("I9 broken: a case does not come to its end by itself") };
-    let late = Answered { verdict: Verdict::Eligible, results: 1, person: PersonMatch::SamePerson };
-    open.case.step(now, Event::Answer { ask: 0, answered: late }, &mut effects);
-    if open.case.ended() == Some(end) { Ok(()) } else { Err("I9 broken: a final state was changed") }
 }

@@ -11,6 +11,9 @@ use uketsuke_core::ids::RequestId;
 use uketsuke_core::record::{Rejection, Reply};
 use uuid::Uuid;
 
+/// A reply, and whom each result in it is about.
+pub(super) type Answered = (Reply, Vec<u8>);
+
 /// One message on its way to the central system.
 #[derive(Debug, Clone)]
 pub(super) struct Letter {
@@ -27,8 +30,20 @@ pub(super) struct Letter {
 pub(super) struct Content {
     pub(super) patient: u8,
     pub(super) reception: Uuid,
-    /// The eligibility request of the reception.
+    /// The eligibility request of the reception; nil in a follow-up to one that was refused.
     pub(super) question: Uuid,
+    pub(super) purpose: Purpose,
+}
+
+/// What a request wants besides telling who is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Nothing: a question by the card, for the first time or again, or a consent.
+    Plain,
+    /// 初回登録.
+    Register,
+    /// Asks by numbers, which are this patient's.
+    Numbers(u8),
 }
 
 impl Content {
@@ -36,12 +51,23 @@ impl Content {
         let mut body = vec![self.patient];
         body.extend(self.reception.as_bytes());
         body.extend(self.question.as_bytes());
+        body.extend(match self.purpose {
+            Purpose::Plain => [0, 0],
+            Purpose::Register => [1, 0],
+            Purpose::Numbers(whose) => [2, whose],
+        });
         zeroize::Zeroizing::new(body)
     }
 
     pub(super) fn from_body(body: &[u8]) -> Option<Self> {
         let uuid = |range| Uuid::from_slice(body.get(range)?).ok();
-        Some(Self { patient: *body.first()?, reception: uuid(1..17)?, question: uuid(17..33)? })
+        let purpose = match body.get(33..)? {
+            [0, 0] => Purpose::Plain,
+            [1, 0] => Purpose::Register,
+            [2, whose] => Purpose::Numbers(*whose),
+            _ => return None,
+        };
+        Some(Self { patient: *body.first()?, reception: uuid(1..17)?, question: uuid(17..33)?, purpose })
     }
 }
 
@@ -53,6 +79,8 @@ pub(super) struct Entry {
     pub(super) applied: u32,
     /// The verdict on a question; also when the request itself was refused.
     pub(super) reply: Option<Reply>,
+    /// Whom each result of an answer is about.
+    about: Vec<u8>,
     /// Times that it still cannot be processed.
     unprocessed: u32,
 }
@@ -61,7 +89,7 @@ pub(super) struct Entry {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Answer {
     /// To a question.
-    Replied(Reply),
+    Replied(Answered),
     /// To a consent.
     Taken,
     /// Refused for good.
@@ -123,58 +151,93 @@ impl Central {
             return (Answer::Rejected("id_reused"), true);
         }
         let question_known = self.ledger.get(&RequestId(letter.content.question)).is_some_and(|q| q.applied > 0);
-        let verdict = self.verdict(letter.content.patient);
+        let refers = match letter.kind {
+            RequestKind::Eligibility => false,
+            RequestKind::Consent => true,
+            RequestKind::FollowUp => !letter.content.question.is_nil(),
+        };
         let rejects = !self.quiet && rng.random_ratio(1, self.rejects_one_in);
         let unprocessed = if rng.random_ratio(1, 12) { rng.random_range(1..4) } else { 0 };
-        let fresh = Entry { content: letter.content, applied: 0, reply: None, unprocessed };
+        let fresh = Entry { content: letter.content, applied: 0, reply: None, about: Vec::new(), unprocessed };
         let entry = self.ledger.entry(letter.id).or_insert(fresh);
         let known = entry.applied > 0 || entry.reply.is_some();
         if known && self.recognises {
-            return (answer(letter.kind, entry), true);
+            return (answer(entry), true);
         }
         if entry.unprocessed > 0 {
             entry.unprocessed -= 1;
             return (Answer::NotProcessed, false);
         }
         let code = match letter.kind {
-            RequestKind::Consent if !question_known => Some("unknown_request"),
-            RequestKind::Eligibility if rejects => Some("bad_signature"),
-            RequestKind::Consent | RequestKind::Eligibility => None,
+            _ if refers && !question_known => Some(UNKNOWN_REQUEST),
+            RequestKind::Eligibility | RequestKind::FollowUp if rejects => Some(BAD_SIGNATURE),
+            _ => None,
         };
         match code {
             Some(code) => entry.reply = Some(Reply::Rejected(Rejection { code: code.into() })),
             None => {
                 entry.applied += 1;
-                if letter.kind == RequestKind::Eligibility {
+                if letter.kind.asks().is_some() {
+                    let (verdict, about) = reply(&mut self.natures, letter.content, rng);
                     entry.reply = Some(Reply::Answered { verdict, unmapped_characters: letter.content.patient == 0 });
+                    entry.about = about;
                 }
             }
         }
-        (answer(letter.kind, entry), false)
-    }
-
-    fn verdict(&self, patient: u8) -> Verdict {
-        let nature = self.natures.get(usize::from(patient)).copied().unwrap_or(0);
-        match nature {
-            0 => Verdict::Ineligible(Reason::InsuranceInvalid(Some("01".into()))),
-            1 => Verdict::Ineligible(Reason::NewInsurance),
-            2 => Verdict::Ineligible(Reason::NoInsuranceFound),
-            3 => Verdict::Ineligible(Reason::SeveralInsurances),
-            4 => Verdict::Ineligible(Reason::CardNotRegistered),
-            5 => Verdict::Ineligible(Reason::CertificateRevoked),
-            _ => Verdict::Eligible,
-        }
+        (answer(entry), false)
     }
 }
 
 /// Kinds of patients; half of them are eligible.
 const NATURES: usize = 12;
+/// Of these, the one whose card is not registered yet.
+const NOT_REGISTERED: usize = 4;
+/// An eligible one.
+const ELIGIBLE: usize = NATURES - 1;
 
-fn answer(kind: RequestKind, entry: &Entry) -> Answer {
-    match (&entry.reply, kind) {
-        (Some(Reply::Rejected(_)), RequestKind::Eligibility) => Answer::Rejected("bad_signature"),
-        (Some(Reply::Rejected(_)), RequestKind::Consent) => Answer::Rejected("unknown_request"),
-        (Some(reply), _) => Answer::Replied(reply.clone()),
-        (None, _) => Answer::Taken,
+const UNKNOWN_REQUEST: &str = "unknown_request";
+const BAD_SIGNATURE: &str = "bad_signature";
+
+/// What is answered, about whom. 初回登録 makes somebody eligible; numbers are known more often than not.
+fn reply(natures: &mut [usize], content: Content, rng: &mut StdRng) -> (Verdict, Vec<u8>) {
+    let patients = natures.len() as u8;
+    let Some(nature) = natures.get_mut(usize::from(content.patient)) else { return (Verdict::Eligible, Vec::new()) };
+    if content.purpose == Purpose::Register && *nature == NOT_REGISTERED {
+        *nature = ELIGIBLE;
+    }
+    // Now and then the central system mixes up twins.
+    let twin = (content.patient ^ 1) % patients;
+    let whose = if rng.random_ratio(1, 10) { twin } else { content.patient };
+    let (verdict, whose) = match content.purpose {
+        Purpose::Numbers(whose) if rng.random_ratio(3, 5) => (Verdict::Eligible, whose),
+        Purpose::Numbers(whose) => (Verdict::Ineligible(Reason::NoInsuranceFound), whose),
+        Purpose::Plain | Purpose::Register => (verdict(*nature), whose),
+    };
+    let results = match verdict {
+        Verdict::Eligible => 1,
+        Verdict::Ineligible(Reason::SeveralInsurances) => 2,
+        Verdict::Ineligible(_) => 0,
+    };
+    (verdict, vec![whose; results])
+}
+
+fn verdict(nature: usize) -> Verdict {
+    match nature {
+        0 => Verdict::Ineligible(Reason::InsuranceInvalid(Some("01".into()))),
+        1 => Verdict::Ineligible(Reason::NewInsurance),
+        2 => Verdict::Ineligible(Reason::NoInsuranceFound),
+        3 => Verdict::Ineligible(Reason::SeveralInsurances),
+        NOT_REGISTERED => Verdict::Ineligible(Reason::CardNotRegistered),
+        5 => Verdict::Ineligible(Reason::CertificateRevoked),
+        _ => Verdict::Eligible,
+    }
+}
+
+fn answer(entry: &Entry) -> Answer {
+    match &entry.reply {
+        Some(Reply::Rejected(Rejection { code })) if code == UNKNOWN_REQUEST => Answer::Rejected(UNKNOWN_REQUEST),
+        Some(Reply::Rejected(_)) => Answer::Rejected(BAD_SIGNATURE),
+        Some(reply) => Answer::Replied((reply.clone(), entry.about.clone())),
+        None => Answer::Taken,
     }
 }

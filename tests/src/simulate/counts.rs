@@ -91,12 +91,52 @@ counts! {
     wrong_faces
     /// Decisions of staff.
     staff_decisions
+    /// PINs that were forgotten.
+    forgotten_pins
+    /// PINs typed by somebody who came along.
+    by_proxy
+    /// Receptions that staff did the rest of, or tried to.
+    assisted
+    /// Receptions verified by a look of staff.
+    staff_looks
+    /// Cards whose face was locked by attempts of earlier receptions.
+    faces_locked
+    /// 初回登録 that was wanted.
+    registrations
+    /// Cases opened.
+    cases
+    /// Of these, ended with the insurance confirmed, in the end.
+    cases_confirmed
+    /// Of these, ended because their time was over.
+    cases_expired
+    /// Of these, ended by staff.
+    cases_by_staff
+    /// Of these, ended because there was nothing to do but to tell the patient.
+    cases_told
+    /// Questions that cases asked.
+    asked_again
+    /// Answers that found their case ended.
+    after_the_end
+    /// What staff did to a case, and were told that it is written down.
+    orders_done
+    /// What staff wanted to do to a case that had moved on, or does not take it.
+    orders_refused
+    /// What staff did that could not be written, or fell to a crash.
+    orders_lost
+    /// Answers whose person staff had to look at.
+    people_checked
+    /// Steps of a case that another one had overtaken.
+    steps_taken_anew
+    /// The reconciler's actor died.
+    reconciler_restarts
     /// Cards left in until the reminder.
     left_behind
     /// A patient at a second reader, or again, while an earlier question was still on its way.
     same_patient_again
     /// Receptions that were linked to an earlier one of the same visit.
     linked
+    /// The same, as the store saw it by its own clock.
+    linked_by_store
     /// Late answers that were about another person.
     other_people
     /// Late answers that spelt the patient in another way.

@@ -1,7 +1,7 @@
 //! The courier's shell and the line to the central system: feeds the plan and performs its effects, as the courier's actor does.
 
 use super::agenda::{Inside, Outside};
-use super::central::{Answer, Content, Letter, Mode};
+use super::central::{Answer, Answered, Content, Letter, Mode};
 use super::disk::{For, Write, at_once};
 use super::world::World;
 use rand::Rng;
@@ -10,7 +10,6 @@ use uketsuke::store::{Destination, OutboxRow, Settlement, StoreError};
 use uketsuke_core::clock::{Mono, Now};
 use uketsuke_core::ids::OrderKey;
 use uketsuke_core::outbox::{Circuit, Effect, Event, Head, Plan, Rules, Settle, Tried};
-use uketsuke_core::record::Reply;
 
 /// `central.call_deadline_ms`.
 const CALL_DEADLINE_MS: u64 = 5_000;
@@ -20,7 +19,7 @@ pub(super) struct Courier {
     life: Option<u64>,
     pub(super) plan: Plan,
     rows: BTreeMap<i64, OutboxRow>,
-    answers: BTreeMap<i64, Reply>,
+    answers: BTreeMap<i64, Answered>,
     /// Calls that have not ended, with their rows.
     calls: BTreeMap<u64, i64>,
     armed: Option<Mono>,
@@ -62,6 +61,10 @@ impl World {
     }
 
     pub(super) fn plan_timer(&mut self, life: u64) {
+        if let Some(later) = self.only_cases_wait_until() {
+            // Weeks of looking for rows that are not there; a row that is added wakes it.
+            return self.at(later, Inside::PlanTimer(life));
+        }
         self.plan(life, Event::Tick);
     }
 
@@ -216,7 +219,7 @@ impl World {
         }
     }
 
-    pub(super) fn call_ends(&mut self, life: u64, call: u64, tried: Tried, reply: Option<Reply>) {
+    pub(super) fn call_ends(&mut self, life: u64, call: u64, tried: Tried, reply: Option<Answered>) {
         let Some(courier) = self.courier_in(life) else { return };
         let Some(seq) = courier.calls.remove(&call) else {
             self.counts.late_answers += u64::from(!matches!(tried, Tried::Doubtful { .. }));
@@ -233,8 +236,8 @@ impl World {
         let store = self.disk.store.clone();
         let Some(courier) = self.courier_in(life) else { return };
         let settlement = match (settle, courier.answers.remove(&seq)) {
-            (Settle::Delivered, Some(reply)) => {
-                Settlement::Answered { reply, answer: zeroize::Zeroizing::new(Vec::new()) }
+            (Settle::Delivered, Some((reply, about))) => {
+                Settlement::Answered { reply, answer: zeroize::Zeroizing::new(about) }
             }
             (Settle::Delivered, None) => Settlement::Delivered,
             (Settle::Retry { code, after }, _) => {

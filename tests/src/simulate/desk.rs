@@ -1,7 +1,7 @@
 //! A reader's shell: feeds one reception core and performs its effects, as the reader's actor and its scribe do.
 
 use super::agenda::{Deed, Inside};
-use super::central::Content;
+use super::central::{Content, Purpose};
 use super::guard::Guard;
 use super::people::PIN;
 use super::scribe::{Job, Write};
@@ -10,18 +10,20 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use std::collections::VecDeque;
 use std::ops::Range;
-use uketsuke::store::{Opening, Recording, Request, RequestKind};
+use uketsuke::store::{NewCase, Opening, Recording, Request, RequestKind};
+use uketsuke_core::answer::{Reason, Verdict};
 use uketsuke_core::clock::Mono;
 use uketsuke_core::consent::Consent;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::invariants::ReceptionWatch;
+use uketsuke_core::ladder::{Answered, Case, Cause, PersonMatch};
 use uketsuke_core::outbox::Circuit;
 use uketsuke_core::pin::Pad;
 use uketsuke_core::reception::{
-    CardFacts, CertificateAge, Effect, Event, FaceMethod, FaceOutcome, NotWritten, PinOutcome, ReadFailure, Reception,
-    Rules, Screen,
+    CardFacts, CertificateAge, Effect, Event, FACE_FAILURES_MAX, FaceCount, FaceMethod, FaceOutcome, NotWritten,
+    PinMethod, PinOutcome, ReadFailure, Reception, Rules, Screen,
 };
-use uketsuke_core::record::{Method, Shown};
+use uketsuke_core::record::{Evidence, Method, Shown, Verification};
 
 /// As in the reader's actor: how long ago a reception may have been recorded to be resumed.
 const RESUME_WITHIN_MS: i64 = 5 * 60 * 1000;
@@ -30,6 +32,10 @@ struct Session {
     reception: ReceptionId,
     patient: u8,
     question: RequestId,
+    /// 初回登録, while it is on its way to the disk and once it is there.
+    registering: Option<RequestId>,
+    registration: Option<RequestId>,
+    face_failures: u32,
 }
 
 /// One reader in this life of the process.
@@ -177,6 +183,12 @@ impl World {
             self.counts.too_late_to_leave += 1;
             self.leaves_during_t2(reception);
         }
+        if let Event::RegistrationWritten(reception, Ok(())) = &event
+            && let Some(reader) = self.reader(index)
+            && let Some(session) = reader.session.as_mut().filter(|session| session.reception == *reception)
+        {
+            session.registration = session.registering;
+        }
         self.on(index, event);
     }
 
@@ -284,19 +296,33 @@ impl World {
                 return Pad::new(digits).map(|pad| Event::PadDrawn(reception, pad));
             }
             Effect::StartFace(reception, attempt) => {
-                let judged = self.face();
+                let judged = self.face(index);
                 self.soon(400..=7_000, Inside::Tell(index, life, Event::FaceJudged(reception, attempt, judged)));
             }
             Effect::VerifyPin(reception, pin) => {
                 let right = pin.digits() == PIN;
                 self.soon(100..=2_000, Inside::Pin(index, life, reception, right));
             }
-            Effect::Open { reception, method, face_score } => {
-                match self.opening(index, reception, method, face_score) {
-                    Some(opening) => self.write(index, Write::Open(Box::new(opening))),
-                    None => return Some(Event::Opened(reception, Err(NotWritten))),
+            Effect::Open { reception, verification } => match self.opening(index, reception, verification) {
+                Some(opening) => self.write(index, Write::Open(Box::new(opening))),
+                None => return Some(Event::Opened(reception, Err(NotWritten))),
+            },
+            Effect::CountFace(reception, count) => {
+                let stamp = self.time.stamp();
+                let session = self.reader(index)?.session.as_mut().filter(|session| session.reception == reception)?;
+                if count == FaceCount::Failed {
+                    session.face_failures += 1;
                 }
+                let order_key = order_key(session.patient);
+                self.write(index, Write::CountFace(order_key, count, stamp));
             }
+            Effect::Register(reception) => match self.registering(index) {
+                Some(request) => {
+                    self.counts.registrations += 1;
+                    self.write(index, Write::FollowUp(reception, Box::new(request), self.time.stamp()));
+                }
+                None => return Some(Event::RegistrationWritten(reception, Err(NotWritten))),
+            },
             Effect::Record { reception, shown, consents } => match self.recording(index, reception, shown, consents) {
                 Some(recording) => self.write(index, Write::Record(Box::new(recording))),
                 None => return Some(Event::Recorded(reception, Err(NotWritten))),
@@ -317,7 +343,17 @@ impl World {
         None
     }
 
-    fn face(&mut self) -> FaceOutcome {
+    /// What the camera and the models make of the person here. Some look nothing like their photo.
+    fn face(&mut self, index: usize) -> FaceOutcome {
+        let session = self.reader(index).and_then(|reader| reader.session.as_ref());
+        let (patient, failures) = session.map_or((0, 0), |session| (session.patient, session.face_failures));
+        if failures >= FACE_FAILURES_MAX {
+            self.judge.fails(format!("the face of patient {patient} was compared although it is locked"));
+        }
+        if patient % 3 == 2 && self.rng.random_ratio(4, 5) {
+            self.counts.wrong_faces += 1;
+            return FaceOutcome::NoMatch { score: 0.1 };
+        }
         match self.rng.random_range(0..20) {
             0..=11 => FaceOutcome::Match { score: 0.7 },
             12 | 13 => FaceOutcome::Uncertain { score: 0.4 },
@@ -337,7 +373,11 @@ impl World {
             let unreadable = Event::CardRead(reception, Err(ReadFailure::Unreadable));
             return self.soon(500..=500, Inside::Tell(index, life, unreadable));
         };
-        let pin_tries = self.tries.get(usize::from(patient)).copied();
+        let pin = match self.tries.get(usize::from(patient)).copied() {
+            None => PinMethod::Absent,
+            Some(0) => PinMethod::Locked,
+            Some(tries) => PinMethod::Tries(tries),
+        };
         let face =
             [FaceMethod::Ready, FaceMethod::NoNumber, FaceMethod::Off][[0, 0, 0, 1, 2][self.rng.random_range(0..5)]];
         let certificate = match self.rng.random_range(0..12) {
@@ -346,6 +386,9 @@ impl World {
             _ => CertificateAge::Valid,
         };
         let store = self.disk.store.clone();
+        let failures = super::disk::at_once(store.face_failures(order_key(patient)));
+        let face_failures = failures.and_then(Result::ok).unwrap_or_default();
+        self.counts.faces_locked += u64::from(face_failures >= FACE_FAILURES_MAX);
         let Some(reader) = self.reader_in(index, life).filter(|reader| reader.driver) else { return };
         let recorded_before = reader.resumable.take().and_then(|when| {
             let at = name(index);
@@ -354,10 +397,12 @@ impl World {
             Some((record.reception, record.recorded?.1))
         });
         if reader.core.current() == Some(reception) {
-            reader.session = Some(Session { reception, patient, question });
+            let (registering, registration) = (None, None);
+            reader.session = Some(Session { reception, patient, question, registering, registration, face_failures });
         }
         self.counts.resumes += u64::from(recorded_before.is_some());
-        self.on(index, Event::CardRead(reception, Ok(CardFacts { certificate, pin_tries, face, recorded_before })));
+        let facts = CardFacts { certificate, pin, face, face_failures, recorded_before };
+        self.on(index, Event::CardRead(reception, Ok(facts)));
     }
 
     pub(super) fn pin_checked(&mut self, index: usize, life: u64, reception: ReceptionId, right: bool) {
@@ -382,26 +427,21 @@ impl World {
         self.tell(index, life, Event::PinChecked(reception, outcome));
     }
 
-    fn opening(
-        &mut self,
-        index: usize,
-        reception: ReceptionId,
-        method: Method,
-        face_score: Option<f32>,
-    ) -> Option<Opening> {
+    fn opening(&mut self, index: usize, reception: ReceptionId, verification: Verification) -> Option<Opening> {
+        self.counts.by_proxy += u64::from(verification.method == Method::PinByProxy);
+        self.counts.staff_looks += u64::from(verification.method == Method::Staff);
         let (stamp, without) = (self.time.stamp(), self.without);
         let anything = OrderKey(self.rng.random());
         let session = self.reader(index)?.session.as_ref()?;
         let (patient, id) = (session.patient, session.question);
-        let body = Content { patient, reception: reception.0, question: id.0 }.to_body();
+        let body = Content { patient, reception: reception.0, question: id.0, purpose: Purpose::Plain }.to_body();
         self.judge.patients.insert(id, patient);
         self.count_again(patient);
         Some(Opening {
             reception,
             reader: name(index),
             order_key: if without == Some(Guard::Order) { anything } else { order_key(patient) },
-            method,
-            face_score,
+            evidence: Evidence::of(verification),
             opened: stamp,
             request: Request { id, kind: RequestKind::Eligibility, body },
         })
@@ -415,11 +455,51 @@ impl World {
         consents: Vec<Consent>,
     ) -> Option<Recording> {
         let (recorded, id) = (self.time.stamp(), RequestId(self.id()));
+        let case = self.case(index, &shown);
         let session = self.reader(index)?.session.as_ref()?;
-        let content = Content { patient: session.patient, reception: reception.0, question: session.question.0 };
+        let (patient, question) = (session.patient, session.question.0);
+        let content = Content { patient, reception: reception.0, question, purpose: Purpose::Plain };
         let request =
             (!consents.is_empty()).then(|| Request { id, kind: RequestKind::Consent, body: content.to_body() });
-        Some(Recording { reception, shown, consents, request, recorded })
+        Some(Recording { reception, shown, consents, request, case, recorded })
+    }
+
+    /// As in the reader's actor.
+    fn case(&mut self, index: usize, shown: &Shown) -> Option<NewCase> {
+        let (now, rules) = (self.time.now(), self.case_rules.clone());
+        let session = self.reader(index)?.session.as_ref()?;
+        let cause = match shown {
+            Shown::Confirmed => return None,
+            Shown::Provisional | Shown::Ineligible(Reason::SeveralInsurances) => Cause::NoAnswer,
+            Shown::Ineligible(reason) => Cause::Answered(Answered {
+                verdict: Verdict::Ineligible(reason.clone()),
+                results: 0,
+                person: PersonMatch::NothingToCompare,
+            }),
+        };
+        let case = Case::open(rules, now, cause, &mut Vec::new());
+        Some(NewCase { case, asked: session.registration.unwrap_or(session.question), papers: Vec::new() })
+    }
+
+    fn registering(&mut self, index: usize) -> Option<Request> {
+        let id = RequestId(self.id());
+        let session = self.reader(index)?.session.as_mut()?;
+        session.registering = Some(id);
+        let (patient, reception, question) = (session.patient, session.reception.0, session.question.0);
+        self.judge.patients.insert(id, patient);
+        let body = Content { patient, reception, question, purpose: Purpose::Register }.to_body();
+        Some(Request { id, kind: RequestKind::FollowUp, body })
+    }
+
+    /// Some have failed at other readers, or on other days.
+    pub(super) fn faces_that_failed_before(&mut self) {
+        for patient in 0..self.patients {
+            let times = if self.rng.random_ratio(1, 3) { self.rng.random_range(5..FACE_FAILURES_MAX) } else { 0 };
+            for _ in 0..times {
+                let count = self.disk.store.count_face(order_key(patient), FaceCount::Failed, self.time.stamp());
+                super::disk::at_once(count);
+            }
+        }
     }
 
     /// What the store tells without being asked.
@@ -433,8 +513,12 @@ impl World {
             self.counts.late_verdicts += u64::from(ended);
             // Every reader hears every notice; the core drops those of other receptions.
             for index in 0..self.slots.len() {
-                self.send(index, Event::Replied(notice.reception, notice.reply.clone()));
+                self.send(index, Event::Replied(notice.reception, notice.ask, notice.reply.clone()));
             }
+            self.look_at_case(notice.reception);
+        }
+        for reception in self.disk.opened_cases() {
+            self.look_at_case(reception);
         }
         if self.disk.appended() {
             self.wake_courier();
@@ -471,9 +555,11 @@ fn stamped(event: Event, current: ReceptionId) -> Event {
         Event::PadDrawn(_, pad) => Event::PadDrawn(current, pad),
         Event::FaceJudged(_, attempt, judged) => Event::FaceJudged(current, attempt, judged),
         Event::PinChecked(_, checked) => Event::PinChecked(current, checked),
-        Event::StaffDecided(_, decision) => Event::StaffDecided(current, decision),
+        Event::StaffDecided(_, decision, by) => Event::StaffDecided(current, decision, by),
+        Event::StaffAssists(_) => Event::StaffAssists(current),
+        Event::RegistrationWritten(_, result) => Event::RegistrationWritten(current, result),
         Event::Opened(_, result) => Event::Opened(current, result),
-        Event::Replied(_, reply) => Event::Replied(current, reply),
+        Event::Replied(_, ask, reply) => Event::Replied(current, ask, reply),
         Event::LineDown(_) => Event::LineDown(current),
         Event::Recorded(_, result) => Event::Recorded(current, result),
         event => event,
@@ -493,7 +579,7 @@ fn brief(event: &Event) -> String {
         Event::Intent(_, version, intent) => format!("{intent:?} (screen {version}){of}"),
         Event::CardPlaced(reception) => format!("CardPlaced: reception {}", short(*reception)),
         Event::Opened(_, result) | Event::Recorded(_, result) => format!("{kind} {result:?}{of}"),
-        Event::Replied(_, reply) => format!("{kind} {reply:?}{of}"),
+        Event::Replied(_, ask, reply) => format!("{kind} {ask:?} {reply:?}{of}"),
         _ => format!("{kind}{of}"),
     }
 }

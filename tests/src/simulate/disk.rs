@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use tokio::sync::{broadcast, watch};
 use uketsuke::store::model::Hold;
-use uketsuke::store::{Destination, OutboxHead, ReplyNotice, Store, StoreError};
+use uketsuke::store::{CaseNotice, CaseRow, Destination, OutboxHead, ReplyNotice, Store, StoreError};
 use uketsuke_core::ids::ReceptionId;
 use uketsuke_core::record::ReceptionRecord;
 
@@ -20,6 +20,8 @@ pub(super) enum For {
     ScribeOwes(usize),
     /// A life of the courier, for a row.
     Courier(u64, i64),
+    /// A life of the reconciler.
+    Reconciler(u64),
 }
 
 pub(super) struct Disk {
@@ -27,6 +29,7 @@ pub(super) struct Disk {
     full: bool,
     waiting: Vec<(Write, For)>,
     replies: broadcast::Receiver<ReplyNotice>,
+    cases: broadcast::Receiver<CaseNotice>,
     appended: watch::Receiver<u64>,
 }
 
@@ -36,8 +39,8 @@ impl Disk {
     }
 
     fn on(store: Store, full: bool) -> Self {
-        let (replies, appended) = (store.replies(), store.appended());
-        let mut disk = Self { store, full, waiting: Vec::new(), replies, appended };
+        let (replies, cases, appended) = (store.replies(), store.case_notices(), store.appended());
+        let mut disk = Self { store, full, waiting: Vec::new(), replies, cases, appended };
         disk.fill(full);
         disk
     }
@@ -89,6 +92,20 @@ impl Disk {
     /// Replies that were committed since the last time.
     pub(super) fn replies(&mut self) -> Vec<ReplyNotice> {
         std::iter::from_fn(|| self.replies.try_recv().ok()).collect()
+    }
+
+    /// Cases that were opened since the last time.
+    pub(super) fn opened_cases(&mut self) -> Vec<ReceptionId> {
+        let notices = std::iter::from_fn(|| self.cases.try_recv().ok());
+        notices.filter(|notice| notice.version == 1).map(|notice| notice.reception).collect()
+    }
+
+    pub(super) fn case(&self, id: ReceptionId) -> Option<CaseRow> {
+        at_once(self.store.case(id))?.ok()?
+    }
+
+    pub(super) fn open_cases(&self) -> Vec<CaseRow> {
+        at_once(self.store.open_cases(usize::MAX)).and_then(Result::ok).unwrap_or_default()
     }
 
     /// Whether rows were added since the last time.

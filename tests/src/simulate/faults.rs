@@ -1,6 +1,7 @@
 //! What fails, when, and how it mends.
 
 use super::agenda::{Deed, Inside, Outside};
+use super::cases::Reconciler;
 use super::central::Mode;
 use super::courier::Courier;
 use super::desk::Reader;
@@ -17,11 +18,13 @@ impl World {
         }
         self.trace.note(self.time.ms, 1, self.life, || "the process starts".into());
         let readers = (0..self.slots.len()).map(|_| Reader::asleep(&self.rules)).collect();
-        self.process = Some(Process { readers, courier: Courier::asleep(self.time.now()) });
+        let courier = Courier::asleep(self.time.now());
+        self.process = Some(Process { readers, courier, reconciler: Reconciler::default() });
         for reader in 0..self.slots.len() {
             self.soon(10..=400, Inside::ReaderUp(reader));
         }
         self.soon(10..=400, Inside::CourierUp);
+        self.soon(10..=400, Inside::ReconcilerUp);
     }
 
     /// The process dies; what is on the disk survives.
@@ -50,6 +53,7 @@ impl World {
         }
         self.check_promises();
         self.keep_books();
+        self.check_cases();
         self.later(100..=15_000, Outside::Start);
     }
 
@@ -74,7 +78,8 @@ impl World {
             12 | 13 => self.clock_jumps(),
             14 | 15 => self.reader_dies(reader),
             16 | 17 => self.reader_fails(reader),
-            18 => self.courier_dies(),
+            18 if self.rng.random() => self.courier_dies(),
+            18 => self.reconciler_dies(),
             _ => self.central.change_somebody(&mut self.rng),
         }
     }

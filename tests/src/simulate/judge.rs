@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use uketsuke::store::{OutboxHead, RequestKind, RowState};
 use uketsuke_core::answer::Verdict;
+use uketsuke_core::consent::GivenBy;
 use uketsuke_core::ids::{ReceptionId, RequestId};
 use uketsuke_core::reception::{Ending, NotWritten, Screen};
-use uketsuke_core::record::{ReceptionRecord, Reply, Shown, Stage};
+use uketsuke_core::record::{Method, ReceptionRecord, Reply, Shown, Stage};
 
 /// A timer may be this late.
 const LATE: Duration = Duration::from_secs(1);
@@ -24,7 +25,11 @@ pub(super) struct Judge {
     /// Without the guard `link`: receptions that lost their own record.
     pub(super) merged: BTreeSet<ReceptionId>,
     done: BTreeMap<ReceptionId, Shown>,
-    acknowledged: BTreeSet<RequestId>,
+    pub(super) acknowledged: BTreeSet<RequestId>,
+    /// Receptions for which a companion came forward.
+    pub(super) by_proxy: BTreeSet<ReceptionId>,
+    /// Receptions with which staff helped.
+    pub(super) assisted: BTreeSet<ReceptionId>,
     /// Whose question it is.
     pub(super) patients: BTreeMap<RequestId, u8>,
     /// Rows that were seen in the outbox.
@@ -41,7 +46,8 @@ impl Judge {
     /// Rows that are in the outbox now.
     pub(super) fn learn(&mut self, outbox: &[OutboxHead]) {
         for head in outbox {
-            self.rows.entry(head.seq).or_insert_with(|| head.clone());
+            let row = self.rows.entry(head.seq).or_insert_with(|| head.clone());
+            row.state = head.state;
         }
     }
 
@@ -113,23 +119,24 @@ impl World {
         }
     }
 
-    /// I5: what a patient is told is the answer to this reception's own question.
+    /// I5: what a patient is told is an answer to one of this reception's own questions.
     fn check_truth(&mut self, reception: ReceptionId, shown: &Shown) {
-        let told = self.disk.reception(reception).map(|record| record.request);
-        let reply = told.and_then(|request| self.central.ledger.get(&request)).and_then(|entry| entry.reply.clone());
-        let verdict = match reply {
-            Some(Reply::Answered { verdict, .. }) => Some(verdict),
-            Some(Reply::Rejected(_)) | None => None,
-        };
+        let of_it = self.central.ledger.values().filter(|entry| entry.content.reception == reception.0);
+        let verdicts: Vec<_> = of_it
+            .filter_map(|entry| match &entry.reply {
+                Some(Reply::Answered { verdict, .. }) => Some(verdict.clone()),
+                Some(Reply::Rejected(_)) | None => None,
+            })
+            .collect();
         let true_ = match shown {
-            Shown::Confirmed => verdict == Some(Verdict::Eligible),
-            Shown::Ineligible(reason) => verdict == Some(Verdict::Ineligible(reason.clone())),
+            Shown::Confirmed => verdicts.contains(&Verdict::Eligible),
+            Shown::Ineligible(reason) => verdicts.contains(&Verdict::Ineligible(reason.clone())),
             Shown::Provisional => true,
         };
         if !true_ {
             let reception = reception.0.as_u128();
             self.judge.fails(format!(
-                "I5 broken: reception {reception} is told {shown:?}, the central system said {verdict:?}"
+                "I5 broken: reception {reception} is told {shown:?}, the central system said {verdicts:?}"
             ));
         }
     }
@@ -148,7 +155,8 @@ impl World {
             Write::Record(recording) => {
                 self.judge.acknowledged.extend(recording.request.as_ref().map(|request| request.id));
             }
-            Write::Abandon(..) | Write::Close(_) | Write::AbandonOpen(_) => {}
+            Write::FollowUp(_, request, _) => drop(self.judge.acknowledged.insert(request.id)),
+            Write::Abandon(..) | Write::Close(_) | Write::CountFace(..) | Write::AbandonOpen(_) => {}
         }
     }
 
@@ -169,12 +177,13 @@ impl World {
         match answer {
             Answer::Rejected("id_reused") => self.judge.fails(format!("I2 broken: id {id} came with other content")),
             Answer::Rejected("unknown_request") => {
-                self.judge.fails(format!("I3 broken: consent {id} came before its question was applied"));
+                self.judge
+                    .fails(format!("I3 broken: request {id} came before the question that it refers to was applied"));
             }
-            Answer::Replied(_) if letter.kind == RequestKind::Eligibility => {
+            Answer::Replied(_) => {
                 let older = self.judge.rows.range(..letter.seq).find(|(seq, head)| {
                     let unanswered = self.central.ledger.get(&head.id).is_none_or(|older| older.reply.is_none());
-                    let question = head.kind == RequestKind::Eligibility && head.state == RowState::Pending;
+                    let question = head.kind != RequestKind::Consent && head.state == RowState::Pending;
                     let same_patient = self.judge.patients.get(&head.id) == Some(&letter.content.patient);
                     question && same_patient && unanswered && !self.judge.failed.contains(seq)
                 });
@@ -190,19 +199,35 @@ impl World {
 
     /// Nothing is left to do.
     pub(super) fn is_through(&self) -> bool {
+        self.only_cases_wait() && self.disk.open_cases().is_empty()
+    }
+
+    /// Nothing is left to do but what cases do by themselves, from now and then until this moment.
+    pub(super) fn only_cases_wait_until(&self) -> Option<u64> {
+        let due = self.process.as_ref()?.reconciler.due()?;
+        let at = self.time.boot_ms + due.0 + 1;
+        (self.quiet && at > self.time.ms && self.only_cases_wait()).then_some(at)
+    }
+
+    fn only_cases_wait(&self) -> bool {
         let Some(process) = &self.process else { return false };
         let readers_idle = process.readers.iter().all(|r| r.lives() && r.core.deadline().is_none() && r.has_written());
         readers_idle
             && self.slots.iter().all(|slot| slot.card.is_none())
             && self.disk.is_idle()
             && process.courier.plan.in_flight() == 0
+            && process.reconciler.is_idle()
             && self.disk.outbox().iter().all(|head| head.state == RowState::Rejected)
     }
 
     pub(super) fn what_waits(&self) -> String {
         let cards = self.slots.iter().filter(|slot| slot.card.is_some()).count();
         let rows = self.disk.outbox().iter().filter(|head| head.state != RowState::Rejected).count();
-        format!("{cards} cards in, {rows} rows waiting, process {}", if self.process.is_some() { "up" } else { "down" })
+        let cases = self.disk.open_cases().len();
+        format!(
+            "{cards} cards in, {rows} rows waiting, {cases} cases open, process {}",
+            if self.process.is_some() { "up" } else { "down" }
+        )
     }
 
     /// Everything is through: is everything as it was promised?
@@ -220,6 +245,21 @@ impl World {
             self.judge_record(&record);
         }
         self.judge_books();
+        self.judge_cases();
+    }
+
+    /// Nobody is written down as having helped who did not come forward, and no look without who looked.
+    fn judge_helpers(&mut self, record: &ReceptionRecord) {
+        let verification = &record.evidence.verification;
+        let gave = |by| record.consents.iter().any(|consent| consent.by == by);
+        let by_proxy = verification.method == Method::PinByProxy || gave(GivenBy::Proxy);
+        let wrong = by_proxy && !self.judge.by_proxy.contains(&record.reception)
+            || gave(GivenBy::StaffAssisted) && !self.judge.assisted.contains(&record.reception)
+            || (verification.method == Method::Staff) != verification.look.is_some();
+        if wrong {
+            let reception = record.reception.0.as_u128();
+            self.judge.fails(format!("reception {reception} names a helper who was not there, or a look of nobody"));
+        }
     }
 
     fn judge_record(&mut self, record: &ReceptionRecord) {
@@ -230,6 +270,7 @@ impl World {
         if record.awaits_reply() {
             self.judge.fails(format!("I9 broken: provisional reception {reception} has no reply"));
         }
+        self.judge_helpers(record);
         let central = self.central.ledger.get(&record.request).and_then(|entry| entry.reply.clone());
         let stored = record.replied.as_ref().map(|(_, reply)| reply.clone());
         let same = match (&central, &stored) {

@@ -9,6 +9,7 @@
 
 mod agenda;
 mod books;
+mod cases;
 mod central;
 mod counts;
 mod courier;

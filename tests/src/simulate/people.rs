@@ -5,17 +5,18 @@ use super::world::World;
 use rand::Rng;
 use rand::rngs::StdRng;
 use std::time::Duration;
-use uketsuke_core::consent::ConsentKind;
+use uketsuke_core::consent::Question;
 use uketsuke_core::ids::ReceptionId;
 use uketsuke_core::pin::{Pad, PinKeys};
 use uketsuke_core::reception::{Choose, Event, Intent, Rules, Screen, StaffDecision, Timing};
+use uketsuke_core::record::StaffName;
 
 /// The PIN of every card here.
 pub(super) const PIN: &[u8; 4] = b"1234";
 
 /// What a site may have configured.
 pub(super) fn rules(rng: &mut StdRng) -> Rules {
-    let questions = [&[][..], &[ConsentKind::TreatmentAndMedication, ConsentKind::Checkups]];
+    let questions = [&[][..], &[Question::TreatmentAndMedication, Question::Checkups]];
     let answer = Duration::from_secs([2, 10][rng.random_range(0..2)]);
     let questions = questions[usize::from(rng.random_ratio(5, 6))].to_vec();
     Rules { timing: Timing { answer, ..Timing::default() }, questions }
@@ -51,6 +52,9 @@ impl World {
             }
             Deed::Press(reception, version, intent) => {
                 self.pressed(reader, version);
+                if intent == Intent::ByProxy {
+                    self.judge.by_proxy.insert(reception);
+                }
                 self.send(reader, Event::Intent(reception, version, intent));
             }
         }
@@ -58,7 +62,15 @@ impl World {
 
     pub(super) fn staff_decide(&mut self, reader: usize, reception: ReceptionId, decision: StaffDecision) {
         self.counts.staff_decisions += 1;
-        self.send(reader, Event::StaffDecided(reception, decision));
+        if let Some(by) = StaffName::new("7") {
+            self.send(reader, Event::StaffDecided(reception, decision, by));
+        }
+    }
+
+    pub(super) fn staff_assist(&mut self, reader: usize, reception: ReceptionId) {
+        self.counts.assisted += 1;
+        self.judge.assisted.insert(reception);
+        self.send(reader, Event::StaffAssists(reception));
     }
 
     /// The person at this reader sees a new screen.
@@ -82,6 +94,16 @@ impl World {
             // A button of this screen, pressed long after.
             self.will_do(reader, 5_000..=40_000, Deed::Press(reception, version, Intent::Acknowledge));
         }
+        if matches!(screen, Screen::Pin(_) | Screen::Consent { .. }) && self.rng.random_ratio(1, 15) {
+            self.will_do(reader, 100..=3_000, Deed::Press(reception, version, Intent::ByProxy));
+        }
+        if self.rng.random_ratio(1, 50) {
+            self.later(100..=9_000, Outside::Assists(reader, reception));
+        }
+        if self.rng.random_ratio(1, 50) {
+            // Staff look of their own accord.
+            self.call_staff(reader, reception);
+        }
         // Some stand and think until the time is over.
         if self.rng.random_ratio(1, 25) {
             return;
@@ -89,6 +111,10 @@ impl World {
         let intent = match screen {
             Screen::Choose(choose) => self.chooses(choose),
             Screen::Face => return self.perhaps_back(reader, reception, version),
+            Screen::Pin(_) if self.rng.random_ratio(1, 20) => {
+                self.counts.forgotten_pins += 1;
+                Intent::Forgotten
+            }
             Screen::Pin(pin) => match &pin.pad {
                 Some(pad) => match self.types(pad) {
                     Some(keys) => Intent::Pin(keys),
@@ -98,7 +124,10 @@ impl World {
             },
             Screen::Staff(_) => return self.call_staff(reader, reception),
             Screen::Ineligible(_) => Intent::Acknowledge,
-            Screen::Consent { kind, .. } => Intent::Consent { kind: *kind, agreed: self.rng.random_ratio(4, 5) },
+            Screen::Register => Intent::Register(self.rng.random_ratio(4, 5)),
+            Screen::Consent { question, .. } => {
+                Intent::Consent { question: *question, agreed: self.rng.random_ratio(4, 5) }
+            }
             Screen::Recording if self.rng.random_ratio(1, 12) => {
                 if self.rng.random() {
                     return self.will_do(reader, 0..=20, Deed::Pull);
@@ -108,6 +137,7 @@ impl World {
             Screen::Idle
             | Screen::Reading
             | Screen::Asking
+            | Screen::Registering
             | Screen::Recording
             | Screen::TakeCard { .. }
             | Screen::Notice(_) => return,

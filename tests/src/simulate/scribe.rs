@@ -8,11 +8,11 @@ use super::world::World;
 use rand::Rng;
 use std::time::Duration;
 use uketsuke::store::model::Hold;
-use uketsuke::store::{Class, Opening, Recording, StoreError};
+use uketsuke::store::{Class, Lane, Opening, Recording, Request, StoreError};
 use uketsuke_core::backoff::Backoff;
 use uketsuke_core::clock::{Mono, Stamp};
-use uketsuke_core::ids::ReceptionId;
-use uketsuke_core::reception::{Event, NotWritten};
+use uketsuke_core::ids::{OrderKey, ReceptionId};
+use uketsuke_core::reception::{Event, FaceCount, NotWritten};
 use uketsuke_core::record::Abandonment;
 
 /// As in the scribe.
@@ -29,6 +29,9 @@ pub(super) enum Write {
     Record(Box<Recording>),
     Abandon(ReceptionId, Abandonment, Stamp),
     Close(ReceptionId),
+    /// A later question while the patient waits.
+    FollowUp(ReceptionId, Box<Request>, Stamp),
+    CountFace(OrderKey, FaceCount, Stamp),
     AbandonOpen(Stamp),
 }
 
@@ -51,7 +54,8 @@ impl World {
             let early = match &write {
                 Write::Open(opening) => Some(Event::Opened(opening.reception, Ok(()))),
                 Write::Record(recording) => Some(Event::Recorded(recording.reception, Ok(()))),
-                Write::Abandon(..) | Write::Close(_) | Write::AbandonOpen(_) => None,
+                Write::FollowUp(reception, ..) => Some(Event::RegistrationWritten(*reception, Ok(()))),
+                Write::Abandon(..) | Write::Close(_) | Write::CountFace(..) | Write::AbandonOpen(_) => None,
             };
             early.into_iter().for_each(|event| self.soon(0..=2, Inside::Tell(index, life, event)));
         }
@@ -85,6 +89,10 @@ impl World {
                 Write::Record(recording) => store.record_reception(*recording).await,
                 Write::Abandon(reception, why, at) => store.abandon_reception(reception, why, at).await,
                 Write::Close(reception) => store.close_reception(reception).await,
+                Write::FollowUp(reception, request, at) => {
+                    store.follow_up(reception, *request, Lane::Interactive, at).await
+                }
+                Write::CountFace(order_key, count, at) => store.count_face(order_key, count, at).await,
                 Write::AbandonOpen(at) => store.abandon_open(Some(&reader), at).await.map(drop),
             }
         });
@@ -102,7 +110,7 @@ impl World {
         let Err(error) = result else { return self.job_ends(index, Ok(())) };
         job.failures += 1;
         let wait = RETRY.delay(job.failures, jitter);
-        let waits = matches!(job.write, Write::Open(_) | Write::Record(_));
+        let waits = matches!(job.write, Write::Open(_) | Write::Record(_) | Write::FollowUp(..));
         let patience = if waits { PATIENT_WAITS } else { NOBODY_WAITS };
         let again = now.since(job.since) + wait <= patience && (waits || !more);
         if error.class() == Class::Transient && again {
@@ -126,7 +134,8 @@ impl World {
                 (Some(Event::Recorded(recording.reception, written)), written.is_err().then_some(abandon))
             }
             Write::Abandon(..) | Write::AbandonOpen(_) => (None, transient.then(|| write.clone())),
-            Write::Close(_) => (None, None),
+            Write::FollowUp(reception, ..) => (Some(Event::RegistrationWritten(*reception, written)), None),
+            Write::Close(_) | Write::CountFace(..) => (None, None),
         };
         reader.owed.extend(owed);
         if let Some(event) = event {
@@ -186,6 +195,7 @@ impl World {
                 For::Scribe(reader) => self.scribe_heard(reader, result),
                 For::ScribeOwes(reader) => self.scribe_paid(reader, result),
                 For::Courier(life, seq) => self.settled(life, seq, result),
+                For::Reconciler(life) => self.case_written(life, result),
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::Told;
 use super::agenda::{Agenda, Deed, Happening, Inside, Outside};
 use super::books::Books;
+use super::cases::{Reconciler, Told as CasesTold};
 use super::central::{Central, Mode};
 use super::counts::Counts;
 use super::courier::Courier;
@@ -16,6 +17,7 @@ use rand::{Rng, SeedableRng};
 use std::ops::RangeInclusive;
 use uketsuke_core::clock::{Mono, Now, Stamp};
 use uketsuke_core::ids::ReceptionId;
+use uketsuke_core::ladder::Rules as CaseRules;
 use uketsuke_core::reception::Rules;
 use uuid::Uuid;
 
@@ -102,6 +104,7 @@ impl Temper {
 pub(super) struct Process {
     pub(super) readers: Vec<Reader>,
     pub(super) courier: Courier,
+    pub(super) reconciler: Reconciler,
 }
 
 pub(super) struct World {
@@ -111,6 +114,7 @@ pub(super) struct World {
     pub(super) time: Time,
     pub(super) temper: Temper,
     pub(super) rules: Rules,
+    pub(super) case_rules: CaseRules,
     pub(super) patients: u8,
     pub(super) agenda: Agenda,
     /// Life of the process.
@@ -129,6 +133,7 @@ pub(super) struct World {
     pub(super) quiet: bool,
     pub(super) judge: Judge,
     pub(super) books: Books,
+    pub(super) told: CasesTold,
     pub(super) counts: Counts,
     pub(super) trace: Trace,
     ids: u128,
@@ -144,6 +149,7 @@ impl World {
             seed,
             time: Time { ms: 0, boot: 1, boot_ms: 0, wall_offset_ms: 0, synchronised: rng.random_ratio(9, 10) },
             rules: super::people::rules(&mut rng),
+            case_rules: super::cases::rules(&mut rng),
             rng,
             without,
             temper,
@@ -161,12 +167,15 @@ impl World {
             quiet: false,
             judge: Judge::default(),
             books: Books::default(),
+            told: CasesTold::default(),
             counts: Counts::default(),
             trace: Trace::new(traced),
             ids: 0,
         };
         world.later(0..=0, Outside::Start);
         world.later(2_000..=20_000, Outside::Fault);
+        world.later(5_000..=20_000, Outside::StaffLook);
+        world.faces_that_failed_before();
         let quiet_at = world.temper.quiet_at;
         world.later(quiet_at..=quiet_at, Outside::Quiet);
         for reader in 0..readers {
@@ -233,7 +242,9 @@ impl World {
             self.counts.events += 1;
             self.happens(what);
             self.check_deadlines();
-            if self.counts.events > EVENTS_MAX || at > self.temper.quiet_at + DRAIN_MS {
+            if self.counts.events > EVENTS_MAX
+                || at > self.temper.quiet_at + DRAIN_MS + self.case_rules.life.as_millis() as u64
+            {
                 let waiting = self.what_waits();
                 self.judge.fails(format!("no end after the faults are over: {waiting}"));
             }
@@ -264,6 +275,9 @@ impl World {
             Outside::Comes(reader) => self.somebody_comes(reader),
             Outside::Does(reader, visit, deed) => self.somebody_does(reader, visit, deed),
             Outside::Decides(reader, reception, decision) => self.staff_decide(reader, reception, decision),
+            Outside::Assists(reader, reception) => self.staff_assist(reader, reception),
+            Outside::StaffLook => self.staff_look(),
+            Outside::Orders(order) => self.staff_order(*order),
             Outside::Arrives(letter) => self.arrives(letter),
             Outside::Fault => self.fault(),
             Outside::Start => self.start(),
@@ -290,6 +304,9 @@ impl World {
             Inside::PlanTimer(life) => self.plan_timer(life),
             Inside::Select(life, limit, busy) => self.select(life, limit, &busy),
             Inside::CallEnds(life, call, tried, reply) => self.call_ends(life, call, tried, reply),
+            Inside::ReconcilerUp => self.reconciler_up(),
+            Inside::Reconcile(life) => self.reconcile(life),
+            Inside::CaseTimer(life) => self.case_timer(life),
         }
     }
 

@@ -37,6 +37,11 @@ impl Aging {
         Duration::from_millis(self.age_ms)
     }
 
+    /// The boot in which it was last told the time.
+    pub(super) fn boot(&self) -> u64 {
+        self.boot
+    }
+
     /// Lets time pass until `now`. A reading older than the last one of this boot changes nothing.
     pub fn observe(&mut self, now: Now) {
         if now.boot == self.boot {

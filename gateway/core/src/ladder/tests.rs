@@ -167,6 +167,44 @@ fn with_a_declaration_on_file_the_question_is_asked_again_and_still_confirms() {
 }
 
 #[test]
+fn a_declaration_that_is_filed_by_a_double_click_counts_once() {
+    let mut scene = Scene::after_answer(Reason::NoInsuranceFound);
+    scene.staff(StaffAction::Declared(on_file()));
+    let event = Event::Staff { turn: scene.case.turn(), action: StaffAction::Declared(on_file()) };
+    assert_eq!(scene.on(event.clone()), []);
+    assert_eq!(scene.on(event), [Effect::Refused(Refusal::Stale)]);
+}
+
+#[test]
+fn a_deadline_that_moves_by_itself_is_a_change() {
+    let rules = Rules { asks_max: 1, ..Rules::default() };
+    let mut scene = Scene::open(Cause::NoAnswer);
+    scene.case = Case::open(rules, at(0), Cause::NoAnswer, &mut Vec::new());
+    scene.staff(StaffAction::Declared(on_file()));
+    let turn = scene.case.turn();
+    assert_eq!(scene.wait(7), [], "there is nothing left to ask with");
+    assert!(scene.case.turn() > turn, "otherwise nobody would write the new deadline down");
+}
+
+#[test]
+fn a_case_ages_in_every_boot_whose_first_look_is_kept() {
+    let scene = Scene::open(Cause::NoAnswer);
+    let (mut kept, day) = (scene.case, Duration::from_secs(86_400));
+    let after_the_start = |days: u64| {
+        let mono = Mono(days * 86_400_000);
+        Now { boot: 2, mono, stamp: Stamp { wall_ms: 0, synchronised: false } }
+    };
+    for days in 0..=60 {
+        let mut looked_at = kept.clone();
+        looked_at.step(after_the_start(days), Event::Tick, &mut Vec::new());
+        if looked_at.has_aged(&kept, day * 5) || looked_at.turn() != kept.turn() {
+            kept = looked_at;
+        }
+    }
+    assert_eq!(kept.ended(), Some(Final::Expired));
+}
+
+#[test]
 fn one_of_several_is_chosen_within_their_count() {
     let mut scene = Scene::open(Cause::Answered(several(2, PersonMatch::SamePerson)));
     assert_eq!(scene.case.work(), Work::ChooseInsurance { count: 2 });

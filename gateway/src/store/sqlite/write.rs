@@ -284,8 +284,9 @@ impl Batch<'_> {
         OutboxCells::insert(&[consent], self.conn).await
     }
 
-    /// The central system will never know the request that these reference: consents, and later questions on their way. An altered one is left for the selection to find.
-    async fn reject_dependents(&mut self, question: &OutboxCells, at: Stamp) -> sqlx::Result<()> {
+    /// The central system will never know the request that these reference: consents, and later questions on their way. Whoever asked
+    /// those hears of it as of any other refusal. An altered one is left for the selection to find.
+    async fn reject_dependents(&mut self, question: &OutboxCells, at: Stamp) -> Result<(), Stop> {
         let dependents: Vec<OutboxCells> = sqlx::query_as(
             "SELECT * FROM outbox WHERE destination = ? AND order_key = ? AND reception = ? AND kind <> ? AND state = ? \
              ORDER BY seq",
@@ -298,6 +299,10 @@ impl Batch<'_> {
         .fetch_all(&mut *self.conn)
         .await?;
         for mut row in dependents.into_iter().filter(|row| row.genuine(self.keys)).collect::<Vec<_>>() {
+            if let Some(ask) = parse::<RequestKind>(&row.kind).ok().and_then(RequestKind::asks) {
+                let rejection = Rejection { code: REQUEST_REJECTED.into() };
+                self.attach(&row, ask, &Reply::Rejected(rejection), None, at).await?;
+            }
             self.keep_settled(&row, at).await?;
             row.reject(REQUEST_REJECTED.into());
             self.rewrite(row).await?;
