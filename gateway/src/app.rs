@@ -124,6 +124,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
         face,
         signer,
         medical_institution_code: config.site.medical_institution_code.as_str().into(),
+        ladder: config.ladder.rules(),
     };
 
     let (cases, orders) = async_channel::bounded(reconciler::ORDERS_MAX);
@@ -154,6 +155,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
         signer: desk.signer.clone(),
         medical_institution_code: desk.medical_institution_code.clone(),
         modes,
+        ladder: desk.ladder.clone(),
         clock: clock.clone(),
     };
     let state = WebState {

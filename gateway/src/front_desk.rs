@@ -71,6 +71,8 @@ pub struct FrontDesk {
     pub medical_institution_code: Arc<str>,
     /// What is open.
     pub modes: ModesHandle,
+    /// For the cases of these receptions.
+    pub ladder: ladder::Rules,
     /// Clocks.
     pub clock: Clock,
 }
@@ -199,7 +201,7 @@ impl FrontDesk {
             request,
         };
         self.store.open_reception(opening).await?;
-        let case = Case::open(ladder::Rules::default(), now, Cause::NoAnswer, &mut Vec::new());
+        let case = Case::open(self.ladder.clone(), now, Cause::NoAnswer, &mut Vec::new());
         let papers = vec![Paper { filed, by, at: now.stamp }];
         let recording = Recording {
             reception,

@@ -13,6 +13,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use uketsuke_core::consent::Question;
+use uketsuke_core::ladder;
 use uketsuke_core::modes;
 use uketsuke_core::outbox;
 use uketsuke_core::reception::{Rules, Timing};
@@ -36,6 +37,9 @@ pub struct Config {
     /// Deadlines and questions.
     #[serde(default)]
     pub reception: Reception,
+    /// Receptions without a confirmed answer.
+    #[serde(default)]
+    pub ladder: Ladder,
     /// Special modes of the desk.
     #[serde(default)]
     pub modes: Modes,
@@ -188,6 +192,28 @@ pub struct Reception {
     pub face_attempts_max: u32,
 }
 
+/// `[ladder]`: how long each rung of a case may take. A case keeps the rules that it was opened with.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ladder {
+    /// The central system's time for an answer before staff are asked.
+    pub answer_within_s: u64,
+    /// Between asking again for data that comes late, one after the other.
+    pub later_data_after_s: Vec<u64>,
+    /// The staff's time for each of the rungs of numbers.
+    pub numbers_within_s: u64,
+    /// The staff's time to choose one of several insurances.
+    pub choose_within_s: u64,
+    /// The staff's time to tell the patient, or to look at a refused request.
+    pub tell_within_s: u64,
+    /// Between asking again while a declaration is on file or waited for.
+    pub recheck_every_s: u64,
+    /// The age at which a case ends whatever its state.
+    pub life_s: u64,
+    /// How often a case may ask, the reception's own request included.
+    pub asks_max: u32,
+}
+
 /// `[modes]`
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -316,6 +342,39 @@ impl Default for Reception {
             consent_deadline_ms: ms(timing.consent),
             left_behind_ms: ms(timing.left_behind),
             face_attempts_max: timing.face_attempts_max,
+        }
+    }
+}
+
+impl Default for Ladder {
+    fn default() -> Self {
+        let rules = ladder::Rules::default();
+        Self {
+            answer_within_s: rules.answer_within.as_secs(),
+            later_data_after_s: rules.later_data_after.iter().map(Duration::as_secs).collect(),
+            numbers_within_s: rules.numbers_within.as_secs(),
+            choose_within_s: rules.choose_within.as_secs(),
+            tell_within_s: rules.tell_within.as_secs(),
+            recheck_every_s: rules.recheck_every.as_secs(),
+            life_s: rules.life.as_secs(),
+            asks_max: rules.asks_max,
+        }
+    }
+}
+
+impl Ladder {
+    /// What the core needs of this section.
+    pub fn rules(&self) -> ladder::Rules {
+        let s = Duration::from_secs;
+        ladder::Rules {
+            answer_within: s(self.answer_within_s),
+            later_data_after: self.later_data_after_s.iter().copied().map(s).collect(),
+            numbers_within: s(self.numbers_within_s),
+            choose_within: s(self.choose_within_s),
+            tell_within: s(self.tell_within_s),
+            recheck_every: s(self.recheck_every_s),
+            life: s(self.life_s),
+            asks_max: self.asks_max,
         }
     }
 }

@@ -24,6 +24,8 @@ fn the_annotated_configuration_loads_and_says_the_defaults() {
     let kind = config.site.kind;
     assert_eq!((kind, config.reception.rules(kind)), (SiteKind::Medical, Reception::default().rules(kind)));
     assert_eq!(config.reception, Reception { questions: config.reception.questions.clone(), ..Reception::default() });
+    assert_eq!(config.ladder, Ladder::default());
+    assert_eq!(config.ladder.rules(), ladder::Rules::default());
     assert_eq!(config.web, Web::default());
     assert_eq!(config.mqtt, Mqtt::default());
     let resolved = |path: &Path| path.file_name().map(ToOwned::to_owned);
@@ -67,6 +69,8 @@ fn a_wrong_value_is_named_with_its_line_key_value_and_fix() {
         ("accept", "face.accept", "1.5"),
         ("staff_look", "face.staff_look", "0.9"),
         ("answer_deadline_ms", "reception.answer_deadline_ms", "0"),
+        ("later_data_after_s", "ladder.later_data_after_s", "[86400, 0]"),
+        ("life_s", "ladder.life_s", "0"),
         ("topic_prefix", "mqtt.topic_prefix", "\"a/#\""),
         ("trust_anchors", "card.trust_anchors", "[]"),
         ("slot", "terminal.0.reader.0.slot", "\"192.0.2.1:7201\""),

@@ -39,6 +39,7 @@ pub(super) fn main(config: &Config) -> Result<(), Problem> {
     within("central.window_max", u64::from(config.central.window_max), 1, 256)?;
     face(config)?;
     durations(config)?;
+    ladder(config)?;
     within("mqtt.keep_alive_s", config.mqtt.keep_alive_s, 5, 3_600)?;
     within("mqtt.refresh_s", config.mqtt.refresh_s, 1, 3_600)?;
     topic("mqtt.topic_prefix", &config.mqtt.topic_prefix)?;
@@ -122,6 +123,29 @@ fn durations(config: &Config) -> Result<(), Problem> {
         within(key, value, least, HOUR_MS)?;
     }
     within("reception.face_attempts_max", u64::from(reception.face_attempts_max), 1, 10)
+}
+
+fn ladder(config: &Config) -> Result<(), Problem> {
+    const YEAR_S: u64 = 366 * 24 * 60 * 60;
+    let ladder = &config.ladder;
+    for (key, value) in [
+        ("ladder.answer_within_s", ladder.answer_within_s),
+        ("ladder.numbers_within_s", ladder.numbers_within_s),
+        ("ladder.choose_within_s", ladder.choose_within_s),
+        ("ladder.tell_within_s", ladder.tell_within_s),
+        ("ladder.recheck_every_s", ladder.recheck_every_s),
+        ("ladder.life_s", ladder.life_s),
+    ] {
+        within(key, value, 1, YEAR_S)?;
+    }
+    let waits = &ladder.later_data_after_s;
+    check(
+        waits.len() <= 16 && waits.iter().all(|wait| (1..=YEAR_S).contains(wait)),
+        "ladder.later_data_after_s",
+        "too many waits, or one out of range",
+        &format!("write at most 16 numbers from 1 to {YEAR_S}"),
+    )?;
+    within("ladder.asks_max", u64::from(ladder.asks_max), 2, 256)
 }
 
 fn within(key: &str, value: u64, least: u64, most: u64) -> Result<(), Problem> {

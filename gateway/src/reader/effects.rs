@@ -16,7 +16,7 @@ use uketsuke_card::Pin as CardPin;
 use uketsuke_core::answer::{Reason, Verdict};
 use uketsuke_core::consent::Consent;
 use uketsuke_core::ids::{ReceptionId, RequestId};
-use uketsuke_core::ladder::{Answered, Case, Cause, PersonMatch, Rules};
+use uketsuke_core::ladder::{Answered, Case, Cause, PersonMatch};
 use uketsuke_core::pin::{Pad, Pin};
 use uketsuke_core::reception::{Effect, Event, FaceCount, FaceOutcome, NotWritten, PinOutcome};
 use uketsuke_core::record::{Evidence, Method, Shown, Verification};
@@ -276,7 +276,7 @@ impl Reader {
             }),
         };
         // What a case asks for begins with a deadline of its own or an answer; opening one asks for nothing.
-        let case = Case::open(Rules::default(), self.parts.clock.now(), cause, &mut Vec::new());
+        let case = Case::open(self.parts.desk.ladder.clone(), self.parts.clock.now(), cause, &mut Vec::new());
         let asked = session.registration.unwrap_or(session.request);
         Some(NewCase { case, asked, papers: Vec::new() })
     }

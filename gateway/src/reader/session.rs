@@ -10,6 +10,7 @@ use uketsuke_card::{AuthCertificate, CardReading, PhotoUnavailable, PinStatus, R
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::date::Date;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
+use uketsuke_core::ladder;
 use uketsuke_core::reception::{CardFacts, CertificateAge, FaceMethod, PinMethod, ReadFailure};
 use uketsuke_core::record::{Basis, Method, Shown};
 use uketsuke_core::rules::{Rules, Today};
@@ -49,6 +50,8 @@ pub struct Desk {
     pub signer: GatewaySigner,
     /// MedicalInstitutionCode.
     pub medical_institution_code: Arc<str>,
+    /// For the cases of these receptions.
+    pub ladder: ladder::Rules,
 }
 
 /// A card that was read: the facts for the core, and what stays in the shell.

@@ -63,6 +63,7 @@ impl Scene {
             signer: GatewaySigner::random(),
             medical_institution_code: "1312345678".into(),
             modes: ModesHandle::closed(store.clone(), clock.clone(), limits),
+            ladder: uketsuke_core::ladder::Rules::default(),
             clock: clock.clone(),
         };
         let state = WebState {
