@@ -2,6 +2,7 @@
 //!
 //! Each site has a loopback address of its own, so that fixed ports never clash and survive restarts.
 
+use crate::central::Rates;
 use crate::control::Central;
 use crate::patient::{Camera, Kiosk, PatientCard};
 use crate::pki::{CardOptions, DevPki};
@@ -35,6 +36,10 @@ pub struct Plan {
     pub answer_deadline_ms: u64,
     /// The simulator's own service time at the most.
     pub think_ms: u64,
+    /// Which population the simulator has.
+    pub population_seed: u64,
+    /// What becomes of those about whom no scenario says anything.
+    pub rates: Rates,
     /// Lines added to the gateway's configuration, before its terminals.
     pub more_config: String,
 }
@@ -47,6 +52,9 @@ impl Default for Plan {
             mqtt: false,
             answer_deadline_ms: 3_000,
             think_ms: 5,
+            population_seed: 1,
+            // Chance has no place in a scenario that does not ask for it.
+            rates: Rates::ALL_VALID,
             more_config: String::new(),
         }
     }
@@ -82,9 +90,19 @@ impl Site {
         let mut central = Command::new(binary("central-sim")?);
         central.arg("--pki").arg(dir.join("pki")).arg("--ledger").arg(dir.join("ledger.jsonl"));
         central.args(["--think-ms", &plan.think_ms.to_string()]);
-        // Everybody is insured unless a scenario says otherwise: chance has no place in it.
-        for rate in ["invalid", "invalid-new", "none", "several", "unregistered", "revoked", "dots"] {
-            central.args([&format!("--{rate}"), "0"]);
+        central.args(["--seed", &plan.population_seed.to_string()]);
+        let Rates { invalid, invalid_new, none, several, unregistered, revoked, dots, lag } = plan.rates;
+        for (rate, value) in [
+            ("invalid", invalid),
+            ("invalid-new", invalid_new),
+            ("none", none),
+            ("several", several),
+            ("unregistered", unregistered),
+            ("revoked", revoked),
+            ("dots", dots),
+            ("lag", lag),
+        ] {
+            central.args([&format!("--{rate}"), &value.to_string()]);
         }
         let central = Child::spawn(central, dir.join("central.log"))?;
         let ready = central.wait_ready(READY)?;

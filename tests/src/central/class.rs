@@ -90,6 +90,10 @@ impl Default for Rates {
 }
 
 impl Rates {
+    /// Everybody is insured unless a scenario says otherwise; whoever it says is not found may still be found late.
+    pub const ALL_VALID: Self =
+        Self { invalid: 0, invalid_new: 0, none: 0, several: 0, unregistered: 0, revoked: 0, dots: 0, lag: 500 };
+
     /// The class at `position` of a thousand.
     pub fn class_at(&self, position: u64) -> Class {
         let mut end = 0;

@@ -7,6 +7,7 @@ mod crowd;
 mod journal;
 mod judge;
 mod kill9;
+mod ladder;
 mod line;
 mod simulate;
 
@@ -31,7 +32,7 @@ pub struct Campaign {
 /// What a run was asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// How many faults.
+    /// How many faults, or receptions.
     pub cycles: u32,
     /// What decides about them.
     pub seed: u64,
@@ -58,6 +59,13 @@ pub const CAMPAIGNS: &[Campaign] = &[
         cycles: 20,
         guarded: false,
         run: kill9::run,
+    },
+    Campaign {
+        name: "ladder",
+        what: "so many provisional receptions, each led to the end that it deserves, with staff who slip and a gateway that dies",
+        cycles: 5_000,
+        guarded: false,
+        run: ladder::run,
     },
     Campaign {
         name: "simulate",
