@@ -32,6 +32,8 @@ use uketsuke_core::ids::ReceptionId;
 
 /// How long the queue may take to run empty at the end.
 const DRAIN: Duration = Duration::from_secs(60);
+/// How long staff may take to close what they close before any answer.
+const EARLY: Duration = Duration::from_secs(30);
 /// Beyond the life of a case: for whatever a busy machine does late.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Kills while answers come in and staff work, and the time between two of them.
@@ -151,10 +153,10 @@ fn lead_to_the_end(
     patience: Duration,
     kills: &mut u32,
 ) -> Result<Diary> {
-    let (line_up, all_ended) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+    let [line_up, early_closed, all_ended] = [(); 3].map(|()| Arc::new(AtomicBool::new(false)));
     let (web, config) = (site.web(), Config::load(&site.config())?);
     std::thread::scope(|scope| {
-        let (up, ended) = (line_up.clone(), all_ended.clone());
+        let (up, early, ended) = (line_up.clone(), early_closed.clone(), all_ended.clone());
         let working = scope.spawn(move || -> Result<Diary> {
             // Told also when staff break off: nobody waits for them in vain.
             let told = ended.clone();
@@ -170,6 +172,7 @@ fn lead_to_the_end(
                         patients,
                         received,
                         all_ended: ended,
+                        early_closed: early,
                         line_up: up,
                         slipped: HashSet::new(),
                         gap_shown: HashSet::new(),
@@ -183,10 +186,12 @@ fn lead_to_the_end(
             diary
         });
         // Staff close what they close early while no answer can come.
-        std::thread::sleep(Duration::from_secs(5));
+        let closed = until(EARLY, "what is closed early is closed", || {
+            early_closed.load(Ordering::Relaxed) || all_ended.load(Ordering::Relaxed)
+        });
         line_up.store(true, Ordering::Relaxed);
         let mut rng = StdRng::seed_from_u64(seed ^ 0x6b69_6c6c);
-        let opened = site.control.set_mode(&ModeSpec::new("up"));
+        let opened = closed.and_then(|()| site.control.set_mode(&ModeSpec::new("up")));
         let killed = opened.and_then(|()| {
             for _ in 0..KILLS {
                 std::thread::sleep(Duration::from_millis(rng.random_range(LIFE_MS)));

@@ -66,6 +66,8 @@ pub(super) struct Staff<'a> {
     pub(super) received: &'a HashMap<ReceptionId, usize>,
     /// Nobody is left open: set by the member of staff.
     pub(super) all_ended: Arc<AtomicBool>,
+    /// Nobody is left who is to be closed early: set by the member of staff.
+    pub(super) early_closed: Arc<AtomicBool>,
     /// Once it is so, work beyond closing early begins.
     pub(super) line_up: Arc<AtomicBool>,
     pub(super) slipped: HashSet<ReceptionId>,
@@ -85,6 +87,9 @@ impl Staff<'_> {
                 self.all_ended.store(true, Ordering::Relaxed);
                 return Ok(diary);
             }
+            if !open.iter().any(|row| self.closes_early(row.reception)) {
+                self.early_closed.store(true, Ordering::Relaxed);
+            }
             let mut orders = Vec::new();
             for row in &open {
                 orders.push(self.orders(row).await?);
@@ -93,6 +98,10 @@ impl Staff<'_> {
             diary = self.send(orders, diary)?;
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    fn closes_early(&self, reception: ReceptionId) -> bool {
+        self.received.get(&reception).is_some_and(|number| self.patients[*number].script == Script::ClosesEarly)
     }
 
     /// Every open case has somebody who sees to it, and a time by which something happens to it.
