@@ -233,8 +233,10 @@ async fn open(site: &Site) -> Result<Store> {
     Store::open_read_only(&StoreConfig::new(&config.store.path), keys).await.context("opening the store to read it")
 }
 
-/// The end of every case, by reception.
-async fn ends(store: &Store) -> Result<HashMap<ReceptionId, Option<End>>> {
+type Ends = HashMap<ReceptionId, Option<End>>;
+
+/// The end of every case, by reception; `None` while it has none.
+async fn ends(store: &Store) -> Result<Ends> {
     let mut rows: Vec<CaseRow> = store.open_cases(1_000_000).await?;
     rows.extend(store.ended_cases_since(0, 1_000_000).await?);
     Ok(rows.into_iter().map(|row| (row.reception, row.case.ended().map(End::from))).collect())
@@ -265,7 +267,7 @@ fn finish(
     site: &Site,
     settings: Settings,
     diary: &Diary,
-    (before, after): (&HashMap<ReceptionId, Option<End>>, &HashMap<ReceptionId, Option<End>>),
+    (before, after): (&Ends, &Ends),
 ) -> Result<()> {
     let changed = before.iter().filter(|(reception, end)| after.get(reception) != Some(end)).count();
     report.figure("changed_after_end", changed);
