@@ -12,7 +12,7 @@ use crate::messages::{Ping, Stop};
 use crate::store::papers::{Filed, Paper};
 use crate::store::{Class, Store, StoreError};
 use actix::{Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
@@ -136,30 +136,63 @@ impl Handler<Stop> for Reconciler {
 
 /// When each open case wants to be looked at, and whose it is. Only what can be read from the store again.
 #[derive(Default)]
-struct Book(BTreeMap<ReceptionId, (Mono, Owner)>);
+struct Book {
+    cases: BTreeMap<ReceptionId, (Mono, Owner)>,
+    by_due: BTreeSet<(Mono, ReceptionId)>,
+    /// Something is new about these; most have no case at all.
+    woken: BTreeSet<ReceptionId>,
+    counts: CaseCounts,
+}
 
 impl Book {
     fn note(&mut self, parts: &ReconcilerParts, reception: ReceptionId, case: &Case) {
         let now = parts.clock.now();
-        match (case.due_in(now), case.owner()) {
-            (Some(due), Some(owner)) => {
-                self.0.insert(reception, (now.mono.after(due.min(LOOK_EVERY)), owner));
-            }
-            _ => drop(self.0.remove(&reception)),
+        self.remove(reception);
+        if let (Some(due), Some(owner)) = (case.due_in(now), case.owner()) {
+            self.insert(reception, now.mono.after(due.min(LOOK_EVERY)), owner);
         }
-        let desk = self.0.values().filter(|(_, owner)| *owner == Owner::Desk).count() as u64;
-        let counts = CaseCounts { desk, machine: self.0.len() as u64 - desk };
-        parts.counts.send_if_modified(|known| std::mem::replace(known, counts) != counts);
+        parts.counts.send_if_modified(|known| std::mem::replace(known, self.counts) != self.counts);
     }
 
-    /// How long until the first of them is due.
+    fn insert(&mut self, reception: ReceptionId, due: Mono, owner: Owner) {
+        self.remove(reception);
+        self.cases.insert(reception, (due, owner));
+        self.by_due.insert((due, reception));
+        *self.count(owner) += 1;
+    }
+
+    fn remove(&mut self, reception: ReceptionId) {
+        if let Some((due, owner)) = self.cases.remove(&reception) {
+            self.by_due.remove(&(due, reception));
+            *self.count(owner) -= 1;
+        }
+    }
+
+    fn count(&mut self, owner: Owner) -> &mut u64 {
+        match owner {
+            Owner::Machine => &mut self.counts.machine,
+            Owner::Desk => &mut self.counts.desk,
+        }
+    }
+
+    /// Whose a case is, as far as is known.
+    fn owner(&self, reception: ReceptionId) -> Owner {
+        self.cases.get(&reception).map_or(Owner::Machine, |(_, owner)| *owner)
+    }
+
+    /// How long until one of them wants to be looked at.
     fn wait(&self, now: Mono) -> Duration {
-        let first = self.0.values().map(|(due, _)| *due).min();
-        first.map_or(LOOK_EVERY, |due| Duration::from_millis(due.0.saturating_sub(now.0)))
+        if !self.woken.is_empty() {
+            return Duration::ZERO;
+        }
+        self.by_due.first().map_or(LOOK_EVERY, |(due, _)| Duration::from_millis(due.0.saturating_sub(now.0)))
     }
 
-    fn due(&self, now: Mono) -> Vec<ReceptionId> {
-        self.0.iter().filter(|(_, (due, _))| *due <= now).map(|(reception, _)| *reception).collect()
+    /// One that wants to be looked at now.
+    fn next(&mut self, now: Mono) -> Option<ReceptionId> {
+        let due = || self.by_due.first().filter(|(due, _)| *due <= now).map(|(_, reception)| *reception);
+        let reception = due();
+        self.woken.pop_first().or(reception)
     }
 }
 
@@ -168,11 +201,13 @@ pub(crate) async fn live(parts: ReconcilerParts) {
     // Subscribed before the first look: nothing falls in between.
     let (mut replies, mut notices) = (parts.store.replies(), parts.store.case_notices());
     let mut book = Book::default();
-    look_at_all(&parts, &mut book).await;
+    wake_all(&parts, &mut book).await;
     let mut orders = Some(parts.orders.clone());
     loop {
         let wait = book.wait(parts.clock.mono());
         tokio::select! {
+            // Somebody stands at the desk: they wait for one look at the most, however many cases want one after a start or a cut.
+            biased;
             order = next(&mut orders) => {
                 if let Some(order) = order {
                     obey(&parts, &mut book, order).await;
@@ -181,23 +216,30 @@ pub(crate) async fn live(parts: ReconcilerParts) {
                 }
             }
             notice = replies.recv() => match notice {
-                Ok(notice) => look(&parts, &mut book, notice.reception).await,
-                Err(RecvError::Lagged(_)) => look_at_all(&parts, &mut book).await,
+                Ok(notice) => drop(book.woken.insert(notice.reception)),
+                Err(RecvError::Lagged(_)) => wake_all(&parts, &mut book).await,
                 Err(RecvError::Closed) => return,
             },
             notice = notices.recv() => match notice {
                 // Later versions are its own.
-                Ok(notice) if notice.version == 1 => look(&parts, &mut book, notice.reception).await,
+                Ok(notice) if notice.version == 1 => drop(book.woken.insert(notice.reception)),
                 Ok(_) => {}
-                Err(RecvError::Lagged(_)) => look_at_all(&parts, &mut book).await,
+                Err(RecvError::Lagged(_)) => wake_all(&parts, &mut book).await,
                 Err(RecvError::Closed) => return,
             },
-            () = tokio::time::sleep(wait) => {
-                for reception in book.due(parts.clock.mono()) {
+            () = pause(wait) => {
+                if let Some(reception) = book.next(parts.clock.mono()) {
                     look(&parts, &mut book, reception).await;
                 }
             }
         }
+    }
+}
+
+/// Over at once when there is nothing to wait for.
+async fn pause(wait: Duration) {
+    if !wait.is_zero() {
+        tokio::time::sleep(wait).await;
     }
 }
 
@@ -209,11 +251,13 @@ async fn next(orders: &mut Option<async_channel::Receiver<CaseOrder>>) -> Option
     }
 }
 
-async fn look_at_all(parts: &ReconcilerParts, book: &mut Book) {
+/// Everything may have changed: each open case is looked at as soon as nothing else waits.
+async fn wake_all(parts: &ReconcilerParts, book: &mut Book) {
     match parts.store.open_cases(CASES_MAX).await {
         Ok(open) => {
             for row in open {
-                look(parts, book, row.reception).await;
+                book.note(parts, row.reception, &row.case);
+                book.woken.insert(row.reception);
             }
         }
         Err(error) => tracing::error!(%error, "the open cases cannot be read"),
@@ -224,15 +268,15 @@ async fn look_at_all(parts: &ReconcilerParts, book: &mut Book) {
 async fn look(parts: &ReconcilerParts, book: &mut Book, reception: ReceptionId) {
     match step::take(parts, reception, None).await {
         Ok(Some(taken)) => book.note(parts, reception, &taken.case),
-        Ok(None) => {}
+        Ok(None) => book.remove(reception),
         Err(error) => {
             tracing::warn!(%reception, %error, "a case could not be led on; it is tried again");
-            let owner = book.0.get(&reception).map_or(Owner::Machine, |(_, owner)| *owner);
+            let owner = book.owner(reception);
             let wait = match &error {
                 step::NotTaken::Store(error) if error.class() != Class::Transient => AGAIN_LATER,
                 _ => AGAIN,
             };
-            book.0.insert(reception, (parts.clock.mono().after(wait), owner));
+            book.insert(reception, parts.clock.mono().after(wait), owner);
         }
     }
 }

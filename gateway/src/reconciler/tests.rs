@@ -32,19 +32,6 @@ impl Scene {
     /// A reception whose case goes on after `later`.
     async fn new(later: Vec<Duration>) -> Self {
         let store = Store::model();
-        let opening = Opening {
-            reception: RECEPTION,
-            reader: "desk-1/a".into(),
-            order_key: OrderKey([1; 32]),
-            evidence: Evidence::of(Verification::by(Method::Pin)),
-            opened: AT,
-            request: Request {
-                id: QUESTION,
-                kind: RequestKind::Eligibility,
-                body: Zeroizing::new(b"question".to_vec()),
-            },
-        };
-        store.open_reception(opening).await.unwrap();
         let (orders, receiver) = async_channel::bounded(8);
         let parts = ReconcilerParts {
             store: store.clone(),
@@ -54,20 +41,33 @@ impl Scene {
             orders: receiver,
             counts: Arc::new(watch::Sender::new(CaseCounts::default())),
         };
-        let mut scene = Self { store, orders, parts, life: None };
-        scene.record(later).await;
+        let scene = Self { store, orders, parts, life: None };
+        scene.receive(RECEPTION, QUESTION, later).await;
         scene
     }
 
-    async fn record(&mut self, later_data_after: Vec<Duration>) {
+    async fn receive(&self, reception: ReceptionId, question: RequestId, later_data_after: Vec<Duration>) {
+        let opening = Opening {
+            reception,
+            reader: "desk-1/a".into(),
+            order_key: OrderKey([1; 32]),
+            evidence: Evidence::of(Verification::by(Method::Pin)),
+            opened: AT,
+            request: Request {
+                id: question,
+                kind: RequestKind::Eligibility,
+                body: Zeroizing::new(b"question".to_vec()),
+            },
+        };
+        self.store.open_reception(opening).await.unwrap();
         let rules = Rules { later_data_after, ..Rules::default() };
         let case = Case::open(rules, self.parts.clock.now(), Cause::NoAnswer, &mut Vec::new());
         let recording = Recording {
-            reception: RECEPTION,
+            reception,
             shown: Shown::Provisional,
             consents: vec![],
             request: None,
-            case: Some(NewCase { case, asked: QUESTION, papers: vec![] }),
+            case: Some(NewCase { case, asked: question, papers: vec![] }),
             recorded: AT,
         };
         self.store.record_reception(recording).await.unwrap();
@@ -256,4 +256,27 @@ async fn an_answer_about_somebody_else_settles_nothing() {
     let other = Some(StaffAction::PersonChecked { ask: 0, same: false });
     assert!(matches!(scene.order(row.case.turn(), other, None).await, CaseTold::Done { .. }));
     scene.until(Work::EnterCurrentNumbers).await;
+}
+
+#[tokio::test]
+async fn staff_do_not_wait_until_every_other_case_has_been_looked_at() {
+    let mut scene = Scene::new(vec![]).await;
+    for number in 100..200 {
+        let (reception, question) = (ReceptionId(Uuid::from_u128(number)), RequestId(Uuid::from_u128(number << 16)));
+        scene.receive(reception, question, vec![]).await;
+        scene.answer(question, Verdict::Eligible, None).await;
+    }
+    let turn = scene.store.case(RECEPTION).await.unwrap().unwrap().case.turn();
+    let (done, told) = oneshot::channel();
+    let (action, by) = (Some(StaffAction::NextRung), StaffName::new("7").unwrap());
+    scene.orders.send(CaseOrder { reception: RECEPTION, turn, action, paper: None, by, done }).await.unwrap();
+    let mut notices = scene.store.case_notices();
+    scene.start();
+    assert_eq!(told.await.unwrap(), CaseTold::Done { turn: turn + 1 });
+    assert_eq!(notices.recv().await.unwrap().reception, RECEPTION, "what staff ordered comes first");
+    let left = CaseCounts { machine: 0, desk: 1 };
+    let mut counts = scene.parts.counts.subscribe();
+    let all_looked_at = counts.wait_for(|counts| *counts == left);
+    tokio::time::timeout(Duration::from_secs(20), all_looked_at).await.unwrap().unwrap();
+    assert_eq!(scene.store.open_cases(1000).await.unwrap().len(), 1);
 }

@@ -98,6 +98,8 @@ impl Case {
             State::EarlierNumbers { asked: true } => self.enter(State::EarlierNumbers { asked: false }),
             // A refusal after an answer says nothing new about the patient.
             _ if nothing_heard => self.enter(State::Telling(Telling::Rejected)),
+            // The last try for late data is over, answered or not.
+            State::LaterData { turns } if self.later_data_wait(turns).is_none() => self.next_rung(),
             _ => {}
         }
     }

@@ -71,6 +71,17 @@ impl Scene {
 }
 
 #[test]
+fn a_last_try_for_late_data_that_is_refused_is_over_as_well() {
+    let mut scene = Scene::after_answer(Reason::NoInsuranceFound);
+    for (ask, days) in (1..).zip([1, 3, 7]) {
+        scene.wait(days);
+        assert_eq!((scene.case.ask(), scene.case.work()), (ask, Work::AwaitLaterData));
+        scene.on(Event::Rejected { ask });
+    }
+    assert_eq!(scene.case.work(), Work::EnterCurrentNumbers, "nobody waits for an answer that has come");
+}
+
+#[test]
 fn a_provisional_reception_is_confirmed_by_its_answer() {
     let mut scene = Scene::open(Cause::NoAnswer);
     assert_eq!((scene.case.work(), scene.case.owner()), (Work::AwaitAnswer, Some(Owner::Machine)));

@@ -30,15 +30,14 @@ use uketsuke::config::Config;
 use uketsuke::store::{CaseRow, Destination, Keys, Store, StoreConfig};
 use uketsuke_core::ids::ReceptionId;
 
-/// How each reception stands.
-type Ends = HashMap<ReceptionId, Option<End>>;
-
 /// How long the queue may take to run empty at the end.
 const DRAIN: Duration = Duration::from_secs(60);
 /// How long staff may take to close what they close before any answer.
 const EARLY: Duration = Duration::from_secs(30);
-/// Beyond the life of a case: for whatever a busy machine does late.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Beyond the life of the cases that expire: for whatever a busy machine does late.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// The life of the cases that staff lead to another end: longer than any run.
+const LONG_S: u64 = 3_600;
 /// Kills while answers come in and staff work, and the time between two of them.
 const KILLS: u32 = 3;
 const LIFE_MS: std::ops::RangeInclusive<u64> = 2_000..=6_000;
@@ -47,12 +46,13 @@ const TRAPS_FROM: u32 = 300;
 
 pub(super) fn run(dir: &Path, settings: Settings, report: &mut Report) -> Result<()> {
     let start = Instant::now();
-    let life_s = 30 + u64::from(settings.cycles) / 50;
+    let life_s = 20 + u64::from(settings.cycles) / 100;
+    let (short, long) = (rungs(life_s, life_s), rungs(LONG_S, life_s));
     let plan = Plan {
         think_ms: 1,
         population_seed: settings.seed,
         rates: people::RATES,
-        more_config: rungs(life_s),
+        more_config: short.clone(),
         ..Plan::default()
     };
     let mut site = Site::prepare(dir, plan)?;
@@ -63,7 +63,7 @@ pub(super) fn run(dir: &Path, settings: Settings, report: &mut Report) -> Result
 
     let runtime = tokio::runtime::Runtime::new()?;
     let mut kills = 0;
-    let received = receive_all(&mut site, &runtime, &patients, &mut kills)?;
+    let received = receive_all(&mut site, &runtime, &patients, (&short, &long), &mut kills)?;
     println!("ladder: everybody is received after {} s", start.elapsed().as_secs());
     site.start_gateway()?;
     let patience = Duration::from_secs(life_s) + PATIENCE;
@@ -91,12 +91,12 @@ pub(super) fn run(dir: &Path, settings: Settings, report: &mut Report) -> Result
     Ok(())
 }
 
-/// Minutes instead of weeks, in the same proportions of waiting.
-fn rungs(life_s: u64) -> String {
-    let quarter = life_s / 4;
+/// Minutes instead of weeks. What staff have to do may take as long as it takes on a busy machine; what they never do may not.
+fn rungs(life_s: u64, untold_s: u64) -> String {
+    let (quarter, untold) = (life_s / 4, untold_s / 4);
     format!(
         "[ladder]\nanswer_within_s = {life_s}\nlater_data_after_s = [1, 1]\nnumbers_within_s = {quarter}\n\
-         choose_within_s = {quarter}\ntell_within_s = {quarter}\nrecheck_every_s = {quarter}\nlife_s = {life_s}\n\n\
+         choose_within_s = {quarter}\ntell_within_s = {untold}\nrecheck_every_s = {quarter}\nlife_s = {life_s}\n\n\
          [modes]\nauthorised = [\"{}\"]\n",
         desk::HEAD
     )
@@ -115,32 +115,47 @@ fn make_known(site: &Site, patients: &[Patient]) -> Result<()> {
     Ok(())
 }
 
-/// Receives everybody while the line is down; the gateway dies right after each part of it.
+/// Receives everybody while the line is down; the gateway dies right after each part of it. Those who are to expire are received under
+/// the short rules, the others under the long ones: each case keeps those that it was opened with.
 fn receive_all(
     site: &mut Site,
     runtime: &tokio::runtime::Runtime,
     patients: &[Patient],
+    (short, long): (&str, &str),
     kills: &mut u32,
 ) -> Result<HashMap<ReceptionId, usize>> {
-    let without: Vec<&Patient> = patients.iter().filter(|patient| patient.by != By::Card).collect();
-    let mut received = Vec::new();
-    site.start_gateway()?;
-    desk::open_mode(site.web())?;
-    for half in without.chunks(without.len().div_ceil(2).max(1)) {
-        received.extend(desk::receive(site.web(), half)?);
-        site.kill_gateway()?;
-        *kills += 1;
-        site.start_gateway()?;
+    let (mut expiring, mut others): (Vec<&Patient>, Vec<&Patient>) =
+        patients.iter().partition(|patient| patient.deserves() == End::Expired);
+    let (mut received, mut cards) = (Vec::new(), Vec::new());
+    for (group, next_rules) in [(&mut expiring, Some((short, long))), (&mut others, None)] {
+        let (with, without): (Vec<&Patient>, Vec<&Patient>) =
+            group.drain(..).partition(|patient| patient.by == By::Card);
+        for half in without.chunks(without.len().div_ceil(2).max(1)) {
+            site.start_gateway()?;
+            desk::open_mode(site.web())?;
+            received.extend(desk::receive(site.web(), half)?);
+            site.kill_gateway()?;
+            *kills += 1;
+        }
+        cards.push((with, Config::load(&site.config())?.ladder.rules()));
+        if let Some((from, to)) = next_rules {
+            site.reconfigure(from, to)?;
+        }
     }
-    site.kill_gateway()?;
-    *kills += 1;
-    let with: Vec<&Patient> = patients.iter().filter(|patient| patient.by == By::Card).collect();
     let config = Config::load(&site.config())?;
+    // The keys are there as soon as a gateway was; without patients at the desk there was none.
+    if !config.store.key_file.exists() {
+        site.start_gateway()?;
+        site.kill_gateway()?;
+    }
     let keys = Keys::load(&config.store.key_file)?;
     let clock = Clock::new(config.clock.synchronised_marker.clone());
     received.extend(runtime.block_on(async {
         let store = Store::open(&StoreConfig::new(&config.store.path), keys.clone()).await?;
-        let received = cards::receive(&store, &keys, &clock, &config.ladder.rules(), &with).await?;
+        let mut received = Vec::new();
+        for (with, rules) in &cards {
+            received.extend(cards::receive(&store, &keys, &clock, rules, with).await?);
+        }
         store.close().await?;
         anyhow::Ok(received)
     })?);
@@ -218,8 +233,10 @@ async fn open(site: &Site) -> Result<Store> {
     Store::open_read_only(&StoreConfig::new(&config.store.path), keys).await.context("opening the store to read it")
 }
 
-/// The end of every case, by reception.
-async fn ends(store: &Store) -> Result<HashMap<ReceptionId, Option<End>>> {
+type Ends = HashMap<ReceptionId, Option<End>>;
+
+/// The end of every case, by reception; `None` while it has none.
+async fn ends(store: &Store) -> Result<Ends> {
     let mut rows: Vec<CaseRow> = store.open_cases(1_000_000).await?;
     rows.extend(store.ended_cases_since(0, 1_000_000).await?);
     Ok(rows.into_iter().map(|row| (row.reception, row.case.ended().map(End::from))).collect())
