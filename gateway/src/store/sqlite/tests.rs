@@ -179,6 +179,7 @@ const FIRST_VERSION: &str = "DROP INDEX receptions_replied; DROP INDEX reception
      DROP TABLE cases; DROP TABLE later_replies; DROP TABLE site_state; DROP TABLE trail; \
      ALTER TABLE receptions DROP COLUMN evidence; ALTER TABLE receptions DROP COLUMN same_visit_as; \
      ALTER TABLE receptions DROP COLUMN followed_up_ms; ALTER TABLE receptions DROP COLUMN followed_up_sync; \
+     ALTER TABLE receptions DROP COLUMN opened_boot; ALTER TABLE receptions DROP COLUMN opened_mono_ms; \
      ALTER TABLE receptions DROP COLUMN followed_up; ALTER TABLE receptions DROP COLUMN followed_up_answer; \
      DELETE FROM _sqlx_migrations WHERE version > 1; PRAGMA user_version = 1";
 
@@ -191,6 +192,7 @@ async fn a_store_of_the_first_version_is_brought_up_to_this_one_with_everything_
     for mut row in rows {
         let score = row.seal(&keys, "face_score", &0.68f32);
         (row.face_score, row.evidence) = (Some(score.clone()), None);
+        (row.opened_boot, row.opened_mono_ms) = (None, None);
         row.finish(&keys);
         let early = sqlx::query("UPDATE receptions SET face_score = ?, evidence = NULL, mac = ? WHERE seq = ?");
         early.bind(score).bind(&row.mac).bind(row.seq).execute(&mut conn).await.unwrap();
