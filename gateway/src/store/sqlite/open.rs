@@ -107,7 +107,15 @@ enum Purpose {
 /// Looks at what is there without changing it.
 async fn inspect(config: &StoreConfig, keys: &Keys, side: Found, purpose: Purpose) -> Result<(), OpenError> {
     let path = config.path.clone();
-    let found = look(config).await?;
+    let found = match look(config).await {
+        // Only a first start has such a journal, until it switches to the write-ahead log. What was begun is undone, as its writer
+        // would have done it.
+        Err(OpenError::Database { source, .. }) if purpose == Purpose::Write && needs_rollback(source.as_ref()) => {
+            roll_back(config).await?;
+            look(config).await?
+        }
+        found => found?,
+    };
     let acknowledged = match (&side, &found) {
         (Found::Head(head), _) => Some(*head),
         (Found::Damaged, _) => return Err(OpenError::SideFile { path, why: "is damaged" }),
@@ -142,6 +150,19 @@ async fn inspect(config: &StoreConfig, keys: &Keys, side: Found, purpose: Purpos
     }
 }
 
+/// `SQLITE_READONLY_ROLLBACK`: a power cut left a transaction half done.
+fn needs_rollback(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
+    error.and_then(|error| error.code()).as_deref() == Some("776")
+}
+
+async fn roll_back(config: &StoreConfig) -> Result<(), OpenError> {
+    let sql = |source| database_error(&config.path, "undo what a power cut left half done", source);
+    let mut conn = options(config).connect().await.map_err(sql)?;
+    sqlx::query("SELECT COUNT(*) FROM sqlite_schema").execute(&mut conn).await.map_err(sql)?;
+    conn.close().await.map_err(sql)
+}
+
 fn behind(path: std::path::PathBuf, database: i64, acknowledged: Option<Head>) -> Result<(), OpenError> {
     match acknowledged {
         Some(told) if told.commits > database => Err(OpenError::Behind { path, database, acknowledged: told.commits }),
@@ -174,8 +195,9 @@ async fn look(config: &StoreConfig) -> Result<Option<Contents>, OpenError> {
     let application_id =
         number("PRAGMA application_id").fetch_one(&mut conn).await.map_err(sql("read whose database it is"))?;
     let version = number("PRAGMA user_version").fetch_one(&mut conn).await.map_err(sql("read its version"))?;
-    let tables =
-        number("SELECT COUNT(*) FROM sqlite_schema").fetch_one(&mut conn).await.map_err(sql("read its tables"))?;
+    // The migrator's own table comes before the first migration: a first start that was cut short may have left it alone.
+    let tables = number("SELECT COUNT(*) FROM sqlite_schema WHERE tbl_name <> '_sqlx_migrations'");
+    let tables = tables.fetch_one(&mut conn).await.map_err(sql("read its tables"))?;
     let meta = if application_id == APPLICATION_ID {
         read_meta(&mut conn).await.map_err(sql("read how far it has come"))?
     } else {
@@ -219,6 +241,9 @@ fn options(config: &StoreConfig) -> SqliteConnectOptions {
         .filename(&config.path)
         .busy_timeout(config.busy_timeout)
         .foreign_keys(true)
+        // Otherwise statements that may be undone write pages to the machine's folder for temporary files, which is not ours, and may be
+        // full.
+        .pragma("temp_store", "MEMORY")
         .disable_statement_logging()
 }
 
