@@ -55,6 +55,13 @@ pub enum Without {
 /// Every campaign.
 pub const CAMPAIGNS: &[Campaign] = &[
     Campaign {
+        name: "iofault",
+        what: "each call by which the store touches its disk fails, once or from then on; and the disk is full, to twenty degrees",
+        cycles: 20_000,
+        guarded: false,
+        run: disk::iofault::run,
+    },
+    Campaign {
         name: "kill9",
         what: "SIGKILL of the gateway at any moment, with busy readers and a central system that comes and goes",
         cycles: 20,
