@@ -10,6 +10,7 @@ mod judge;
 mod kill9;
 mod ladder;
 mod line;
+mod partition;
 mod simulate;
 
 use crate::report::Report;
@@ -74,6 +75,13 @@ pub const CAMPAIGNS: &[Campaign] = &[
         cycles: 5_000,
         guarded: false,
         run: ladder::run,
+    },
+    Campaign {
+        name: "partition",
+        what: "the line fails in every way that lines fail, then goes down a second in every four; a herd of gateways returns",
+        cycles: 75,
+        guarded: false,
+        run: partition::run,
     },
     Campaign {
         name: "powerloss",
