@@ -395,6 +395,9 @@ pub struct CaseExplanation {
     pub ended: Option<ladder::Final>,
     /// What staff refer to when they act on it.
     pub turn: u32,
+    /// Which of several insurances staff chose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<ladder::Chosen>,
 }
 
 /// Tells how a case stands.
@@ -420,6 +423,7 @@ pub fn case(case: &Case, now: Now, lang: Lang) -> CaseExplanation {
         },
         ended: case.ended(),
         turn: case.turn(),
+        chosen: case.chosen(),
     }
 }
 
@@ -431,8 +435,9 @@ pub fn reception(record: &ReceptionRecord, lang: Lang) -> Explanation {
 /// As [`reception`], with the case of the reception as it stands now. The reception says what is the case, its case what to do about it;
 /// where the case knows more than any reply says (a person in doubt, another end), it speaks alone and the reception opens the story.
 pub fn with_case(record: &ReceptionRecord, of_case: Option<(&Case, Now)>, lang: Lang) -> Explanation {
-    let told = without_case(record, lang);
+    let mut told = without_case(record, lang);
     let Some((of_case, now)) = of_case else { return told };
+    told.story.extend(of_case.chosen().map(|chosen| choice(chosen, lang)));
     let case = case(of_case, now, lang);
     let confirmed = matches!(record.reply(), Some((_, Reply::Answered { verdict: Verdict::Eligible, .. })));
     match of_case.work() {
@@ -446,6 +451,15 @@ pub fn with_case(record: &ReceptionRecord, of_case: Option<(&Case, Now)>, lang: 
             let next = case.advice.next.clone();
             Explanation { advice: Advice { next, ..told.advice }, case: Some(case), ..told }
         }
+    }
+}
+
+/// Which of several insurances was chosen. The insurance itself stands, sealed, in the answer.
+fn choice(chosen: ladder::Chosen, lang: Lang) -> String {
+    let (ask, result) = (chosen.ask.saturating_add(1), chosen.index.saturating_add(1));
+    match lang {
+        Lang::Ja => format!("複数の資格のうち、{ask}回目の照会への答えの{result}番目のものを職員が選びました。"),
+        Lang::En => format!("of several insurances, staff chose number {result} of the answer to question {ask}."),
     }
 }
 

@@ -18,9 +18,9 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 use uketsuke_core::desk::{DocumentEntry, EntryKind, Fields};
-use uketsuke_core::explain::{self, Explanation, Lang};
+use uketsuke_core::explain::{self, Explanation};
 use uketsuke_core::ids::{ReceptionId, RequestId};
-use uketsuke_core::ladder::{Basis, Case, CloseReason, Declaration, Numbers, StaffAction, Work, words as ladder_words};
+use uketsuke_core::ladder::{Basis, Case, Chosen, CloseReason, Declaration, Numbers, StaffAction, Work, words as ladder_words};
 use uketsuke_core::person::{Comparison, Person, compare};
 use uketsuke_core::record::{ReceptionRecord, StaffName};
 use uketsuke_core::rules::Today;
@@ -39,6 +39,8 @@ struct CasePage {
     work: Work,
     ended: bool,
     choices: Vec<String>,
+    /// The insurance that staff chose where there were several.
+    chosen: Option<String>,
     person: Option<PersonRows>,
     seen: Vec<Vec<String>>,
     papers: Vec<String>,
@@ -93,19 +95,19 @@ async fn draw(state: &WebState, id: ReceptionId, w: Words) -> Result<Option<Case
     let told = explain::case(&case, state.clock.now(), w.0);
     let work = case.work();
     let asked = match work {
-        Work::CheckPerson { ask } => asks.get(ask as usize),
+        Work::CheckPerson { ask } | Work::ChooseInsurance { ask, .. } => asks.get(ask as usize),
         _ => asks.get(case.ask() as usize),
     };
-    let insured = match asked {
-        Some(request) => state.store.answer(id, *request).await?.and_then(|answer| central::insured(&answer)),
-        None => None,
-    }
-    .unwrap_or_default();
+    let insured = results(state, id, asked).await?;
     let choices = match work {
-        Work::ChooseInsurance { .. } => {
-            insured.iter().map(|insured| format!("{} ({})", insured.insurer, insured.since)).collect()
-        }
+        Work::ChooseInsurance { .. } => insured.iter().map(label).collect(),
         _ => Vec::new(),
+    };
+    let chosen = match case.chosen() {
+        Some(Chosen { ask, index }) => {
+            results(state, id, asks.get(ask as usize)).await?.get(index as usize).map(label)
+        }
+        None => None,
     };
     // Staff who are to tell one person from another must see who the answer is about; at any other time they need not.
     let seen = match work {
@@ -126,10 +128,26 @@ async fn draw(state: &WebState, id: ReceptionId, w: Words) -> Result<Option<Case
         work,
         ended: case.is_final(),
         choices,
+        chosen,
         person,
         seen,
         papers: papers.iter().filter_map(|paper| filed(paper, w)).collect(),
     }))
+}
+
+/// The results in the answer to a question.
+async fn results(
+    state: &WebState,
+    id: ReceptionId,
+    asked: Option<&RequestId>,
+) -> Result<Vec<central::Insured>, StoreError> {
+    let Some(request) = asked else { return Ok(Vec::new()) };
+    Ok(state.store.answer(id, *request).await?.and_then(|answer| central::insured(&answer)).unwrap_or_default())
+}
+
+/// An insurance, as staff tell it from another one.
+fn label(insured: &central::Insured) -> String {
+    format!("{} ({})", insured.insurer, insured.since)
 }
 
 fn parts(person: &Person) -> Vec<String> {
@@ -146,9 +164,23 @@ fn filed(paper: &Paper, w: Words) -> Option<String> {
         Filed::Declaration(_) => w.t("被保険者資格申立書を記録", "declaration recorded").to_owned(),
         Filed::Note(note) => note.as_str().to_owned(),
         Filed::Person(_) => w.t("氏名などを記録", "person recorded").to_owned(),
-        Filed::Action(_) => return None,
+        Filed::Action(word) => action_words(word, w)?.to_owned(),
     };
     Some(format!("{}: {what}", paper.by.as_str()))
+}
+
+/// What staff did, for the words that no other paper says already.
+fn action_words(word: &str, w: Words) -> Option<&'static str> {
+    Some(match word {
+        "next_rung" => w.t("「次へ」を選択", "went on to the next step"),
+        "chosen" => w.t("使う保険を選択", "insurance chosen"),
+        "same_person" => w.t("「同じ方です」を選択", "found to be the same person"),
+        "other_person" => w.t("「別の方です」を選択", "found to be somebody else"),
+        "acknowledged" => w.t("確認済み", "seen, and told where needed"),
+        "end_ineligible" => w.t("無効として終了", "ended as not valid"),
+        "close" => w.t("ほかの理由で終了", "closed for another reason"),
+        _ => return None,
+    })
 }
 
 fn rows(comparison: &Comparison, w: Words) -> PersonRows {
@@ -289,13 +321,7 @@ fn order(form: &CaseForm, today: Today, w: Words) -> Result<Order, Gaps> {
         What::NextRung => (Some(StaffAction::NextRung), note()?),
         What::Choose => {
             let index = form.field("index").parse().map_err(|_| unreadable())?;
-            let index: u32 = index;
-            // Which one it was stays with the case.
-            let note = Note::new(&match w.0 {
-                Lang::Ja => format!("選んだ保険: {}番目", index.saturating_add(1)),
-                Lang::En => format!("insurance chosen: number {}", index.saturating_add(1)),
-            });
-            (Some(StaffAction::Chosen { index }), note.map(Filed::Note))
+            (Some(StaffAction::Chosen { index }), note()?)
         }
         What::CheckPerson => {
             let ask = form.field("ask").parse().map_err(|_| unreadable())?;

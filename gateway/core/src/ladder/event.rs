@@ -100,7 +100,7 @@ pub enum StaffAction {
     NumbersEntered(Numbers),
     /// Nothing to be had at this rung: go to the next one now.
     NextRung,
-    /// One of several insurances was chosen, counted from 0.
+    /// One of the several insurances of [`super::Work::ChooseInsurance`] was chosen, counted from 0.
     Chosen {
         /// Which.
         index: u32,
@@ -123,6 +123,16 @@ pub enum StaffAction {
     },
     /// Closed for another reason. A note is kept by the shell.
     Close(CloseReason),
+}
+
+/// One of several insurances: which answer, and which of its results. Neither is personal, and neither can shift, as the first answer to
+/// an ask is kept for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// The ask whose answer it stands in.
+    pub ask: u32,
+    /// Which of the results of that answer, counted from 0.
+    pub index: u32,
 }
 
 /// On what ground staff end a case as ineligible.

@@ -17,7 +17,7 @@ impl Words {
 
 /// What is the case, and what staff are to do next.
 pub fn work(work: Work, lang: Lang) -> Advice {
-    if let Work::ChooseInsurance { count } = work {
+    if let Work::ChooseInsurance { count, .. } = work {
         return choose(count, lang);
     }
     waiting(work).or_else(|| for_staff(work)).unwrap_or_else(|| end(work)).advice(lang)
@@ -338,7 +338,7 @@ mod tests {
             Work::EnterEarlierNumbers,
             Work::TakeDeclaration,
             Work::DeclarationOnFile,
-            Work::ChooseInsurance { count: 2 },
+            Work::ChooseInsurance { ask: 0, count: 2 },
             Work::CheckPerson { ask: 0 },
             Work::TellRevoked,
             Work::TellNotRegistered,
