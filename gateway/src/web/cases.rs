@@ -20,7 +20,9 @@ use tokio::sync::oneshot;
 use uketsuke_core::desk::{DocumentEntry, EntryKind, Fields};
 use uketsuke_core::explain::{self, Explanation};
 use uketsuke_core::ids::{ReceptionId, RequestId};
-use uketsuke_core::ladder::{Basis, Case, Chosen, CloseReason, Declaration, Numbers, StaffAction, Work, words as ladder_words};
+use uketsuke_core::ladder::{
+    Basis, Case, Chosen, CloseReason, Declaration, Numbers, StaffAction, Work, words as ladder_words,
+};
 use uketsuke_core::person::{Comparison, Person, compare};
 use uketsuke_core::record::{ReceptionRecord, StaffName};
 use uketsuke_core::rules::Today;
@@ -44,6 +46,34 @@ struct CasePage {
     person: Option<PersonRows>,
     seen: Vec<Vec<String>>,
     papers: Vec<String>,
+}
+
+impl CasePage {
+    /// The two answers to "is it the same person", as [`What::CheckPerson`] reads them.
+    fn same_person(&self) -> [(&'static str, &'static str); 2] {
+        [("yes", self.w.t("同じ方です", "Same person")), ("no", self.w.t("別の方です", "Somebody else"))]
+    }
+
+    fn person_in_doubt(&self) -> bool {
+        matches!(self.work, Work::CheckPerson { .. })
+    }
+
+    /// Whether "next step" leads anywhere.
+    fn has_next_rung(&self) -> bool {
+        matches!(
+            self.work,
+            Work::AwaitAnswer
+                | Work::AwaitLaterData
+                | Work::AwaitNumbersAnswer
+                | Work::EnterCurrentNumbers
+                | Work::EnterEarlierNumbers
+                | Work::ChooseInsurance { .. }
+        )
+    }
+
+    fn wants_numbers(&self) -> bool {
+        matches!(self.work, Work::EnterCurrentNumbers | Work::EnterEarlierNumbers)
+    }
 }
 
 /// What staff compare: only what differs, character by character.
@@ -104,9 +134,7 @@ async fn draw(state: &WebState, id: ReceptionId, w: Words) -> Result<Option<Case
         _ => Vec::new(),
     };
     let chosen = match case.chosen() {
-        Some(Chosen { ask, index }) => {
-            results(state, id, asks.get(ask as usize)).await?.get(index as usize).map(label)
-        }
+        Some(Chosen { ask, index }) => results(state, id, asks.get(ask as usize)).await?.get(index as usize).map(label),
         None => None,
     };
     // Staff who are to tell one person from another must see who the answer is about; at any other time they need not.
@@ -351,7 +379,10 @@ fn order(form: &CaseForm, today: Today, w: Words) -> Result<Order, Gaps> {
             }
             (Some(StaffAction::Close(reason)), note)
         }
-        What::Note => (None, note()?),
+        What::Note => match note()? {
+            Some(note) => (None, Some(note)),
+            None => return Err(Gaps(vec![w.t("メモ: 書かれていません。", "note: it is empty").to_owned()])),
+        },
     })
 }
 
@@ -386,4 +417,99 @@ fn numbers(form: &CaseForm, which: Numbers, today: Today, w: Words) -> Result<En
         birthdate: entry.birthdate.reveal().into(),
         limit_certificate: form.field("limit_certificate") == "yes",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uketsuke_core::explain::Lang;
+
+    fn page(work: Work, lang: Lang) -> String {
+        let w = Words(lang, None);
+        let explanation = Explanation {
+            advice: ladder_words::work(work, lang),
+            story: Vec::new(),
+            unmapped_characters: false,
+            face_score: None,
+            case: None,
+        };
+        let ended = matches!(work, Work::Done(_));
+        let (id, empty) = (ReceptionId(uuid::Uuid::nil()), String::new);
+        let choices = vec!["a".to_owned()];
+        let page = CasePage {
+            w,
+            id,
+            reader: empty(),
+            explanation,
+            owner: empty(),
+            deadline: empty(),
+            turn: 1,
+            work,
+            ended,
+            choices,
+            chosen: None,
+            person: None,
+            seen: Vec::new(),
+            papers: Vec::new(),
+        };
+        page.render().unwrap()
+    }
+
+    fn works() -> [Work; 14] {
+        [
+            Work::AwaitAnswer,
+            Work::AwaitLaterData,
+            Work::AwaitNumbersAnswer,
+            Work::EnterCurrentNumbers,
+            Work::EnterEarlierNumbers,
+            Work::TakeDeclaration,
+            Work::DeclarationOnFile,
+            Work::ChooseInsurance { ask: 0, count: 1 },
+            Work::CheckPerson { ask: 0 },
+            Work::TellRevoked,
+            Work::TellNotRegistered,
+            Work::LookAtRejection,
+            Work::Done(uketsuke_core::ladder::Final::Expired),
+            Work::Done(uketsuke_core::ladder::Final::Changed),
+        ]
+    }
+
+    #[test]
+    fn every_button_that_a_sentence_names_is_on_the_page_under_that_name() {
+        let mut named = 0;
+        for (lang, open, close) in [(Lang::Ja, '「', '」'), (Lang::En, '"', '"')] {
+            for work in works() {
+                let html = page(work, lang);
+                let next = ladder_words::work(work, lang).next;
+                for part in next.split(open).skip(1).step_by(if open == close { 2 } else { 1 }) {
+                    let (name, _) = part.split_once(close).unwrap();
+                    assert!(html.contains(&format!(">{name}</button>")), "{work:?}: no button {name}");
+                    named += 1;
+                }
+            }
+        }
+        assert_eq!(named, 16, "eight in each language, or this test looks at nothing");
+    }
+
+    #[test]
+    fn next_step_is_offered_only_where_it_leads_on() {
+        for (work, offered) in
+            [(Work::EnterCurrentNumbers, true), (Work::TakeDeclaration, false), (Work::TellRevoked, false)]
+        {
+            assert_eq!(page(work, Lang::Ja).contains(">次へ</button>"), offered, "{work:?}");
+        }
+    }
+
+    #[test]
+    fn every_case_page_makes_the_promise_with_the_help_lines_and_takes_notes() {
+        for lang in [Lang::Ja, Lang::En] {
+            for html in works().map(|work| page(work, lang)) {
+                for words in
+                    [explain::promise(lang), explain::PUBLIC_HELP_LINE, explain::SITES_HELP_LINE, "value=\"note\""]
+                {
+                    assert!(html.contains(words), "{words} is missing: {html}");
+                }
+            }
+        }
+    }
 }

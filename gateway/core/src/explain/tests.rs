@@ -135,7 +135,8 @@ fn the_story_says_which_of_several_insurances_staff_chose() {
     let record = ReceptionRecord { replied: answered(several), ..record(Stage::Closed) };
     let before = with_case(&record, Some((&case, now)), Lang::En);
     case.step(now, Event::Staff { turn: case.turn(), action: StaffAction::Chosen { index: 1 } }, &mut Vec::new());
-    for (lang, words) in [(Lang::Ja, "1回目の照会への答えの2番目"), (Lang::En, "number 2 of the answer to question 1")] {
+    for (lang, words) in [(Lang::Ja, "1回目の照会への答えの2番目"), (Lang::En, "number 2 of the answer to question 1")]
+    {
         let told = with_case(&record, Some((&case, now)), lang);
         assert!(told.story.iter().any(|line| line.contains(words)), "{:?}", told.story);
         assert_eq!(told.case.unwrap().chosen, Some(Chosen { ask: 0, index: 1 }));

@@ -141,7 +141,7 @@ pub struct Chosen {
 pub enum Basis {
     /// The 被保険者資格申立書 is on file.
     Declaration,
-    /// The rule of payment, and that it is settled later, was explained to the patient.
+    /// The patient was told the promise of the official poster, 「10割負担になることはありません」, and that it is settled later.
     PaymentRuleExplained,
 }
 

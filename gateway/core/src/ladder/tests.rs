@@ -230,7 +230,11 @@ fn what_staff_choose_from_is_not_shifted_by_another_answer() {
     let mut scene = Scene::open(Cause::Answered(several(2, PersonMatch::SamePerson)));
     scene.staff(StaffAction::NumbersEntered(Numbers::Current));
     scene.answer(1, not_valid(Reason::NoInsuranceFound));
-    assert_eq!(scene.case.work(), Work::ChooseInsurance { ask: 0, count: 2 }, "the answer that names them stays the same");
+    assert_eq!(
+        scene.case.work(),
+        Work::ChooseInsurance { ask: 0, count: 2 },
+        "the answer that names them stays the same"
+    );
     let seen = scene.case.turn();
     scene.staff(StaffAction::NumbersEntered(Numbers::Current));
     scene.answer(2, several(3, PersonMatch::SamePerson));
