@@ -470,7 +470,7 @@ fn who_has_forgotten_the_pin_is_led_to_the_face_and_to_staff_where_that_cannot_b
     assert!(matches!(scene.core.screen(), Screen::Choose(c) if c.notice == Some(ChooseNotice::PinForgotten)));
     let mut scene = Scene::with_card(CardFacts { face: FaceMethod::Off, ..facts() });
     scene.intent(Intent::ChoosePin).intent(Intent::Forgotten);
-    assert_eq!(scene.core.screen(), Screen::Staff { reason: StaffReason::PinForgotten, back: false });
+    assert_eq!(scene.core.screen(), Screen::Staff { reason: StaffReason::PinForgotten, back: true });
 }
 
 #[test]
