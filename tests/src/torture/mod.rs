@@ -4,6 +4,7 @@
 //! patients were shown, what the central system's ledger says, and what the gateway says about itself.
 
 mod crowd;
+pub mod disk;
 mod journal;
 mod judge;
 mod kill9;
@@ -54,6 +55,13 @@ pub enum Without {
 /// Every campaign.
 pub const CAMPAIGNS: &[Campaign] = &[
     Campaign {
+        name: "iofault",
+        what: "each call by which the store touches its disk fails, once or from then on; and the disk is full, to twenty degrees",
+        cycles: 20_000,
+        guarded: false,
+        run: disk::iofault::run,
+    },
+    Campaign {
         name: "kill9",
         what: "SIGKILL of the gateway at any moment, with busy readers and a central system that comes and goes",
         cycles: 20,
@@ -66,6 +74,13 @@ pub const CAMPAIGNS: &[Campaign] = &[
         cycles: 5_000,
         guarded: false,
         run: ladder::run,
+    },
+    Campaign {
+        name: "powerloss",
+        what: "the power goes: the store's disk is rebuilt as a cut could have left it, un-synced writes lost, torn or out of order",
+        cycles: 600,
+        guarded: false,
+        run: disk::powerloss::run,
     },
     Campaign {
         name: "simulate",
