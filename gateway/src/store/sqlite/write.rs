@@ -8,8 +8,8 @@ use super::rows::{FaceCells, OutboxCells, ReceptionCells, json, parse, word};
 use crate::store::command::{Command, DONE, Outcome};
 use crate::store::keys::Keys;
 use crate::store::{
-    CaseNotice, ISOLATED_HOLD, KeptReply, Lane, Opening, REQUEST_REJECTED, RETRY_AFTER_MAX, Recording, ReplyNotice,
-    Request, RequestKind, RowState, SETTLED_KEPT, Settlement, StoreError,
+    CaseNotice, Destination, ISOLATED_HOLD, KeptReply, Lane, Opening, REQUEST_REJECTED, RETRY_AFTER_MAX, Recording,
+    ReplyNotice, Request, RequestKind, RowState, SETTLED_KEPT, Settlement, StoreError,
 };
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use std::collections::HashMap;
@@ -288,14 +288,14 @@ impl Batch<'_> {
 
     /// The central system will never know the request that these reference: consents, and later questions on their way. Whoever asked
     /// those hears of it as of any other refusal. An altered one is left for the selection to find.
-    async fn reject_dependents(&mut self, question: &OutboxCells, at: Stamp) -> Result<(), Stop> {
+    async fn reject_dependents(&mut self, order_key: &[u8], reception: Uuid, at: Stamp) -> Result<(), Stop> {
         let dependents: Vec<OutboxCells> = sqlx::query_as(
             "SELECT * FROM outbox WHERE destination = ? AND order_key = ? AND reception = ? AND kind <> ? AND state = ? \
              ORDER BY seq",
         )
-        .bind(&question.destination)
-        .bind(&question.order_key)
-        .bind(question.reception)
+        .bind(word(Destination::Central))
+        .bind(order_key)
+        .bind(reception)
         .bind(word(RequestKind::Eligibility))
         .bind(word(RowState::Pending))
         .fetch_all(&mut *self.conn)
@@ -352,9 +352,24 @@ impl Batch<'_> {
             let same = *body == self.keys.body_mac(&request.body);
             return if same { Ok(()) } else { Err(conflict(what(), "its later question's id is in use").into()) };
         }
+        self.append_follow_up(&row, request, lane, at).await
+    }
+
+    /// A later question of a reception. One that references a rejected question is refused at once, as it would be had it come before.
+    pub(super) async fn append_follow_up(
+        &mut self,
+        of: &ReceptionCells,
+        request: &Request,
+        lane: Lane,
+        at: Stamp,
+    ) -> Result<(), Stop> {
         *self.last_seq += 1;
-        let row = OutboxCells::new(self.keys, *self.last_seq, request, row.id, row.order_key, lane, at);
-        Ok(self.append(&[row]).await?)
+        let row = OutboxCells::new(self.keys, *self.last_seq, request, of.id, of.order_key.clone(), lane, at);
+        self.append(&[row]).await?;
+        if of.question_rejected() {
+            self.reject_dependents(&of.order_key, of.id, at).await?;
+        }
+        Ok(())
     }
 
     async fn count_face(&mut self, order_key: OrderKey, count: FaceCount, at: Stamp) -> Result<(), Stop> {
@@ -446,7 +461,7 @@ impl Batch<'_> {
                     self.attach(&row, ask, &Reply::Rejected(Rejection { code: code.clone() }), None, at).await?;
                 }
                 if kind == RequestKind::Eligibility {
-                    self.reject_dependents(&row, at).await?;
+                    self.reject_dependents(&row.order_key, row.reception, at).await?;
                 }
                 self.keep_settled(&row, at).await?;
                 row.reject(code);
