@@ -11,7 +11,7 @@ use std::time::Duration;
 use prost::Message;
 use tempfile::TempDir;
 use tonic::{Code, Request};
-use uketsuke_proto::central_v1::follow_up_request::Purpose;
+use uketsuke_proto::central_v1::follow_up_request::{Purpose, Whom};
 use uketsuke_proto::central_v1::{
     EligibilityAnswer, FollowUpRequest, PingRequest, Qualification, Signed, Verification,
 };
@@ -627,7 +627,8 @@ async fn who_changed_the_insurer_is_found_by_the_new_numbers() {
     stranger.birthdate = "18680101".to_owned();
 
     for (numbers, found) in [(&old, "3"), (&new, "1"), (&stranger, "4")] {
-        let asked = FollowUpRequest { search: Some(numbers.search()), ..follow_up(&request, Purpose::Recheck) };
+        let asked =
+            FollowUpRequest { whom: Some(Whom::Search(numbers.search())), ..follow_up(&request, Purpose::Recheck) };
         assert_eq!(again(&mut client, &pki, &asked).await.unwrap().qualification_validity, found);
         let without_request = FollowUpRequest { request_id: Vec::new(), ..with_new_id(&asked) };
         assert_eq!(again(&mut client, &pki, &without_request).await.unwrap().qualification_validity, found);
@@ -666,7 +667,7 @@ async fn a_document_without_a_card_is_found_by_a_wish_and_asked_for_by_the_gatew
     let by_card = ask(&mut client, &sign_by_card(&card, &request).unwrap()).await.unwrap_err();
     let first = ask(&mut client, &sign_by_gateway(&pki, &request).unwrap()).await.unwrap();
     let forgotten = again(&mut client, &pki, &follow_up(&request, Purpose::Recheck)).await.unwrap_err();
-    let asked = FollowUpRequest { search: Some(numbers.search()), ..follow_up(&request, Purpose::Recheck) };
+    let asked = FollowUpRequest { whom: Some(Whom::Search(numbers.search())), ..follow_up(&request, Purpose::Recheck) };
     let second = again(&mut client, &pki, &asked).await.unwrap();
 
     assert_eq!(by_card.code(), Code::InvalidArgument);

@@ -66,7 +66,7 @@ pub fn follow_up(request: &EligibilityRequest, purpose: Purpose) -> FollowUpRequ
         request_id: request.request_id.clone(),
         medical_institution_code: request.medical_institution_code.clone(),
         purpose: purpose.into(),
-        search: None,
+        whom: None,
         asked_at_ms: now_ms(),
         clock_synchronised: true,
     }
