@@ -4,11 +4,13 @@
 //! patients were shown, what the central system's ledger says, and what the gateway says about itself.
 
 mod crowd;
+pub mod disk;
 mod journal;
 mod judge;
 mod kill9;
 mod ladder;
 mod line;
+mod partition;
 mod simulate;
 
 use crate::report::Report;
@@ -54,6 +56,13 @@ pub enum Without {
 /// Every campaign.
 pub const CAMPAIGNS: &[Campaign] = &[
     Campaign {
+        name: "iofault",
+        what: "each call by which the store touches its disk fails, once or from then on; and the disk is full, to twenty degrees",
+        cycles: 20_000,
+        guarded: false,
+        run: disk::iofault::run,
+    },
+    Campaign {
         name: "kill9",
         what: "SIGKILL of the gateway at any moment, with busy readers and a central system that comes and goes",
         cycles: 20,
@@ -66,6 +75,20 @@ pub const CAMPAIGNS: &[Campaign] = &[
         cycles: 5_000,
         guarded: false,
         run: ladder::run,
+    },
+    Campaign {
+        name: "partition",
+        what: "the line fails in every way that lines fail, then goes down a second in every four; a herd of gateways returns",
+        cycles: 75,
+        guarded: false,
+        run: partition::run,
+    },
+    Campaign {
+        name: "powerloss",
+        what: "the power goes: the store's disk is rebuilt as a cut could have left it, un-synced writes lost, torn or out of order",
+        cycles: 600,
+        guarded: false,
+        run: disk::powerloss::run,
     },
     Campaign {
         name: "simulate",
