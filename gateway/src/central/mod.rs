@@ -11,6 +11,6 @@ pub use person::{Insured, insured};
 pub use status::CentralError;
 pub use tls::TlsError;
 pub use wire::{
-    FollowUp, GatewaySigner, NewRequest, Numbers, Purpose, SignerError, Subject, consent_request, eligibility_payload,
-    follow_up_request, sealed_request,
+    FollowUp, FourItems, GatewaySigner, NewRequest, Numbers, Purpose, SignerError, Subject, Whom, consent_request,
+    eligibility_payload, follow_up_request, sealed_request,
 };

@@ -14,7 +14,6 @@ use uketsuke_core::answer::{Answer, Validity, bounded_code};
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::consent::{Consent, ConsentKind, GivenBy};
 use uketsuke_core::ids::{ReceptionId, RequestId};
-use uketsuke_core::modes::FourItems;
 use uketsuke_core::record::{Method, Reply};
 use uketsuke_proto::central_v1 as wire;
 use zeroize::Zeroizing;
@@ -46,7 +45,31 @@ pub enum Subject<'a> {
     /// What staff entered from a document.
     Document(Numbers<'a>),
     /// What staff entered while no card and no document could be used.
-    FourItems(&'a FourItems),
+    FourItems(FourItems<'a>),
+}
+
+/// 氏名・性別・生年月日・住所. Personal, so without `Debug`.
+#[derive(Clone, Copy)]
+pub struct FourItems<'a> {
+    /// 氏名, as the patient says it.
+    pub name: &'a str,
+    /// 1 男, 2 女, 3 未設定.
+    pub sex: &'a str,
+    /// yyyyMMdd.
+    pub birthdate: &'a str,
+    /// 住所.
+    pub address: &'a str,
+}
+
+impl FourItems<'_> {
+    fn search(&self) -> wire::FourItems {
+        wire::FourItems {
+            name: self.name.to_owned(),
+            sex: self.sex.to_owned(),
+            birthdate: self.birthdate.to_owned(),
+            address: self.address.to_owned(),
+        }
+    }
 }
 
 /// The numbers by which an insured person is found without a card. Personal, so without `Debug`.
@@ -91,12 +114,7 @@ pub fn eligibility_payload(new: &NewRequest<'_>) -> Zeroizing<Vec<u8>> {
         subject: Some(match &new.subject {
             Subject::Card(certificate) => wire::eligibility_request::Subject::CardCertificate(certificate.to_vec()),
             Subject::Document(numbers) => wire::eligibility_request::Subject::Search(numbers.search()),
-            Subject::FourItems(items) => wire::eligibility_request::Subject::FourItems(wire::FourItems {
-                name: items.name.reveal().to_owned(),
-                sex: items.sex.code().to_string(),
-                birthdate: items.birthdate.reveal().to_owned(),
-                address: items.address.reveal().to_owned(),
-            }),
+            Subject::FourItems(items) => wire::eligibility_request::Subject::FourItems(items.search()),
         }),
         verification: match new.method {
             Method::Face => wire::Verification::Face,
@@ -188,6 +206,15 @@ pub enum Purpose {
     Recheck,
 }
 
+/// By what a follow-up looks for somebody. Personal, so without `Debug`.
+#[derive(Clone, Copy)]
+pub enum Whom<'a> {
+    /// Current or earlier numbers, or those that a reception without a card began with.
+    Numbers(Numbers<'a>),
+    /// What a reception without card and document began with.
+    FourItems(FourItems<'a>),
+}
+
 /// What a follow-up says: somebody who was asked about before is asked about once more.
 pub struct FollowUp<'a> {
     /// Fresh.
@@ -198,11 +225,11 @@ pub struct FollowUp<'a> {
     pub request: Option<RequestId>,
     /// Of the site.
     pub medical_institution_code: &'a str,
-    /// What for. [`Purpose::Register`] needs a request that was proven by face or PIN, and no numbers.
+    /// What for. [`Purpose::Register`] needs a request that was proven by face or PIN, and nothing to look by.
     pub purpose: Purpose,
-    /// Other numbers to look under: current or earlier ones. Without a request they say whom it asks about; after a request about a
-    /// document they are needed too, because the central system keeps none.
-    pub search: Option<Numbers<'a>>,
+    /// By what to look. Without a request it says whom it asks about; after a request without a card it is needed too, because the
+    /// central system keeps neither numbers nor items.
+    pub whom: Option<Whom<'a>>,
     /// When.
     pub asked: Stamp,
 }
@@ -222,7 +249,10 @@ pub fn follow_up_request(signer: &GatewaySigner, follow_up: &FollowUp<'_>) -> Re
             Purpose::Recheck => wire::follow_up_request::Purpose::Recheck,
         }
         .into(),
-        search: follow_up.search.as_ref().map(Numbers::search),
+        whom: follow_up.whom.map(|whom| match whom {
+            Whom::Numbers(numbers) => wire::follow_up_request::Whom::Search(numbers.search()),
+            Whom::FourItems(items) => wire::follow_up_request::Whom::FourItems(items.search()),
+        }),
         asked_at_ms: follow_up.asked.wall_ms,
         clock_synchronised: follow_up.asked.synchronised,
     };

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 use uketsuke_proto::central_v1::eligibility_request::Subject;
+use uketsuke_proto::central_v1::follow_up_request::Whom;
 use uketsuke_proto::central_v1::online_eligibility_server::OnlineEligibility;
 use uketsuke_proto::central_v1::{
     Consent, ConsentKind, ConsentReceipt, ConsentRecord, EligibilityAnswer, EligibilityRequest, FollowUpRequest,
@@ -192,10 +193,7 @@ impl Central {
                         "the four items are asked for by the gateway, without a card",
                     ));
                 }
-                if items.name.trim().is_empty() || items.birthdate.len() != 8 {
-                    return Err(Status::invalid_argument("name and birth date are needed"));
-                }
-                Ok(Asked::Numbers(Numbers::of_items(&items.name, &items.birthdate)))
+                Numbers::of_items(items).map(Asked::Numbers).map_err(Status::invalid_argument)
             }
         }
     }
@@ -217,10 +215,15 @@ impl Central {
             [] => None,
             bytes => Some(id(bytes, "request_id")?),
         };
-        let numbers = request.search.as_ref().map(Numbers::asked).transpose().map_err(Status::invalid_argument)?;
+        let (search, numbers) = match &request.whom {
+            None => (None, Ok(None)),
+            Some(Whom::Search(search)) => (Some(search), Numbers::asked(search).map(Some)),
+            Some(Whom::FourItems(items)) => (None, Numbers::of_items(items).map(Some)),
+        };
+        let numbers = numbers.map_err(Status::invalid_argument)?;
         if purpose == Purpose::Register && (request_id.is_none() || numbers.is_some()) {
             return Err(Status::invalid_argument(
-                "registering takes the request that proved the person, and no numbers",
+                "registering takes the request that proved the person, and nothing to look by",
             ));
         }
         if request_id.is_none() && numbers.is_none() {
@@ -231,7 +234,7 @@ impl Central {
             let effect = Effect { reception_id, request_id, purpose: Some(purpose), ..new };
             follow_up(state, effect, purpose, numbers.as_ref())
         })?;
-        Ok(answer(&state, &effect, &request.medical_institution_code, request.search.as_ref()))
+        Ok(answer(&state, &effect, &request.medical_institution_code, search))
     }
 
     fn record(&self, signed: &Signed) -> Result<ConsentReceipt, Status> {
@@ -336,7 +339,7 @@ fn follow_up(state: &mut State, effect: Effect, purpose: Purpose, numbers: Optio
         return Ok(Effect { order, ..by_numbers(&state.population, numbers, effect, Outcome::again) });
     }
     if asked.by_numbers {
-        return Err(Status::invalid_argument("a document is asked about again by its numbers"));
+        return Err(Status::invalid_argument("who has no card is asked about again by the numbers or the four items"));
     }
     let serial = unhex(&asked.person).unwrap_or_default();
     let outcome = match (asked.outcome, purpose) {

@@ -12,17 +12,23 @@ use crate::handle::{self, CourierStatus, ReaderName, ReaderPort, ReaderStatus, S
 use crate::health::{HealthPart, HealthReport};
 use crate::modes::ModesHandle;
 use crate::reconciler::CaseOrder;
-use crate::store::{Keys, NewCase, Opening, Recording, Request, RequestKind, Store};
+use crate::store::papers::{Filed, Paper};
+use crate::store::{
+    CaseWrite, Destination, Keys, Lane, NewCase, Opening, Recording, Request, RequestKind, Settlement, Store,
+};
+use prost::Message;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
+use uketsuke_core::answer::Verdict;
 use uketsuke_core::clock::{Mono, Now, Stamp};
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
-use uketsuke_core::ladder::{self, Cause};
+use uketsuke_core::ladder::{self, Cause, CloseReason, StaffAction};
 use uketsuke_core::modes::Limits;
 use uketsuke_core::outbox::Circuit;
 use uketsuke_core::reception::{Attention, Screen};
-use uketsuke_core::record::{Evidence, Method, Shown, StaffName, Verification};
+use uketsuke_core::record::{Evidence, Method, Reply, Shown, StaffName, Verification};
+use uketsuke_proto::central_v1 as wire;
 use uuid::Uuid;
 
 const NOW: Stamp = Stamp { wall_ms: 1_780_326_000_000, synchronised: true };
@@ -118,6 +124,40 @@ impl Scene {
                 body: b"question".to_vec().into(),
             },
         }
+    }
+
+    /// The central system answers the reception's own question with these results.
+    async fn answer(&self, reception: ReceptionId, results: Vec<wire::Qualification>) {
+        let asked = self.state.store.case(reception).await.unwrap().unwrap().asks[0];
+        let rows = self.state.store.outbox(Destination::Central, 99).await.unwrap();
+        let seq = rows.iter().find(|row| row.id == asked).unwrap().seq;
+        let reply = Reply::Answered { verdict: Verdict::Eligible, unmapped_characters: true };
+        let answer = wire::EligibilityAnswer { results, ..wire::EligibilityAnswer::default() };
+        let answer = Settlement::Answered { reply, answer: answer.encode_to_vec().into() };
+        self.state.store.settle(seq, answer, NOW).await.unwrap();
+    }
+
+    /// Staff file who it is.
+    async fn file(&self, reception: ReceptionId, person: &str) {
+        let filed = Filed::Person(serde_json::from_str(person).unwrap());
+        let papers = vec![Paper { filed, by: StaffName::new("7").unwrap(), at: NOW }];
+        self.step(reception, papers, None).await;
+    }
+
+    /// Staff close the case.
+    async fn close(&self, reception: ReceptionId) {
+        self.step(reception, vec![], Some(StaffAction::Close(CloseReason::ConfirmedElsewhere))).await;
+    }
+
+    async fn step(&self, reception: ReceptionId, papers: Vec<Paper>, action: Option<StaffAction>) {
+        let row = self.state.store.case(reception).await.unwrap().unwrap();
+        let (mut case, turn) = (row.case.clone(), row.case.turn());
+        if let Some(action) = action {
+            case.step(self.state.clock.now(), ladder::Event::Staff { turn, action }, &mut Vec::new());
+        }
+        let (version, request, lane) = (row.version, None, Lane::Interactive);
+        let write = CaseWrite { reception, version, case, papers, request, lane, at: NOW };
+        self.state.store.save_case(write).await.unwrap();
     }
 
     /// A reception that was recorded without an answer.
