@@ -1,5 +1,7 @@
 //! The durable writes, as values: what the handle sends and both backends perform.
 
+use super::keys::SealingKey;
+use super::tables::{RowKey, Table};
 use super::{CaseWrite, Keeping, Lane, Opening, Recording, Request, Settlement, StoreError};
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId};
@@ -30,6 +32,12 @@ pub(super) enum Command {
     Isolate { seq: i64, now_ms: i64 },
     /// A value to be kept, with what led to it.
     Keep(Keeping),
+    /// From now on everything is sealed with this key.
+    SwitchKey(SealingKey),
+    /// Seals these rows with the current key.
+    Reseal { table: Table, rows: Vec<RowKey> },
+    /// No value of the former key is left.
+    ForgetFormerKey,
     /// Nothing.
     Ping,
     /// A statement of a test's choosing.
@@ -40,11 +48,22 @@ pub(super) enum Command {
     BreakSideFile,
 }
 
-/// What came of a command: the receptions it abandoned, for [`Command::AbandonOpen`].
-pub(super) type Outcome = Result<Vec<ReceptionId>, StoreError>;
+/// What came of a command.
+pub(super) type Outcome = Result<Effect, StoreError>;
+
+/// What there is to say of a command that succeeded.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Nothing more.
+    Done,
+    /// The receptions that it abandoned, oldest first.
+    Abandoned(Vec<ReceptionId>),
+    /// Rows that it changed.
+    Rows(u64),
+}
 
 /// Success without more to say.
-pub(super) const DONE: Outcome = Ok(Vec::new());
+pub(super) const DONE: Outcome = Ok(Effect::Done);
 
 impl Command {
     /// Roughly what it adds to a commit, in bytes.
@@ -55,6 +74,7 @@ impl Command {
             Self::FollowUp { request, .. } => request.body.len(),
             Self::SaveCase(write) => write.request.as_ref().map_or(0, |request| request.body.len()) + 8 * 1024,
             Self::Settle { settlement: Settlement::Answered { answer, .. }, .. } => answer.len(),
+            Self::Reseal { rows, .. } => rows.len() * 4096,
             _ => 0,
         };
         body + 512
@@ -73,6 +93,7 @@ impl Command {
             Self::AbandonOpen { .. } => "the open receptions".into(),
             Self::Settle { seq, .. } | Self::Isolate { seq, .. } => format!("outbox row {seq}"),
             Self::Keep(keeping) => format!("the kept value {:?}", keeping.name.word()),
+            Self::SwitchKey(_) | Self::Reseal { .. } | Self::ForgetFormerKey => "the change of the sealing key".into(),
             Self::Ping => "nothing".into(),
             #[cfg(test)]
             Self::Sql(_) | Self::BreakSideFile => "a test's fault".into(),

@@ -1,6 +1,6 @@
 //! The handle that everybody holds: the port's calls, the same for SQLite and the model.
 
-use super::command::{Command, Outcome};
+use super::command::{Command, Effect, Outcome};
 use super::model::Model;
 use super::papers::Paper;
 use super::sqlite::Sqlite;
@@ -102,7 +102,6 @@ impl Store {
         }
     }
 
-    #[cfg(test)]
     pub(super) fn as_sqlite(&self) -> Option<&Sqlite> {
         match &self.0 {
             Backend::Sqlite(sqlite) => Some(sqlite),
@@ -223,7 +222,10 @@ impl Store {
     /// Gives up every open reception of one reader, or of all, as `Restarted`; returns which, oldest first. An altered row is
     /// left alone and shows in [`Store::health`].
     pub async fn abandon_open(&self, reader: Option<&str>, at: Stamp) -> Result<Vec<ReceptionId>, StoreError> {
-        self.write(Command::AbandonOpen { reader: reader.map(str::to_owned), at }).await
+        match self.write(Command::AbandonOpen { reader: reader.map(str::to_owned), at }).await? {
+            Effect::Abandoned(receptions) => Ok(receptions),
+            Effect::Done | Effect::Rows(_) => Ok(Vec::new()),
+        }
     }
 
     /// Writes down what became of a try. A row that has its verdict already keeps it, and the first reply of a reception stays.
@@ -316,6 +318,14 @@ impl Store {
     /// Commits since the store was made.
     pub fn commits(&self) -> u64 {
         backend!(self, backend => backend.signals().commits())
+    }
+
+    /// Moves the write-ahead log into the database, whole. [`StoreError::Busy`] while a reader takes its time.
+    pub async fn checkpoint(&self) -> Result<(), StoreError> {
+        match &self.0 {
+            Backend::Sqlite(sqlite) => sqlite.checkpoint().await,
+            Backend::Model(_) => Ok(()),
+        }
     }
 
     /// Commits what is queued, empties the write-ahead log and closes, for every handle.

@@ -20,14 +20,17 @@ mod command;
 mod error;
 mod handle;
 mod kept;
+mod key_file;
 pub mod keys;
 mod mac;
 pub mod model;
 pub mod papers;
+pub mod rotation;
 mod sealed;
 mod side_file;
 mod signals;
 mod sqlite;
+mod tables;
 mod turns;
 
 #[cfg(test)]
@@ -39,7 +42,8 @@ pub use cases::{CaseNotice, CaseRow, CaseWrite, KeptReply, NewCase};
 pub use error::{Class, OpenError, StoreError};
 pub use handle::{Store, StoreConfig};
 pub use kept::{Keeping, KeptName, TrailEntry};
-pub use keys::{KeyError, Keys};
+pub use key_file::KeyError;
+pub use keys::Keys;
 
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};

@@ -4,7 +4,7 @@
 //! the side file.
 
 use super::cases::{self, Step};
-use super::command::{Command, DONE, Outcome};
+use super::command::{Command, DONE, Effect, Outcome};
 use super::papers::Paper;
 use super::signals::Signals;
 use super::turns::take_turns;
@@ -360,7 +360,7 @@ impl Disk {
                 for id in &ids {
                     self.abandon(*id, Abandonment::Restarted, *at, told);
                 }
-                Ok(ids)
+                Ok(Effect::Abandoned(ids))
             }
             Command::Settle { seq, settlement, at } => self.settle(*seq, settlement, *at, told),
             Command::FollowUp { reception, request, lane, at } => self.follow_up(*reception, request, *lane, *at, told),
@@ -383,6 +383,8 @@ impl Disk {
                 }
                 DONE
             }
+            // Nothing is sealed in memory, and nobody alters it.
+            Command::SwitchKey(_) | Command::Reseal { .. } | Command::ForgetFormerKey => DONE,
             Command::Isolate { .. } | Command::Ping => DONE,
             #[cfg(test)]
             Command::Sql(_) | Command::BreakSideFile => DONE,

@@ -6,6 +6,7 @@
 //! | `writer` | group commit |
 //! | `write` | the durable writes, inside a transaction |
 //! | `read`, `select` | the reads |
+//! | `walk` | every row, one after the other: looked at, sealed anew |
 //! | `kept` | what the site keeps beside receptions |
 //! | `rows` | rows, their checks and words |
 //! | `case_read`, `case_rows`, `case_write` | the same for cases and later replies |
@@ -16,14 +17,19 @@ mod case_write;
 mod kept;
 mod open;
 mod read;
+#[cfg(test)]
+mod rotation_tests;
 mod rows;
 mod select;
 #[cfg(test)]
 mod tests;
+mod walk;
 mod write;
 mod writer;
 
 use super::command::{Command, Outcome};
+use super::keys::id_word;
+use super::sealed::Unreadable;
 use super::signals::Signals;
 use super::{Keys, OpenError, StoreConfig, StoreError};
 use sqlx::SqlitePool;
@@ -86,6 +92,19 @@ impl Sqlite {
         outcome.await.map_err(|_| self.gone())?
     }
 
+    /// Moves the write-ahead log into the database. Busy while a reader takes its time: try again.
+    pub(super) async fn checkpoint(&self) -> Result<(), StoreError> {
+        let jobs = self.jobs.as_ref().ok_or(StoreError::ReadOnly)?;
+        self.signals.check()?;
+        let (done, outcome) = oneshot::channel();
+        jobs.send(Job::Checkpoint(done)).await.map_err(|_| self.gone())?;
+        outcome.await.map_err(|_| self.gone())?
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     pub(super) async fn close(&self) -> Result<(), StoreError> {
         if let Some(jobs) = &self.jobs {
             self.signals.check()?;
@@ -98,6 +117,20 @@ impl Sqlite {
         match self.signals.check() {
             Err(failed @ StoreError::Fatal { .. }) => Err(failed),
             _ => Ok(()),
+        }
+    }
+
+    /// What is not used because it is not as it was written, or cannot be opened. Everybody is told; without its key nothing goes on.
+    fn unreadable(&self, what: String, why: Unreadable) -> StoreError {
+        match why {
+            Unreadable::Altered => {
+                self.signals.tampered(&what);
+                StoreError::Tampered { what }
+            }
+            Unreadable::NoKey(id) => self.signals.failed(&format!(
+                "{what} was sealed with key {}, which the key file does not hold; put back the key file that holds it",
+                id_word(&id)
+            )),
         }
     }
 

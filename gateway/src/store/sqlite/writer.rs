@@ -29,6 +29,8 @@ const FULL_PROBE_EVERY: Duration = Duration::from_secs(5);
 pub(super) enum Job {
     /// A durable write and who waits for it. Boxed: the queue is as wide as its widest job.
     Write(Box<Command>, oneshot::Sender<Outcome>),
+    /// Move the write-ahead log into the database, whole.
+    Checkpoint(oneshot::Sender<Result<(), StoreError>>),
     /// Finish and close.
     Close(oneshot::Sender<()>),
 }
@@ -97,12 +99,14 @@ impl Writer {
             let mut batch = Vec::new();
             let mut bytes = 0;
             let mut next = Some(job);
+            let mut checkpoints = Vec::new();
             while let Some(job) = next {
                 match job {
                     Job::Write(command, done) => {
                         bytes += command.bytes();
                         batch.push((*command, done));
                     }
+                    Job::Checkpoint(done) => checkpoints.push(done),
                     Job::Close(done) => {
                         // Nothing more comes in; what is queued is still served.
                         self.queue.close();
@@ -113,6 +117,9 @@ impl Writer {
                 next = if room { self.queue.try_recv().ok() } else { None };
             }
             self.commit(batch).await;
+            for done in checkpoints {
+                let _ = done.send(self.whole_checkpoint().await);
+            }
         }
         watch.1 = true;
         self.end(closing).await;
@@ -214,6 +221,9 @@ impl Writer {
         }
         if let Some(commits) = commits {
             self.head.commits = commits;
+            if let Some(ring) = told.ring {
+                self.keys.set_ring(ring);
+            }
             let (side, head) = (self.side.clone(), self.head);
             let recorded = tokio::task::spawn_blocking(move || side.record(head)).await;
             if let Err(error) = recorded.unwrap_or_else(|panic| Err(std::io::Error::other(panic))) {
@@ -282,6 +292,28 @@ impl Writer {
                 self.signals.failed(&error.to_string());
             }
         }
+    }
+
+    /// First without waiting for anybody: nobody queues behind a reader that takes its time.
+    async fn whole_checkpoint(&mut self) -> Result<(), StoreError> {
+        self.signals.check()?;
+        for statement in ["PRAGMA wal_checkpoint(PASSIVE)", "PRAGMA wal_checkpoint(TRUNCATE)"] {
+            let done: (i64, i64, i64) = match sqlx::query_as(statement).fetch_one(&mut self.conn).await {
+                Ok(done) => done,
+                Err(error) => {
+                    return Err(match trouble(&error) {
+                        Trouble::Full => StoreError::Full,
+                        Trouble::Busy | Trouble::Row => StoreError::Busy,
+                        Trouble::Fatal | Trouble::Damaged => self.signals.failed(&error.to_string()),
+                    });
+                }
+            };
+            let (busy, in_log, moved) = done;
+            if busy != 0 || in_log != moved {
+                return Err(StoreError::Busy);
+            }
+        }
+        Ok(())
     }
 
     async fn end(mut self, closing: Option<oneshot::Sender<()>>) {
