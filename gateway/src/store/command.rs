@@ -30,6 +30,16 @@ pub(super) enum Command {
     Settle { seq: i64, settlement: Settlement, at: Stamp },
     /// A row did not pass its check: hold it back.
     Isolate { seq: i64, now_ms: i64 },
+    /// A row that waits, or was set aside, may go at once.
+    Requeue { seq: i64 },
+    /// A row that waits is set aside for people.
+    SetAside { seq: i64, why: String, at: Stamp },
+    /// Receptions that are over and were opened before are forgotten, with everything that belongs to them.
+    Forget { receptions: Vec<ReceptionId>, before_ms: i64 },
+    /// Old entries of the trail and old counts of faces, some at once.
+    ForgetNotes { before_ms: i64, limit: usize },
+    /// Ids that were settled before, some at once.
+    ForgetSettled { at: Stamp },
     /// A value to be kept, with what led to it.
     Keep(Keeping),
     /// From now on everything is sealed with this key.
@@ -91,7 +101,11 @@ impl Command {
             Self::SaveCase(write) => format!("the case of reception {}", write.reception),
             Self::CountFace { .. } => "a face attempt".into(),
             Self::AbandonOpen { .. } => "the open receptions".into(),
-            Self::Settle { seq, .. } | Self::Isolate { seq, .. } => format!("outbox row {seq}"),
+            Self::Forget { .. } | Self::ForgetNotes { .. } | Self::ForgetSettled { .. } => "what is old enough".into(),
+            Self::Settle { seq, .. }
+            | Self::Isolate { seq, .. }
+            | Self::Requeue { seq }
+            | Self::SetAside { seq, .. } => format!("outbox row {seq}"),
             Self::Keep(keeping) => format!("the kept value {:?}", keeping.name.word()),
             Self::SwitchKey(_) | Self::Reseal { .. } | Self::ForgetFormerKey => "the change of the sealing key".into(),
             Self::Ping => "nothing".into(),

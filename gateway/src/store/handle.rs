@@ -5,9 +5,9 @@ use super::model::Model;
 use super::papers::Paper;
 use super::sqlite::Sqlite;
 use super::{
-    CaseNotice, CaseRow, CaseWrite, Destination, Keeping, KeptName, KeptReply, Keys, Lane, OpenError, Opening,
-    OutboxCounts, OutboxHead, OutboxRow, Recording, ReplyNotice, Request, Settlement, StoreError, StoreHealth,
-    TrailEntry,
+    CaseNotice, CaseRow, CaseWrite, Destination, Figures, Keeping, KeptName, KeptReply, Keys, Lane, OpenError, Opening,
+    OutboxCounts, OutboxDetail, OutboxHead, OutboxRow, Recording, ReplyNotice, Request, Settlement, StoreError,
+    StoreHealth, TrailEntry,
 };
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -293,6 +293,67 @@ impl Store {
     /// The rows themselves, without bodies: what waits first, oldest first, then what was refused.
     pub async fn outbox(&self, destination: Destination, limit: usize) -> Result<Vec<OutboxHead>, StoreError> {
         backend!(self, backend => backend.outbox(destination, limit).await)
+    }
+
+    /// One row in full, without anything personal.
+    pub async fn outbox_row(&self, seq: i64) -> Result<Option<OutboxDetail>, StoreError> {
+        backend!(self, backend => backend.outbox_row(seq).await)
+    }
+
+    /// A row that waits for its next try, or was set aside, may go at once. One that was refused for good is a conflict, an altered
+    /// one stays where it is.
+    pub async fn requeue(&self, seq: i64) -> Result<(), StoreError> {
+        self.write(Command::Requeue { seq }).await.map(drop)
+    }
+
+    /// A row that waits is set aside for people ([`RowState::Isolated`](super::RowState)): it is not tried until [`Store::requeue`],
+    /// and never dropped. `why` is a word, nothing personal.
+    pub async fn set_aside(&self, seq: i64, why: &str, at: Stamp) -> Result<(), StoreError> {
+        self.write(Command::SetAside { seq, why: why.to_owned(), at }).await.map(drop)
+    }
+
+    /// Rows that wait, were written before `wall_ms`, and have failed although the destination was there; oldest first. Rows that
+    /// waited only because the line was down are not among them.
+    pub async fn failing_since(&self, wall_ms: i64, limit: usize) -> Result<Vec<i64>, StoreError> {
+        backend!(self, backend => backend.failing_since(wall_ms, limit).await)
+    }
+
+    /// One step of forgetting: of the next `limit` receptions after `mark` those that were opened before `wall_ms` and are over go, each
+    /// with its case, its replies and its refused requests. What is open, waits for anything, or has a case that is open or ended
+    /// later, stays. Returns how many went, and where the next step begins; `None` at the end.
+    pub async fn forget_receptions(
+        &self,
+        mark: i64,
+        wall_ms: i64,
+        limit: usize,
+    ) -> Result<(u64, Option<i64>), StoreError> {
+        let found = backend!(self, backend => backend.opened_after(mark, limit).await)?;
+        let old = found.iter().filter(|(.., opened_ms)| *opened_ms < wall_ms);
+        let receptions: Vec<ReceptionId> = old.map(|(_, id, _)| *id).collect();
+        if receptions.is_empty() {
+            // They come in the order of their age, as near as the clock was right.
+            return Ok((0, None));
+        }
+        let went = self.rows(Command::Forget { receptions, before_ms: wall_ms }).await?;
+        Ok((went, found.last().map(|(seq, ..)| *seq)))
+    }
+
+    /// One step of forgetting settled ids after [`super::SETTLED_KEPT`], and notes (the trail, counts of faces) of before `notes_ms`.
+    pub async fn forget_notes(&self, at: Stamp, notes_ms: i64, limit: usize) -> Result<u64, StoreError> {
+        let settled = self.rows(Command::ForgetSettled { at }).await?;
+        Ok(settled + self.rows(Command::ForgetNotes { before_ms: notes_ms, limit }).await?)
+    }
+
+    /// How much there is.
+    pub async fn figures(&self) -> Result<Figures, StoreError> {
+        backend!(self, backend => backend.figures().await)
+    }
+
+    pub(super) async fn rows(&self, command: Command) -> Result<u64, StoreError> {
+        match self.write(command).await? {
+            Effect::Rows(rows) => Ok(rows),
+            Effect::Done | Effect::Abandoned(_) => Ok(0),
+        }
     }
 
     /// Replies, as they are committed.

@@ -209,8 +209,8 @@ pub enum Settlement {
 pub enum RowState {
     /// On its way.
     Pending,
-    /// Altered outside this program, so never sent; holds its patient's later rows for [`ISOLATED_HOLD`] (a consent only the
-    /// later consents).
+    /// Never sent: altered outside this program, or set aside for people because it failed for too long or they asked for it; holds
+    /// the later rows of its reception for [`ISOLATED_HOLD`] (a consent only the later consents).
     Isolated,
     /// Refused for good by its destination; holds nobody.
     Rejected,
@@ -241,12 +241,41 @@ pub struct OutboxHead {
     pub not_before_ms: i64,
 }
 
+/// One row of the outbox, in full, without anything personal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OutboxDetail {
+    /// As it stands in lists.
+    #[serde(flatten)]
+    pub head: OutboxHead,
+    /// Whether it is as this program wrote it. An isolated row that is was set aside, by age or by people, and can be tried again.
+    pub genuine: bool,
+    /// Bytes of the body as it is kept.
+    pub stored_bytes: u64,
+    /// The id of the key that the body is sealed with; `None` in memory.
+    pub sealed_with: Option<String>,
+}
+
+/// How much the store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Figures {
+    /// What waits for the central system.
+    pub outbox: OutboxCounts,
+    /// Of the database file.
+    pub database_bytes: u64,
+    /// Of its write-ahead log.
+    pub log_bytes: u64,
+    /// Of the reserve for a full disk.
+    pub reserve_bytes: u64,
+    /// Sealing keys that are held: 2 while a rotation is under way.
+    pub keys: u64,
+}
+
 /// How many rows wait for one destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct OutboxCounts {
     /// On their way.
     pub pending: u64,
-    /// Altered, held back.
+    /// Held back: altered, or set aside for people.
     pub isolated: u64,
     /// Refused for good.
     pub rejected: u64,

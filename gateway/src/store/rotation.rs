@@ -14,7 +14,7 @@ use super::key_file::KeyError;
 use super::keys::{Keys, Ring, SealingKey, id_word};
 use super::tables::Walk;
 use super::{Store, StoreError};
-use crate::store::command::{Command, Effect};
+use crate::store::command::Command;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -167,10 +167,7 @@ impl Rotation {
             return Ok(RotationStep::Resealed { rows: 0 });
         }
         let found = rows.len() as u64;
-        let rows = match self.store.write(Command::Reseal { table, rows }).await? {
-            Effect::Rows(rows) => rows,
-            Effect::Done | Effect::Abandoned(_) => 0,
-        };
+        let rows = self.store.rows(Command::Reseal { table, rows }).await?;
         self.result.unreadable += found.saturating_sub(rows);
         self.result.resealed += rows;
         self.resealed_in_walk += rows;

@@ -7,6 +7,7 @@
 //! | `write` | the durable writes, inside a transaction |
 //! | `read`, `select` | the reads |
 //! | `walk` | every row, one after the other: looked at, sealed anew |
+//! | `tend` | rows set aside, tried again, forgotten; figures |
 //! | `kept` | what the site keeps beside receptions |
 //! | `rows` | rows, their checks and words |
 //! | `case_read`, `case_rows`, `case_write` | the same for cases and later replies |
@@ -21,6 +22,7 @@ mod read;
 mod rotation_tests;
 mod rows;
 mod select;
+mod tend;
 #[cfg(test)]
 mod tests;
 mod walk;
@@ -33,12 +35,14 @@ use super::sealed::Unreadable;
 use super::signals::Signals;
 use super::{Keys, OpenError, StoreConfig, StoreError};
 use sqlx::SqlitePool;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use writer::{Job, Writer};
 
 /// A store on SQLite.
 pub(super) struct Sqlite {
+    path: PathBuf,
     pool: SqlitePool,
     keys: Keys,
     signals: Arc<Signals>,
@@ -59,6 +63,7 @@ impl Sqlite {
         #[cfg_attr(not(test), expect(unused_variables, reason = "only tests end the writer from outside"))]
         let task = tokio::spawn(writer.run());
         Ok(Self {
+            path: config.path.clone(),
             pool,
             keys,
             signals,
@@ -71,6 +76,7 @@ impl Sqlite {
     pub(super) async fn open_read_only(config: &StoreConfig, keys: Keys) -> Result<Self, OpenError> {
         open::for_reading(config, &keys).await?;
         Ok(Self {
+            path: config.path.clone(),
             pool: open::read_pool(config),
             keys,
             signals: Arc::new(Signals::default()),

@@ -125,6 +125,15 @@ impl Batch<'_> {
             Command::Settle { seq, settlement, at } => self.settle(*seq, settlement, *at).await?,
             Command::Isolate { seq, now_ms } => self.isolate(*seq, *now_ms).await?,
             Command::Keep(keeping) => self.keep(keeping).await?,
+            Command::Requeue { seq } => self.requeue(*seq).await?,
+            Command::SetAside { seq, why, at } => self.set_aside(*seq, why, *at).await?,
+            Command::Forget { receptions, before_ms } => {
+                return Ok(Effect::Rows(self.forget(receptions, *before_ms).await?));
+            }
+            Command::ForgetNotes { before_ms, limit } => {
+                return Ok(Effect::Rows(self.forget_notes(*before_ms, *limit).await?));
+            }
+            Command::ForgetSettled { at } => return Ok(Effect::Rows(self.prune(*at).await?)),
             Command::SwitchKey(key) => self.switch_key(key).await?,
             Command::Reseal { table, rows } => return Ok(Effect::Rows(self.reseal(*table, rows).await?)),
             Command::ForgetFormerKey => {
@@ -554,18 +563,20 @@ impl Batch<'_> {
     }
 
     /// Forgets settled ids after their time, a few at once. A clock that is not synchronised decides nothing here.
-    async fn prune(&mut self, at: Stamp) -> sqlx::Result<()> {
+    async fn prune(&mut self, at: Stamp) -> sqlx::Result<u64> {
         if !at.synchronised {
-            return Ok(());
+            return Ok(0);
         }
-        sqlx::query(
+        let forgotten = sqlx::query(
             "DELETE FROM settled WHERE id IN (SELECT id FROM settled WHERE settled_ms < ? ORDER BY settled_ms LIMIT ?)",
         )
         .bind(at.wall_ms.saturating_sub(SETTLED_KEPT.as_millis() as i64))
         .bind(PRUNE_STEP)
         .execute(&mut *self.conn)
-        .await
-        .map(drop)
+        .await?
+        .rows_affected();
+        self.told.changed |= forgotten > 0;
+        Ok(forgotten)
     }
 
     /// Nobody waits for this request any more. An altered row is left for the selection to find.
@@ -605,7 +616,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    async fn rewrite(&mut self, mut row: OutboxCells) -> sqlx::Result<()> {
+    pub(super) async fn rewrite(&mut self, mut row: OutboxCells) -> sqlx::Result<()> {
         row.finish(self.keys);
         self.told.changed = true;
         row.update(self.conn).await
