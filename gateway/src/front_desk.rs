@@ -197,7 +197,7 @@ impl FrontDesk {
             reader: FRONT_DESK.into(),
             order_key: self.keys.order_key(key.as_bytes()),
             evidence: Evidence::new(verification, basis, now.stamp),
-            opened: now.stamp,
+            opened: now,
             request,
         };
         self.store.open_reception(opening).await?;

@@ -220,7 +220,7 @@ impl Text {
 mod tests {
     use super::*;
     use crate::store::{Opening, Request, RequestKind};
-    use uketsuke_core::clock::Stamp;
+    use uketsuke_core::clock::{Mono, Now, Stamp};
     use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
     use uketsuke_core::record::{Basis, Evidence, Method, Verification};
     use uketsuke_core::rules::dry_run::Decision;
@@ -240,7 +240,7 @@ mod tests {
             reader: "front-desk".into(),
             order_key: OrderKey([number; 32]),
             evidence: Evidence::new(Verification::by(Method::Document), Basis::Document { document }, opened),
-            opened,
+            opened: Now { boot: u64::from(number), mono: Mono(0), stamp: opened },
             request: Request {
                 id: RequestId(Uuid::from_u128(100 + u128::from(number))),
                 kind: RequestKind::Eligibility,

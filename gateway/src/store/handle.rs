@@ -3,13 +3,13 @@
 use super::command::{Command, Effect, Outcome};
 use super::model::Model;
 use super::papers::Paper;
-use super::sqlite::Sqlite;
+use super::sqlite::{self, BackedUp, BackupError, RescueError, RescuedTable, Sqlite};
 use super::{
     CaseNotice, CaseRow, CaseWrite, Destination, Figures, Keeping, KeptName, KeptReply, Keys, Lane, OpenError, Opening,
     OutboxCounts, OutboxDetail, OutboxHead, OutboxRow, Recording, ReplyNotice, Request, Settlement, StoreError,
     StoreHealth, TrailEntry,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, watch};
@@ -34,6 +34,9 @@ pub struct StoreConfig {
     pub busy_timeout: Duration,
     /// Size of the reserve for a full disk; 0 for none.
     pub ballast_bytes: usize,
+    /// A database up to this size is looked through by SQLite before it opens; a larger one while it is in use
+    /// ([`Store::check_file`]), so that a start takes no longer with years of receptions.
+    pub check_bytes_max: u64,
 }
 
 impl StoreConfig {
@@ -47,6 +50,7 @@ impl StoreConfig {
             batch_bytes_max: 4 * 1024 * 1024,
             busy_timeout: Duration::from_secs(5),
             ballast_bytes: 8 * 1024 * 1024,
+            check_bytes_max: 256 * 1024 * 1024,
         }
     }
 }
@@ -83,6 +87,23 @@ impl Store {
     /// Opens the store for reading, also while a gateway runs; every write is [`StoreError::ReadOnly`].
     pub async fn open_read_only(config: &StoreConfig, keys: Keys) -> Result<Self, OpenError> {
         Ok(Self(Backend::Sqlite(Arc::new(Sqlite::open_read_only(config, keys).await?))))
+    }
+
+    /// Copies the store into a folder, with a side file that fits, and proves that the copy opens; also while a gateway runs. The keys
+    /// are not copied: keep the key file of the same moment apart.
+    pub async fn backup(config: &StoreConfig, keys: Keys, to: &Path) -> Result<BackedUp, BackupError> {
+        sqlite::backup(config, keys, to).await
+    }
+
+    /// Writes whatever can be read of a database, sound or not, to `<table>.jsonl` files in a new folder, and says what cannot. Personal
+    /// values stay sealed unless `open`.
+    pub async fn rescue(
+        config: &StoreConfig,
+        keys: &Keys,
+        to: &Path,
+        open: bool,
+    ) -> Result<Vec<RescuedTable>, RescueError> {
+        sqlite::rescue(config, keys, to, open).await
     }
 
     /// An empty store in memory, with the same behaviour; for tests under virtual time.
@@ -379,6 +400,11 @@ impl Store {
     /// Commits since the store was made.
     pub fn commits(&self) -> u64 {
         backend!(self, backend => backend.signals().commits())
+    }
+
+    /// Whether SQLite has looked through the whole file when it was opened.
+    pub fn checked_at_open(&self) -> bool {
+        self.as_sqlite().is_none_or(|sqlite| sqlite.checked_at_open)
     }
 
     /// Moves the write-ahead log into the database, whole. [`StoreError::Busy`] while a reader takes its time.

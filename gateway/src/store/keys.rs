@@ -89,6 +89,12 @@ impl Keys {
         Self::from_secrets(Ring { current: SealingKey::random(&[]), former: None }, lasting)
     }
 
+    /// The ids of the key that seals and of the one that is being replaced.
+    pub fn ids(&self) -> (String, Option<String>) {
+        let ring = self.read();
+        (id_word(&ring.current.id), ring.former.as_ref().map(|former| id_word(&former.id)))
+    }
+
     /// The key that groups this card's requests; `serial` is the serial number of the card's certificate.
     pub fn order_key(&self, serial: &[u8]) -> OrderKey {
         OrderKey(hmac(&self.0.order, &[serial]))

@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use uketsuke_core::answer::bounded_code;
-use uketsuke_core::clock::Stamp;
+use uketsuke_core::clock::{Now, Stamp};
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::reception::{Ask, FaceCount};
 use uketsuke_core::record::{Abandonment, ReceptionRecord, Rejection, Reply, Shown, Stage};
@@ -73,6 +73,7 @@ struct Reception {
     /// Of its first question.
     seq: i64,
     order_key: OrderKey,
+    opened: Now,
     consent_request: Option<RequestId>,
     record: ReceptionRecord,
 }
@@ -454,6 +455,7 @@ impl Disk {
         self.receptions.push(Reception {
             seq: self.last_seq + 1,
             order_key: opening.order_key,
+            opened: opening.opened,
             consent_request: None,
             record: ReceptionRecord {
                 reception: opening.reception,
@@ -462,7 +464,7 @@ impl Disk {
                 evidence: opening.evidence.clone(),
                 same_visit_as,
                 stage: Stage::Open,
-                opened: opening.opened,
+                opened: opening.opened.stamp,
                 recorded: None,
                 consents: Vec::new(),
                 abandoned: None,
@@ -471,7 +473,7 @@ impl Disk {
             },
         });
         let (id, key) = (opening.reception, opening.order_key);
-        self.append(&opening.request, id, key, Lane::Interactive, opening.opened, told);
+        self.append(&opening.request, id, key, Lane::Interactive, opening.opened.stamp, told);
         DONE
     }
 
@@ -663,7 +665,7 @@ impl Disk {
             Some(EarlierReception {
                 reception: record.reception,
                 order_key: other.order_key,
-                age: super::visit_age(opening.opened, record.opened)?,
+                age: super::visit_age(opening.opened, other.opened.into())?,
                 stage: record.stage,
                 same_visit_as: record.same_visit_as,
             })

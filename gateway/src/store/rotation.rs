@@ -45,7 +45,7 @@ pub enum RotationStep {
 }
 
 /// What a rotation has come to.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Rotated {
     /// The id of the key that seals now.
     pub key: String,

@@ -4,6 +4,7 @@
 //! patients were shown, what the central system's ledger says, and what the gateway says about itself.
 
 mod crowd;
+pub mod disk;
 mod journal;
 mod judge;
 mod kill9;
@@ -66,6 +67,13 @@ pub const CAMPAIGNS: &[Campaign] = &[
         cycles: 5_000,
         guarded: false,
         run: ladder::run,
+    },
+    Campaign {
+        name: "powerloss",
+        what: "the power goes: the store's disk is rebuilt as a cut could have left it, un-synced writes lost, torn or out of order",
+        cycles: 600,
+        guarded: false,
+        run: disk::powerloss::run,
     },
     Campaign {
         name: "simulate",

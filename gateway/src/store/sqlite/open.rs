@@ -21,7 +21,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// "UKTK", set by the first migration.
 const APPLICATION_ID: i64 = 0x554b_544b;
 /// `user_version` as the last migration leaves it.
-const VERSION: i64 = 8;
+const VERSION: i64 = 9;
 /// The write-ahead log is cut back to this after a checkpoint.
 const WAL_BYTES_MAX: usize = 16 * 1024 * 1024;
 const READERS_MAX: u32 = 4;
@@ -34,6 +34,8 @@ pub(super) struct Opened {
     pub(super) ballast: Ballast,
     /// Locked as long as it is open.
     pub(super) lock: File,
+    /// SQLite has looked through the whole file.
+    pub(super) checked: bool,
 }
 
 pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Opened, OpenError> {
@@ -56,7 +58,10 @@ pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Ope
         None => begin(&mut conn, keys).await.map_err(sql("write its first row"))?,
     };
     note_keys(&mut conn, keys, &head).await.map_err(sql("write down which keys seal it"))?;
-    quick_check(&mut conn, path).await?;
+    let checked = fs::metadata(path).map_or(0, |found| found.len()) <= config.check_bytes_max;
+    if checked {
+        quick_check(&mut conn, path).await?;
+    }
     // What was recovered from the log may lie in the page cache only.
     match sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut conn).await {
         // A full disk stops no start: the log stays, and is made durable as it is.
@@ -73,7 +78,7 @@ pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Ope
     if !ballast.hold() {
         tracing::warn!(bytes = config.ballast_bytes, "there is no room for the store's reserve; free some disk space");
     }
-    Ok(Opened { conn, head, side, ballast, lock })
+    Ok(Opened { conn, head, side, ballast, lock, checked })
 }
 
 pub(super) async fn for_reading(config: &StoreConfig, keys: &Keys) -> Result<(), OpenError> {
@@ -86,6 +91,23 @@ pub(super) async fn for_reading(config: &StoreConfig, keys: &Keys) -> Result<(),
         source,
     })?;
     inspect(config, keys, side, Purpose::Read).await
+}
+
+/// Gives a copy the side file that fits it; the commits that it holds, and the keys that it is sealed with.
+pub(super) async fn started(config: &StoreConfig, keys: &Keys) -> Result<(i64, Vec<Vec<u8>>), OpenError> {
+    let path = &config.path;
+    let Some(Contents { meta: Some(meta), .. }) = look(config).await? else {
+        return Err(OpenError::Foreign { path: path.clone() });
+    };
+    let mut conn =
+        read_options(config).connect().await.map_err(|error| database_error(path, "read the copy", error))?;
+    quick_check(&mut conn, path).await?;
+    let _ = conn.close().await;
+    let file = |source| OpenError::Io { path: path.clone(), doing: "write its side file", source };
+    SideFile::start(path, meta.head).map_err(file)?;
+    let held = keys.ring();
+    let ids = if meta.key_ids.is_empty() { vec![held.current.id.to_vec()] } else { meta.key_ids };
+    Ok((meta.head.commits, ids))
 }
 
 pub(super) fn read_pool(config: &StoreConfig) -> SqlitePool {
@@ -108,7 +130,15 @@ enum Purpose {
 /// Looks at what is there without changing it.
 async fn inspect(config: &StoreConfig, keys: &Keys, side: Found, purpose: Purpose) -> Result<(), OpenError> {
     let path = config.path.clone();
-    let found = look(config).await?;
+    let found = match look(config).await {
+        // Only a first start has such a journal, until it switches to the write-ahead log. What was begun is undone, as its writer
+        // would have done it.
+        Err(OpenError::Database { source, .. }) if purpose == Purpose::Write && needs_rollback(source.as_ref()) => {
+            roll_back(config).await?;
+            look(config).await?
+        }
+        found => found?,
+    };
     let acknowledged = match (&side, &found) {
         (Found::Head(head), _) => Some(*head),
         (Found::Damaged, _) => return Err(OpenError::SideFile { path, why: "is damaged" }),
@@ -151,6 +181,19 @@ async fn inspect(config: &StoreConfig, keys: &Keys, side: Found, purpose: Purpos
     }
 }
 
+/// `SQLITE_READONLY_ROLLBACK`: a power cut left a transaction half done.
+fn needs_rollback(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
+    error.and_then(|error| error.code()).as_deref() == Some("776")
+}
+
+async fn roll_back(config: &StoreConfig) -> Result<(), OpenError> {
+    let sql = |source| database_error(&config.path, "undo what a power cut left half done", source);
+    let mut conn = options(config).connect().await.map_err(sql)?;
+    sqlx::query("SELECT COUNT(*) FROM sqlite_schema").execute(&mut conn).await.map_err(sql)?;
+    conn.close().await.map_err(sql)
+}
+
 fn behind(path: std::path::PathBuf, database: i64, acknowledged: Option<Head>) -> Result<(), OpenError> {
     match acknowledged {
         Some(told) if told.commits > database => Err(OpenError::Behind { path, database, acknowledged: told.commits }),
@@ -185,8 +228,9 @@ async fn look(config: &StoreConfig) -> Result<Option<Contents>, OpenError> {
     let application_id =
         number("PRAGMA application_id").fetch_one(&mut conn).await.map_err(sql("read whose database it is"))?;
     let version = number("PRAGMA user_version").fetch_one(&mut conn).await.map_err(sql("read its version"))?;
-    let tables =
-        number("SELECT COUNT(*) FROM sqlite_schema").fetch_one(&mut conn).await.map_err(sql("read its tables"))?;
+    // The migrator's own table comes before the first migration: a first start that was cut short may have left it alone.
+    let tables = number("SELECT COUNT(*) FROM sqlite_schema WHERE tbl_name <> '_sqlx_migrations'");
+    let tables = tables.fetch_one(&mut conn).await.map_err(sql("read its tables"))?;
     let meta = if application_id == APPLICATION_ID {
         read_meta(&mut conn).await.map_err(sql("read how far it has come"))?
     } else {
@@ -251,10 +295,13 @@ fn options(config: &StoreConfig) -> SqliteConnectOptions {
         .filename(&config.path)
         .busy_timeout(config.busy_timeout)
         .foreign_keys(true)
+        // Otherwise statements that may be undone write pages to the machine's folder for temporary files, which is not ours, and may be
+        // full.
+        .pragma("temp_store", "MEMORY")
         .disable_statement_logging()
 }
 
-fn read_options(config: &StoreConfig) -> SqliteConnectOptions {
+pub(super) fn read_options(config: &StoreConfig) -> SqliteConnectOptions {
     options(config).read_only(true)
 }
 

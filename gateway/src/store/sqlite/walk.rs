@@ -104,7 +104,7 @@ impl Sqlite {
     }
 }
 
-fn seen<R: Guarded>(mut row: R, keys: &Keys) -> Seen {
+pub(super) fn seen<R: Guarded>(mut row: R, keys: &Keys) -> Seen {
     let (key, bound_to, current) = (row.key(), row.bound_to(), keys.sealing().id);
     let mut sound = if row.genuine(keys) { Ok(()) } else { Err(Unreadable::Altered) };
     let mut former = false;

@@ -1,0 +1,6 @@
+//! Campaigns that fail the disk under the store.
+
+pub mod load;
+pub(super) mod powerloss;
+mod scene;
+mod witness;
