@@ -55,18 +55,19 @@ impl Health {
     /// patients are still received.
     pub fn report(&self, site: &SiteHandle) -> HealthReport {
         let store = self.store.health().borrow().clone();
-        let (ok, detail) = match &store {
+        let ok = !matches!(store, StoreHealth::Full { writing: false } | StoreHealth::Failed { .. });
+        let (sound, detail) = match &store {
             StoreHealth::Ok => (true, "every write is acknowledged when it is on disk".to_owned()),
             StoreHealth::Tampered { rows } => {
-                (true, format!("{rows} altered rows are held back; compare with a backup"))
+                (false, format!("{rows} altered rows are held back; compare with a backup"))
             }
             StoreHealth::Full { writing: true } => {
-                (true, "the disk is full; the reserve is in use, free some space".to_owned())
+                (false, "the disk is full; the reserve is in use, free some space".to_owned())
             }
             StoreHealth::Full { writing: false } => (false, "the disk is full; free some space".to_owned()),
             StoreHealth::Failed { what } => (false, format!("{what}; the gateway is ending")),
         };
-        let mut parts = vec![HealthPart { name: "store".into(), ok, detail }];
+        let mut parts = vec![HealthPart { name: "store".into(), ok: sound, detail }];
         parts.push(queue(&self.upkept.borrow()));
         let central = *site.central.borrow();
         let down = matches!(central.circuit, Circuit::Down { .. });

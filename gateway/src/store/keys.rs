@@ -110,6 +110,11 @@ impl Keys {
         hmac(&self.0.lasting, &[b"uketsuke key check", &key.id, key.secret.as_slice(), store_id])
     }
 
+    /// Proves that a database belongs to these keys, whichever of them seals it.
+    pub(super) fn store_check(&self, store_id: &[u8]) -> [u8; 32] {
+        hmac(&self.0.lasting, &[b"uketsuke store check", store_id])
+    }
+
     pub(super) fn row_key(&self) -> &[u8; KEY_BYTES] {
         &self.0.row
     }

@@ -1,6 +1,6 @@
 //! Removing a store for good.
 
-use super::{Destination, KeyError, Keys, OpenError, Store, StoreConfig, StoreError, beside};
+use super::{Destination, KeyError, Keys, OpenError, OutboxCounts, Store, StoreConfig, StoreError, beside};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -48,14 +48,9 @@ pub enum WipeError {
 pub async fn wipe(config: &StoreConfig, keys: Keys, key_file: &Path) -> Result<Vec<PathBuf>, WipeError> {
     // Open for writing: nobody else has it.
     let store = Store::open(config, keys).await?;
-    let counts = store.outbox_counts(Destination::Central).await?;
-    if counts.pending + counts.isolated > 0 {
-        return Err(WipeError::Unsent { pending: counts.pending, isolated: counts.isolated });
-    }
-    if !store.open_cases(1).await?.is_empty() {
-        return Err(WipeError::OpenCases);
-    }
+    let refused = unsent(&store).await;
     store.close().await?;
+    refused?;
     Keys::destroy(key_file)?;
     let mut removed = vec![key_file.to_owned()];
     let log = |suffix: &str| {
@@ -72,4 +67,15 @@ pub async fn wipe(config: &StoreConfig, keys: Keys, key_file: &Path) -> Result<V
         }
     }
     Ok(removed)
+}
+
+async fn unsent(store: &Store) -> Result<(), WipeError> {
+    let OutboxCounts { pending, isolated, .. } = store.outbox_counts(Destination::Central).await?;
+    if pending + isolated > 0 {
+        return Err(WipeError::Unsent { pending, isolated });
+    }
+    if !store.open_cases(1).await?.is_empty() {
+        return Err(WipeError::OpenCases);
+    }
+    Ok(())
 }

@@ -161,14 +161,16 @@ async fn inspect(config: &StoreConfig, keys: &Keys, side: Found, purpose: Purpos
     if version > VERSION || (purpose == Purpose::Read && version != VERSION) {
         return Err(OpenError::Version { path, found: version, known: VERSION });
     }
-    let Some(Meta { head, key_check, key_ids }) = meta else { return behind(path, 0, acknowledged) };
+    let Some(Meta { head, key_check, key_ids, store_check }) = meta else { return behind(path, 0, acknowledged) };
     let ring = keys.ring();
     // A rotation may have written its new key down without having switched to it.
     let belongs = std::iter::once(&ring.current).chain(&ring.former);
     let belongs =
         belongs.fold(false, |found, key| found | bool::from(keys.check(key, &head.store_id).ct_eq(&key_check)));
     let missing = key_ids.iter().find(|id| id.as_slice().try_into().map_or(true, |id| keys.opening(id).is_none()));
+    let other = store_check.is_some_and(|check| !bool::from(keys.store_check(&head.store_id).ct_eq(&check)));
     match missing {
+        _ if other => return Err(OpenError::WrongKey { path }),
         Some(id) => return Err(OpenError::KeyUnknown { path, key: id_word(id) }),
         None if !belongs => return Err(OpenError::WrongKey { path }),
         None => {}
@@ -214,6 +216,8 @@ struct Meta {
     key_check: [u8; 32],
     /// Of the keys that values in it are sealed with, as far as it says.
     key_ids: Vec<Vec<u8>>,
+    /// Earlier versions wrote none.
+    store_check: Option<Vec<u8>>,
 }
 
 /// None when there is no file, or an empty one.
@@ -248,10 +252,11 @@ async fn read_meta(conn: &mut SqliteConnection) -> sqlx::Result<Option<Meta>> {
     let key_check = row.try_get::<Vec<u8>, _>("key_check")?.try_into();
     let key_check = key_check.map_err(exact("meta.key_check should have 32 bytes"))?;
     // Columns that earlier versions do not have.
-    let key_ids = ["key_id", "former_key_id"].into_iter();
-    let key_ids = key_ids.filter_map(|column| row.try_get::<Option<Vec<u8>>, _>(column).ok().flatten()).collect();
+    let later = |column| row.try_get::<Option<Vec<u8>>, _>(column).ok().flatten();
+    let key_ids = ["key_id", "former_key_id"].into_iter().filter_map(later).collect();
+    let store_check = later("store_check");
     let head = Head { store_id, commits: row.try_get("commits")?, last_seq: row.try_get("last_seq")? };
-    Ok(Some(Meta { head, key_check, key_ids }))
+    Ok(Some(Meta { head, key_check, key_ids, store_check }))
 }
 
 /// Before anything is sealed with the current key, the database says so: an older key file is a clear stop from then on. A rotation
@@ -262,7 +267,8 @@ async fn note_keys(conn: &mut SqliteConnection, keys: &Keys, head: &Head) -> sql
     if known.as_deref() == Some(current.id.as_slice()) {
         return Ok(());
     }
-    sqlx::query("UPDATE meta SET key_check = ?, key_id = ?, former_key_id = ?")
+    sqlx::query("UPDATE meta SET store_check = ?, key_check = ?, key_id = ?, former_key_id = ?")
+        .bind(keys.store_check(&head.store_id).as_slice())
         .bind(keys.check(&current, &head.store_id).as_slice())
         .bind(current.id.as_slice())
         .bind(former.map(|former| former.id.to_vec()))

@@ -44,7 +44,7 @@ async fn a_backup_made_while_receptions_go_on_is_restored() {
 
     let restored = StoreConfig { path: done.database, ..config(folder.path()) };
     let error = Store::open(&restored, Keys::random()).await.err().unwrap();
-    assert!(matches!(error, OpenError::KeyUnknown { .. } | OpenError::WrongKey { .. }), "{error}");
+    assert!(matches!(error, OpenError::WrongKey { .. }), "{error}");
     let store = Store::open(&restored, keys).await.unwrap();
     let receptions = store.receptions(999).await.unwrap().len();
     assert!((50..=110).contains(&receptions), "{receptions}");
@@ -55,7 +55,7 @@ async fn a_backup_made_while_receptions_go_on_is_restored() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_can_be_read_of_a_damaged_database_is_rescued_and_the_rest_named() {
     let (folder, keys, store) = many(400).await;
-    store.write(Command::Sql("UPDATE outbox SET attempts = 9 WHERE seq = 3")).await.unwrap();
+    store.write(Command::Sql("UPDATE outbox SET attempts = 9 WHERE seq = 399")).await.unwrap();
     store.close().await.unwrap();
     let path = folder.path().join("store.db");
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
@@ -77,7 +77,7 @@ async fn what_can_be_read_of_a_damaged_database_is_rescued_and_the_rest_named() 
     assert_eq!(fs::metadata(to.join("outbox.jsonl")).unwrap().permissions().mode() & 0o077, 0);
     let open = folder.path().join("opened");
     Store::rescue(&config(folder.path()), &keys, &open, true).await.unwrap();
-    assert!(fs::read_to_string(open.join("outbox.jsonl")).unwrap().contains("MARKED-QUESTION 1"));
+    assert!(fs::read_to_string(open.join("outbox.jsonl")).unwrap().contains("MARKED-QUESTION "));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
