@@ -40,8 +40,8 @@ pub struct StoreConfig {
 }
 
 impl StoreConfig {
-    /// The defaults: 1024 waiting writes, commits of at most 256 writes and 4 MiB, 5 s, 8 MiB of reserve: each half is as much
-    /// as the write-ahead log holds before it is moved into the database.
+    /// The defaults: 1024 waiting writes, commits of at most 256 writes and 4 MiB, 5 s, 24 MiB of reserve: each half holds the
+    /// write-ahead log as it grows before it is moved into the database (4 MiB), and 500 receptions with two requests of 3 kB each.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -49,7 +49,7 @@ impl StoreConfig {
             batch_rows_max: 256,
             batch_bytes_max: 4 * 1024 * 1024,
             busy_timeout: Duration::from_secs(5),
-            ballast_bytes: 8 * 1024 * 1024,
+            ballast_bytes: 24 * 1024 * 1024,
             check_bytes_max: 256 * 1024 * 1024,
         }
     }

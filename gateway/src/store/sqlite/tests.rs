@@ -475,7 +475,7 @@ async fn on_a_disk_that_is_really_full_settlements_go_on_and_nothing_is_lost() {
         return;
     };
     let keys = Keys::random();
-    let config = StoreConfig::new(disk.0.path().join("store.db"));
+    let config = StoreConfig { ballast_bytes: 8 * 1024 * 1024, ..StoreConfig::new(disk.0.path().join("store.db")) };
     let store = Store::open(&config, keys.clone()).await.unwrap();
     let mut acknowledged = 0;
     let error = loop {
@@ -505,7 +505,7 @@ const REQUEST_BYTES: usize = 3000;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_hundred_receptions_fit_on_a_disk_that_somebody_else_has_filled_and_then_drain() {
-    let Some(disk) = SmallDisk::mount("96m") else {
+    let Some(disk) = SmallDisk::mount("128m") else {
         println!("skipped: this machine does not let us mount a small file system");
         return;
     };
