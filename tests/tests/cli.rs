@@ -242,7 +242,8 @@ async fn rows_of_the_queue_are_seen_to_through_the_running_gateway_and_without_i
     assert_eq!(said(&scene, &["queue", "retry", &seq])?.0, Some(0), "without a gateway the command writes itself");
     scene.central(ModeSpec::new("up"))?;
     scene.site.start_gateway()?;
-    scene.until_code(&visit.reception, "confirmed_later").await
+    scene.until_code(&visit.reception, "confirmed_later").await?;
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
