@@ -1,17 +1,21 @@
 //! The command line.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod backup;
 mod cases;
 mod check;
 mod explain;
 mod keys;
 mod models;
+mod out;
 mod queue;
 mod rules;
 mod run;
 mod store;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use out::say;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use uketsuke_core::explain::Lang as CoreLang;
@@ -119,8 +123,8 @@ fn ended<T: serde::Serialize>(
     text: impl FnOnce(&T) -> String,
 ) -> u8 {
     match block_on(asked) {
-        Ok(Ok(told)) if json => println!("{}", serde_json::json!(told)),
-        Ok(Ok(told)) => println!("{}", text(&told)),
+        Ok(Ok(told)) if json => out::say!("{}", serde_json::json!(told)),
+        Ok(Ok(told)) => out::say!("{}", text(&told)),
         Ok(Err(error)) => return fail(json, error.exit_code(), &error),
         Err(error) => return fail(json, crate::exit::GAVE_UP, &error),
     }
@@ -130,9 +134,9 @@ fn ended<T: serde::Serialize>(
 /// Prints an error for people on standard error, and for programs on standard output.
 fn fail(json: bool, code: u8, error: &dyn std::fmt::Display) -> u8 {
     if json {
-        println!("{}", serde_json::json!({ "error": error.to_string(), "exit": code }));
+        say!("{}", serde_json::json!({ "error": error.to_string(), "exit": code }));
     } else {
-        eprintln!("uketsuke: {error}");
+        out::complain(error);
     }
     code
 }

@@ -10,6 +10,7 @@ mod judge;
 mod kill9;
 mod ladder;
 mod line;
+mod partition;
 mod simulate;
 
 use crate::report::Report;
@@ -55,6 +56,13 @@ pub enum Without {
 /// Every campaign.
 pub const CAMPAIGNS: &[Campaign] = &[
     Campaign {
+        name: "iofault",
+        what: "each call by which the store touches its disk fails, once or from then on; and the disk is full, to twenty degrees",
+        cycles: 20_000,
+        guarded: false,
+        run: disk::iofault::run,
+    },
+    Campaign {
         name: "kill9",
         what: "SIGKILL of the gateway at any moment, with busy readers and a central system that comes and goes",
         cycles: 20,
@@ -67,6 +75,13 @@ pub const CAMPAIGNS: &[Campaign] = &[
         cycles: 5_000,
         guarded: false,
         run: ladder::run,
+    },
+    Campaign {
+        name: "partition",
+        what: "the line fails in every way that lines fail, then goes down a second in every four; a herd of gateways returns",
+        cycles: 75,
+        guarded: false,
+        run: partition::run,
     },
     Campaign {
         name: "powerloss",

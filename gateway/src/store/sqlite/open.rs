@@ -45,7 +45,15 @@ pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Ope
     let lock = lock(path)?;
     // The side file first: a database read later can only be further.
     let side = SideFile::read(path).map_err(file("read its side file"))?;
-    inspect(config, keys, side, Purpose::Write).await?;
+    let ballast = Ballast::of(path, config.ballast_bytes);
+    match inspect(config, keys, side, Purpose::Write).await {
+        // Even looking takes a little room: for the log's index.
+        Err(error) if is_full(&error) && ballast.release_half() => {
+            tracing::error!("the disk is full; the store gave back some of its reserve; free some space");
+            inspect(config, keys, SideFile::read(path).map_err(file("read its side file"))?, Purpose::Write).await?;
+        }
+        inspected => inspected?,
+    }
     create(path).map_err(file("create its database file"))?;
     let mut conn = write_options(config).connect().await.map_err(sql("open its database"))?;
     MIGRATIONS.run(&mut conn).await.map_err(|source| OpenError::Database {
@@ -57,7 +65,12 @@ pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Ope
         Some(meta) => meta.head,
         None => begin(&mut conn, keys).await.map_err(sql("write its first row"))?,
     };
-    note_keys(&mut conn, keys, &head).await.map_err(sql("write down which keys seal it"))?;
+    match note_keys(&mut conn, keys, &head).await {
+        Err(error) if trouble(&error) == Trouble::Full && ballast.release_half() => {
+            note_keys(&mut conn, keys, &head).await.map_err(sql("write down which keys seal it"))?;
+        }
+        noted => noted.map_err(sql("write down which keys seal it"))?,
+    }
     let checked = fs::metadata(path).map_or(0, |found| found.len()) <= config.check_bytes_max;
     if checked {
         quick_check(&mut conn, path).await?;
@@ -74,7 +87,6 @@ pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Ope
     }
     sync_all(path).map_err(file("write it to disk"))?;
     let side = SideFile::start(path, head).map_err(file("write its side file"))?;
-    let ballast = Ballast::of(path, config.ballast_bytes);
     if !ballast.hold() {
         tracing::warn!(bytes = config.ballast_bytes, "there is no room for the store's reserve; free some disk space");
     }
@@ -187,6 +199,11 @@ async fn inspect(config: &StoreConfig, keys: &Keys, side: Found, purpose: Purpos
 fn needs_rollback(error: &(dyn std::error::Error + 'static)) -> bool {
     let error = error.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
     error.and_then(|error| error.code()).as_deref() == Some("776")
+}
+
+fn is_full(error: &OpenError) -> bool {
+    let OpenError::Database { source, .. } = error else { return false };
+    source.downcast_ref::<sqlx::Error>().is_some_and(|error| trouble(error) == Trouble::Full)
 }
 
 async fn roll_back(config: &StoreConfig) -> Result<(), OpenError> {
