@@ -10,6 +10,7 @@ use crate::front_desk::FrontDesk;
 use crate::handle::{self, CourierStatus, ReaderName, SiteHandle};
 use crate::health::Health;
 use crate::modes::ModesHandle;
+use crate::operator::Operator;
 use crate::reader::{Desk, ReaderParts, Scribe};
 use crate::reconciler::{self, CaseCounts, Reconciler, ReconcilerParts};
 use crate::shutdown::{self, Ending, Signals};
@@ -18,6 +19,7 @@ use crate::store::{Class, Keys, Store, StoreConfig};
 use crate::supervise;
 use crate::telemetry::{self, Metrics};
 use crate::terminal::TerminalParts;
+use crate::upkeep::{self, UpkeepParts, Upkept};
 use crate::web::{self, WebState};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
@@ -115,7 +117,12 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
 
     let metrics = Metrics::default();
     let face = Arc::new(OnceLock::new());
-    let health = Health::new(store.clone(), clock.clone());
+    let operator = Operator::new(store.clone(), config.store.key_file.clone(), clock.clone());
+    if let Err(error) = operator.clone().listen(&config.store.path) {
+        tracing::warn!(%error, "orders about the store cannot be given while the gateway runs: no socket beside the database");
+    }
+    let (upkept_in, upkept) = watch::channel(Upkept::default());
+    let health = Health::new(store.clone(), clock.clone(), upkept.clone());
     start_face(&config.face, face.clone(), health.clone());
     let desk = Desk {
         store: store.clone(),
@@ -167,7 +174,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
         clock: clock.clone(),
         metrics: {
             let (metrics, site) = (metrics.clone(), site.clone());
-            Arc::new(move || metrics.render(&site))
+            Arc::new(move || metrics.render(&site, &upkept.borrow()))
         },
         health: {
             let (health, site) = (health.clone(), site.clone());
@@ -193,6 +200,14 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
     };
     let courier = supervise::spawn("courier central".into(), ROOT_POLICY, clock.clone(), stop.courier.subscribe(), {
         move || Courier::new(courier_parts.clone())
+    });
+    upkeep::spawn(UpkeepParts {
+        store: store.clone(),
+        operator,
+        clock: clock.clone(),
+        limits: config.store.limits(),
+        check_file_first: !store.checked_at_open(),
+        told: upkept_in,
     });
     let reconciler_parts = ReconcilerParts {
         store: store.clone(),

@@ -3,8 +3,10 @@
 use crate::clock::Clock;
 use crate::handle::SiteHandle;
 use crate::store::{Store, StoreHealth};
+use crate::upkeep::Upkept;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
 use uketsuke_core::outbox::Circuit;
 
 /// The state of the whole.
@@ -19,7 +21,7 @@ pub struct HealthReport {
 /// The state of one part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HealthPart {
-    /// Which: `store`, `central`, `clock`, `face`, `reader desk-1/a`.
+    /// Which: `store`, `queue`, `central`, `clock`, `face`, `reader desk-1/a`.
     pub name: String,
     /// Whether it works.
     pub ok: bool,
@@ -32,14 +34,15 @@ pub struct HealthPart {
 pub struct Health {
     store: Store,
     clock: Clock,
+    upkept: watch::Receiver<Upkept>,
     face: Arc<Mutex<HealthPart>>,
 }
 
 impl Health {
     /// The face method counts as loading until it says something.
-    pub fn new(store: Store, clock: Clock) -> Self {
+    pub fn new(store: Store, clock: Clock, upkept: watch::Receiver<Upkept>) -> Self {
         let face = HealthPart { name: "face".into(), ok: true, detail: "loading the models".into() };
-        Self { store, clock, face: Arc::new(Mutex::new(face)) }
+        Self { store, clock, upkept, face: Arc::new(Mutex::new(face)) }
     }
 
     /// What became of the face method.
@@ -52,18 +55,20 @@ impl Health {
     /// patients are still received.
     pub fn report(&self, site: &SiteHandle) -> HealthReport {
         let store = self.store.health().borrow().clone();
-        let (ok, detail) = match &store {
+        let ok = !matches!(store, StoreHealth::Full { writing: false } | StoreHealth::Failed { .. });
+        let (sound, detail) = match &store {
             StoreHealth::Ok => (true, "every write is acknowledged when it is on disk".to_owned()),
             StoreHealth::Tampered { rows } => {
-                (true, format!("{rows} altered rows are held back; compare with a backup"))
+                (false, format!("{rows} altered rows are held back; compare with a backup"))
             }
             StoreHealth::Full { writing: true } => {
-                (true, "the disk is full; the reserve is in use, free some space".to_owned())
+                (false, "the disk is full; the reserve is in use, free some space".to_owned())
             }
             StoreHealth::Full { writing: false } => (false, "the disk is full; free some space".to_owned()),
             StoreHealth::Failed { what } => (false, format!("{what}; the gateway is ending")),
         };
-        let mut parts = vec![HealthPart { name: "store".into(), ok, detail }];
+        let mut parts = vec![HealthPart { name: "store".into(), ok: sound, detail }];
+        parts.push(queue(&self.upkept.borrow()));
         let central = *site.central.borrow();
         let down = matches!(central.circuit, Circuit::Down { .. });
         let line = if down { "cannot be reached, receptions are provisional" } else { "reachable" };
@@ -86,4 +91,23 @@ impl Health {
         }
         HealthReport { ok, parts }
     }
+}
+
+/// What the store's limits say. Nobody is turned away for them.
+fn queue(upkept: &Upkept) -> HealthPart {
+    let Upkept { figures, many_wait, large, .. } = upkept;
+    let outbox = &figures.outbox;
+    let mut words = vec![format!("{} requests wait, {} are held back or set aside", outbox.pending, outbox.isolated)];
+    if *many_wait {
+        words.push("more than store.attention_waiting: see why the central system does not take them".into());
+    }
+    if *large {
+        words.push(
+            "the database is larger than store.attention_mib: see to the disk, or keep receptions for less long".into(),
+        );
+    }
+    if outbox.isolated > 0 {
+        words.push("see `uketsuke queue`".into());
+    }
+    HealthPart { name: "queue".into(), ok: !many_wait && !large && outbox.isolated == 0, detail: words.join("; ") }
 }

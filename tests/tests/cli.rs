@@ -27,7 +27,12 @@ fn every_command_explains_itself() -> Result<()> {
         (&["models", "install", "--help"], &["--from", "--dir", "deploy/models"]),
         (&["models", "verify", "--help"], &["--dir", "--json"]),
         (&["models", "ls", "--help"], &["--dir", "--json"]),
-        (&["queue", "--help"], &["--limit", "central system"]),
+        (&["queue", "--help"], &["--limit", "central system", "show", "retry", "quarantine", "rescue", "wipe"]),
+        (&["queue", "retry", "--help"], &["<SEQ>", "--json"]),
+        (&["queue", "rescue", "--help"], &["--to", "--open", "sealed"]),
+        (&["queue", "wipe", "--help"], &["--yes", "unsent"]),
+        (&["keys", "rotate", "--help"], &["--config", "Back the key file up anew"]),
+        (&["backup", "--help"], &["--to", "while the gateway runs"]),
         (&["explain", "--help"], &["[RECEPTION]", "--lang", "staff page"]),
         (&["rules", "--help"], &["--on", "--lang", "--json", "YYYY-MM-DD", "--try", "--since", "--limit"]),
     ] {
@@ -56,6 +61,10 @@ fn wrong_usage_is_exit_code_64_with_a_hint() -> Result<()> {
         &["explain", "not-an-id"],
         &["explain", "--lang", "fr"],
         &["queue", "--limit", "many"],
+        &["queue", "retry"],
+        &["queue", "wipe"],
+        &["keys"],
+        &["backup"],
         &["rules", "--on", "2025-02-29"],
         &["rules", "--on", "tomorrow"],
         &["rules", "--try"],
@@ -201,6 +210,77 @@ async fn queue_shows_what_waits_for_people_and_for_programs() -> Result<()> {
     let queue: Value = serde_json::from_str(&text)?;
     assert_eq!(queue["rows"].as_array().map(Vec::len), Some(1), "{queue}");
     Ok(())
+}
+
+/// What a command says in JSON, with its exit code.
+fn said(scene: &Scene, arguments: &[&str]) -> Result<(Option<i32>, Value)> {
+    let (code, text) = scene.site.ask(&[arguments, &["--json"]].concat())?;
+    Ok((code, serde_json::from_str(&text).with_context(|| format!("{arguments:?}: {text}"))?))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_the_queue_are_seen_to_through_the_running_gateway_and_without_it() -> Result<()> {
+    let mut scene = Scene::start(Plan { answer_deadline_ms: 500, ..Plan::default() })?;
+    scene.central(ModeSpec::new("down"))?;
+    let visit = scene.check_in("desk-1/a", &scene.card("TEST-VALID-1")?, PIN).await?;
+    let (_, queue) = said(&scene, &["queue", "ls"])?;
+    let seq = queue["rows"][0]["seq"].to_string();
+
+    let (code, row) = said(&scene, &["queue", "show", &seq])?;
+    assert_eq!((code, &row["state"], &row["genuine"]), (Some(0), &"pending".into(), &true.into()), "{row}");
+    assert_eq!(said(&scene, &["queue", "quarantine", &seq])?.0, Some(0));
+    let (_, row) = said(&scene, &["queue", "show", &seq])?;
+    assert_eq!((&row["state"], &row["last_error"]), (&"isolated".into(), &"set_aside_by_hand".into()), "{row}");
+    let (code, refused) = said(&scene, &["queue", "retry", "999999"])?;
+    assert!(code == Some(1) && refused["error"].to_string().contains("does not know it"), "{refused}");
+    let (code, refused) = said(&scene, &["queue", "wipe", "--yes"])?;
+    assert!(code == Some(74) && refused["error"].to_string().contains("another process has it open"), "{refused}");
+
+    assert_eq!(scene.site.stop_gateway()?, Some(0));
+    let (code, refused) = said(&scene, &["queue", "wipe", "--yes"])?;
+    assert!(code == Some(1) && refused["error"].to_string().contains("1 are set aside"), "{refused}");
+    assert_eq!(said(&scene, &["queue", "retry", &seq])?.0, Some(0), "without a gateway the command writes itself");
+    scene.central(ModeSpec::new("up"))?;
+    scene.site.start_gateway()?;
+    scene.until_code(&visit.reception, "confirmed_later").await?;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_rotated_and_a_backup_is_made_and_restored_while_the_gateway_runs() -> Result<()> {
+    let mut scene = Scene::start(Plan::default())?;
+    let visit = scene.check_in("desk-1/a", &scene.card("TEST-VALID-1")?, PIN).await?;
+    scene.until_code(&visit.reception, "confirmed").await?;
+    let (_, before) = said(&scene, &["keys", "show"])?;
+    let (code, rotated) = said(&scene, &["keys", "rotate"])?;
+    assert!(code == Some(0) && rotated["resealed"].as_u64() > Some(0), "{rotated}");
+    let (_, after) = said(&scene, &["keys", "show"])?;
+    assert!(after["key"] == rotated["key"] && after["key"] != before["key"] && after["former"].is_null(), "{after}");
+    scene.receives_the_next_patient("desk-1/b").await?;
+
+    let to = scene.site.dir().join("backup");
+    let folder = to.to_str().context("a path in UTF-8")?;
+    let (code, text) = scene.site.ask(&["backup", "--to", folder])?;
+    assert!(code == Some(0) && text.contains("The keys are not in it"), "{text}");
+    let later = scene.check_in("desk-1/a", &scene.card("TEST-VALID-2")?, PIN).await?;
+    assert_eq!(scene.site.stop_gateway()?, Some(0));
+    let data = scene.site.config().parent().context("a folder")?.join("data");
+    for entry in std::fs::read_dir(&data)? {
+        let path = entry?.path();
+        if path.is_file() {
+            std::fs::remove_file(path)?;
+        }
+    }
+    for name in ["uketsuke.db", "uketsuke.db.head"] {
+        std::fs::copy(to.join(name), data.join(name))?;
+    }
+    scene.site.start_gateway()?;
+    assert_eq!(scene.explanation(&visit.reception)?["code"], "confirmed");
+    let (code, _) = scene.ended(&["explain", &later.reception])?;
+    assert_eq!(code, Some(1), "a backup holds what was there when it was made");
+    let (code, tables) = said(&scene, &["queue", "rescue", "--to", &format!("{folder}-rescued")])?;
+    assert!(code == Some(0) && tables[0]["rows"].as_u64() >= Some(2), "{tables}");
+    scene.receives_the_next_patient("desk-1/b").await
 }
 
 #[test]

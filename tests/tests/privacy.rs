@@ -171,6 +171,10 @@ fn written(scene: &Scene) -> Result<BTreeMap<String, Vec<u8>>> {
     for folder in ["data", "keys"] {
         for entry in std::fs::read_dir(scene.dir().join(folder))? {
             let path = entry?.path();
+            if !path.is_file() {
+                // The socket for orders holds nothing.
+                continue;
+            }
             let name = path.strip_prefix(scene.dir())?.display().to_string();
             let mut content = std::fs::read(&path)?;
             if name.ends_with(".ballast") {

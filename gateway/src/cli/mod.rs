@@ -2,9 +2,11 @@
 
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
+mod backup;
 mod cases;
 mod check;
 mod explain;
+mod keys;
 mod models;
 mod out;
 mod queue;
@@ -37,7 +39,11 @@ enum Command {
     Check(check::Check),
     /// Install, verify and list the face models
     Models(models::Models),
-    /// Show what waits for the central system
+    /// Copy the store to a folder, also while the gateway runs
+    Backup(backup::Backup),
+    /// Show or replace the key that personal values are sealed with
+    Keys(keys::KeysCommand),
+    /// Show what waits for the central system, and see to single rows
     Queue(queue::Queue),
     /// Show the receptions whose insurance is still to be settled: whose turn it is, until when, and what to do
     Cases(cases::Cases),
@@ -81,6 +87,8 @@ pub fn main() -> ExitCode {
         Command::Run(run) => run.execute(),
         Command::Check(check) => check.execute(),
         Command::Models(models) => models.execute(),
+        Command::Backup(backup) => backup.execute(),
+        Command::Keys(keys) => keys.execute(),
         Command::Queue(queue) => queue.execute(),
         Command::Cases(cases) => cases.execute(),
         Command::Explain(explain) => explain.execute(),
@@ -106,6 +114,21 @@ impl Cli {
 /// A current-thread runtime for commands that ask one thing and end.
 fn block_on<T>(future: impl Future<Output = T>) -> Result<T, std::io::Error> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(future))
+}
+
+/// Asks one thing, prints what came of it for people or programs, and tells the exit code.
+fn ended<T: serde::Serialize>(
+    json: bool,
+    asked: impl Future<Output = Result<T, store::Error>>,
+    text: impl FnOnce(&T) -> String,
+) -> u8 {
+    match block_on(asked) {
+        Ok(Ok(told)) if json => out::say!("{}", serde_json::json!(told)),
+        Ok(Ok(told)) => out::say!("{}", text(&told)),
+        Ok(Err(error)) => return fail(json, error.exit_code(), &error),
+        Err(error) => return fail(json, crate::exit::GAVE_UP, &error),
+    }
+    crate::exit::OK
 }
 
 /// Prints an error for people on standard error, and for programs on standard output.

@@ -8,6 +8,7 @@ mod validate;
 
 pub use error::{ConfigError, Problem, WrongLine};
 
+use crate::upkeep::Limits;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -102,6 +103,30 @@ pub struct Store {
     pub path: PathBuf,
     /// The key file, mode 0600; made at the first start together with the database.
     pub key_file: PathBuf,
+    /// Receptions that are over are forgotten after this.
+    #[serde(default = "defaults::receptions_kept_days")]
+    pub receptions_kept_days: u32,
+    /// A request that fails although the line is up is set aside after this.
+    #[serde(default = "defaults::set_aside_after_h")]
+    pub set_aside_after_h: u32,
+    /// Requests that wait before people are told.
+    #[serde(default = "defaults::attention_waiting")]
+    pub attention_waiting: u64,
+    /// Size of the database before people are told.
+    #[serde(default = "defaults::attention_mib")]
+    pub attention_mib: u64,
+}
+
+impl Store {
+    /// As upkeep takes them.
+    pub fn limits(&self) -> Limits {
+        Limits {
+            attention_waiting: self.attention_waiting,
+            attention_bytes: self.attention_mib.saturating_mul(1024 * 1024),
+            set_aside_after: Duration::from_secs(u64::from(self.set_aside_after_h) * 60 * 60),
+            receptions_kept: Duration::from_secs(u64::from(self.receptions_kept_days) * 24 * 60 * 60),
+        }
+    }
 }
 
 /// `[central]`
@@ -296,6 +321,20 @@ pub enum Driver {
 }
 
 mod defaults {
+    /// Staff ask about a visit within the year after it; records of treatment are kept by the receipt computer, not here.
+    pub fn receptions_kept_days() -> u32 {
+        400
+    }
+    pub fn set_aside_after_h() -> u32 {
+        72
+    }
+    /// A day of a large hospital.
+    pub fn attention_waiting() -> u64 {
+        5_000
+    }
+    pub fn attention_mib() -> u64 {
+        4_096
+    }
     pub fn connect_timeout_ms() -> u64 {
         2_000
     }

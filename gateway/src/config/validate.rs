@@ -36,6 +36,8 @@ pub(super) fn main(config: &Config) -> Result<(), Problem> {
         "write the name in the server's certificate",
     )?;
     check(!config.card.trust_anchors.is_empty(), "card.trust_anchors", "empty", "name at least one DER file")?;
+    within("store.receptions_kept_days", u64::from(config.store.receptions_kept_days), 61, 36_500)?;
+    within("store.set_aside_after_h", u64::from(config.store.set_aside_after_h), 1, 8_760)?;
     within("central.window_max", u64::from(config.central.window_max), 1, 256)?;
     face(config)?;
     durations(config)?;

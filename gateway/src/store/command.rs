@@ -1,5 +1,7 @@
 //! The durable writes, as values: what the handle sends and both backends perform.
 
+use super::keys::SealingKey;
+use super::tables::{RowKey, Table};
 use super::{CaseWrite, Keeping, Lane, Opening, Recording, Request, Settlement, StoreError};
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId};
@@ -28,8 +30,24 @@ pub(super) enum Command {
     Settle { seq: i64, settlement: Settlement, at: Stamp },
     /// A row did not pass its check: hold it back.
     Isolate { seq: i64, now_ms: i64 },
+    /// A row that waits, or was set aside, may go at once.
+    Requeue { seq: i64 },
+    /// A row that waits is set aside for people.
+    SetAside { seq: i64, why: String, at: Stamp },
+    /// Receptions that are over and were opened before are forgotten, with everything that belongs to them.
+    Forget { receptions: Vec<ReceptionId>, before_ms: i64 },
+    /// Old entries of the trail and old counts of faces, some at once.
+    ForgetNotes { before_ms: i64, limit: usize },
+    /// Ids that were settled before, some at once.
+    ForgetSettled { at: Stamp },
     /// A value to be kept, with what led to it.
     Keep(Keeping),
+    /// From now on everything is sealed with this key.
+    SwitchKey(SealingKey),
+    /// Seals these rows with the current key.
+    Reseal { table: Table, rows: Vec<RowKey> },
+    /// No value of the former key is left.
+    ForgetFormerKey,
     /// Nothing.
     Ping,
     /// A statement of a test's choosing.
@@ -40,11 +58,22 @@ pub(super) enum Command {
     BreakSideFile,
 }
 
-/// What came of a command: the receptions it abandoned, for [`Command::AbandonOpen`].
-pub(super) type Outcome = Result<Vec<ReceptionId>, StoreError>;
+/// What came of a command.
+pub(super) type Outcome = Result<Effect, StoreError>;
+
+/// What there is to say of a command that succeeded.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// Nothing more.
+    Done,
+    /// The receptions that it abandoned, oldest first.
+    Abandoned(Vec<ReceptionId>),
+    /// Rows that it changed.
+    Rows(u64),
+}
 
 /// Success without more to say.
-pub(super) const DONE: Outcome = Ok(Vec::new());
+pub(super) const DONE: Outcome = Ok(Effect::Done);
 
 impl Command {
     /// Roughly what it adds to a commit, in bytes.
@@ -55,6 +84,7 @@ impl Command {
             Self::FollowUp { request, .. } => request.body.len(),
             Self::SaveCase(write) => write.request.as_ref().map_or(0, |request| request.body.len()) + 8 * 1024,
             Self::Settle { settlement: Settlement::Answered { answer, .. }, .. } => answer.len(),
+            Self::Reseal { rows, .. } => rows.len() * 4096,
             _ => 0,
         };
         body + 512
@@ -71,8 +101,13 @@ impl Command {
             Self::SaveCase(write) => format!("the case of reception {}", write.reception),
             Self::CountFace { .. } => "a face attempt".into(),
             Self::AbandonOpen { .. } => "the open receptions".into(),
-            Self::Settle { seq, .. } | Self::Isolate { seq, .. } => format!("outbox row {seq}"),
+            Self::Forget { .. } | Self::ForgetNotes { .. } | Self::ForgetSettled { .. } => "what is old enough".into(),
+            Self::Settle { seq, .. }
+            | Self::Isolate { seq, .. }
+            | Self::Requeue { seq }
+            | Self::SetAside { seq, .. } => format!("outbox row {seq}"),
             Self::Keep(keeping) => format!("the kept value {:?}", keeping.name.word()),
+            Self::SwitchKey(_) | Self::Reseal { .. } | Self::ForgetFormerKey => "the change of the sealing key".into(),
             Self::Ping => "nothing".into(),
             #[cfg(test)]
             Self::Sql(_) | Self::BreakSideFile => "a test's fault".into(),

@@ -78,7 +78,102 @@ contract! {
     what_is_kept_is_the_latest_and_the_trail_has_each_entry_once
     faces_that_do_not_match_are_counted_until_one_does
     a_later_question_is_asked_once_and_its_reply_stands_beside_the_first
+    a_row_that_waits_is_tried_at_once_when_asked
+    a_row_set_aside_is_kept_and_not_sent_until_asked_for
+    only_rows_that_failed_themselves_are_old
+    old_receptions_are_forgotten_with_all_that_is_theirs_and_nothing_else
+    settled_ids_are_forgotten_when_their_time_is_over
     a_closed_store_says_so
+}
+
+async fn a_row_that_waits_is_tried_at_once_when_asked(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    fail(&rig, eligibility(1).id, 1).await;
+    assert_eq!(rig.line(9).await, []);
+    let seq = rig.seq(eligibility(1).id).await;
+    let mut appended = rig.store.appended();
+    appended.mark_unchanged();
+    rig.store.requeue(seq).await.unwrap();
+    assert!(appended.has_changed().unwrap(), "the courier hears of it");
+    assert_eq!(rig.line(9).await.len(), 1);
+    rig.settle(eligibility(1).id, Settlement::Rejected { code: "no".into() }).await;
+    assert!(matches!(rig.store.requeue(seq).await, Err(StoreError::Conflict { .. })));
+    assert!(matches!(rig.store.set_aside(seq, "asked", at(0)).await, Err(StoreError::Conflict { .. })));
+    assert!(matches!(rig.store.requeue(99).await, Err(StoreError::Unknown { .. })));
+}
+
+async fn a_row_set_aside_is_kept_and_not_sent_until_asked_for(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    rig.store.open_reception(opening(2, 1)).await.unwrap();
+    let seq = rig.seq(eligibility(1).id).await;
+    for _ in 0..2 {
+        rig.store.set_aside(seq, "asked", at(0)).await.unwrap();
+    }
+    let rig = rig.crash().await;
+    assert_eq!(rig.line(9).await, [(eligibility(2).id, Lane::Interactive)], "it holds no other reception");
+    let row = rig.store.outbox_row(seq).await.unwrap().unwrap();
+    assert!(row.genuine && row.head.state == RowState::Isolated && row.head.last_error.as_deref() == Some("asked"));
+    assert_eq!(rig.store.outbox_counts(Destination::Central).await.unwrap().isolated, 1);
+    assert_eq!(*rig.store.health().borrow(), StoreHealth::Ok, "set aside is not altered");
+    rig.store.requeue(seq).await.unwrap();
+    assert_eq!(rig.line(9).await, [(eligibility(1).id, Lane::Interactive)]);
+    rig.store.set_aside(seq, "asked", at(0)).await.unwrap();
+    rig.store.settle(seq, answered(), at(0)).await.unwrap();
+    assert!(rig.store.outbox_row(seq).await.unwrap().is_none(), "an answer that was on its way still counts");
+    assert_eq!(rig.store.figures().await.unwrap().outbox.pending, 1);
+}
+
+async fn only_rows_that_failed_themselves_are_old(rig: Rig) {
+    for number in 1..=3 {
+        rig.store.open_reception(opening(number, number as u8)).await.unwrap();
+    }
+    fail(&rig, eligibility(2).id, 1).await;
+    let seq = rig.seq(eligibility(2).id).await;
+    assert!(rig.store.failing_since(at(2).wall_ms, 9).await.unwrap().is_empty());
+    assert_eq!(rig.store.failing_since(at(9).wall_ms, 9).await.unwrap(), [seq]);
+}
+
+async fn old_receptions_are_forgotten_with_all_that_is_theirs_and_nothing_else(rig: Rig) {
+    let store = &rig.store;
+    // 1 is over; 2 waits for its answer; 3 has a case; 4 is open; 5 was refused; 6 is young.
+    for number in 1..=6 {
+        let mut opening = opening(number, number as u8);
+        opening.opened.stamp = if number == 6 { at(1_000_000) } else { at(i64::from(number)) };
+        store.open_reception(opening).await.unwrap();
+    }
+    for number in [1, 2, 5, 6] {
+        let silent = super::Recording { request: None, ..recording(number, Shown::Provisional) };
+        store.record_reception(silent).await.unwrap();
+    }
+    store.record_reception(super::Recording { request: None, ..with_case(3) }).await.unwrap();
+    for number in [1, 3, 4, 6] {
+        rig.settle(eligibility(number).id, answered()).await;
+    }
+    rig.settle(eligibility(5).id, Settlement::Rejected { code: "no".into() }).await;
+    let before = at(500_000).wall_ms;
+    let (mut went, mut mark) = (0, Some(0));
+    while let Some(from) = mark {
+        let step = store.forget_receptions(from, before, 2).await.unwrap();
+        went += step.0;
+        mark = step.1;
+    }
+    assert_eq!(went, 2);
+    let rig = rig.crash().await;
+    let left: Vec<_> = rig.store.receptions(9).await.unwrap().into_iter().map(|record| record.reception).collect();
+    assert_eq!(left, [reception(6), reception(4), reception(3), reception(2)]);
+    assert_eq!(rig.store.answer(reception(1), eligibility(1).id).await.unwrap(), None);
+    assert_eq!(rig.store.outbox_counts(Destination::Central).await.unwrap().rejected, 0);
+    rig.store.open_reception(opening(1, 1)).await.unwrap_err();
+}
+
+async fn settled_ids_are_forgotten_when_their_time_is_over(rig: Rig) {
+    let day = |days: i64| at(days * 86_400_000);
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    rig.settle(eligibility(1).id, answered()).await;
+    let unsure = uketsuke_core::clock::Stamp { synchronised: false, ..day(61) };
+    assert_eq!(rig.store.forget_notes(unsure, at(0).wall_ms, 9).await.unwrap(), 0, "a clock that nobody vouches for");
+    assert_eq!(rig.store.forget_notes(day(59), at(0).wall_ms, 9).await.unwrap(), 0);
+    assert_eq!(rig.store.forget_notes(day(61), at(0).wall_ms, 9).await.unwrap(), 1);
 }
 
 async fn what_is_kept_is_the_latest_and_the_trail_has_each_entry_once(rig: Rig) {

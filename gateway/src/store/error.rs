@@ -1,6 +1,6 @@
 //! What can go wrong, named after what the caller does next.
 
-use super::keys::KeyError;
+use super::key_file::KeyError;
 use std::path::PathBuf;
 
 /// How a caller treats an error.
@@ -131,6 +131,18 @@ pub enum OpenError {
     WrongKey {
         /// The database.
         path: PathBuf,
+    },
+    /// The keys are of this store, but one that values in it are sealed with is not among them.
+    #[error(
+        "cannot open the store {}: values in it are sealed with key {key}, which the key file does not hold; put back the key file \
+         that holds it: the one of the same moment as the database",
+        path.display()
+    )]
+    KeyUnknown {
+        /// The database.
+        path: PathBuf,
+        /// The id of the key.
+        key: String,
     },
     /// Writes that were acknowledged are gone.
     #[error(

@@ -1,15 +1,15 @@
 //! The handle that everybody holds: the port's calls, the same for SQLite and the model.
 
-use super::command::{Command, Outcome};
+use super::command::{Command, Effect, Outcome};
 use super::model::Model;
 use super::papers::Paper;
-use super::sqlite::Sqlite;
+use super::sqlite::{self, BackedUp, BackupError, RescueError, RescuedTable, Sqlite};
 use super::{
-    CaseNotice, CaseRow, CaseWrite, Destination, Keeping, KeptName, KeptReply, Keys, Lane, OpenError, Opening,
-    OutboxCounts, OutboxHead, OutboxRow, Recording, ReplyNotice, Request, Settlement, StoreError, StoreHealth,
-    TrailEntry,
+    CaseNotice, CaseRow, CaseWrite, Destination, Figures, Keeping, KeptName, KeptReply, Keys, Lane, OpenError, Opening,
+    OutboxCounts, OutboxDetail, OutboxHead, OutboxRow, Recording, ReplyNotice, Request, Settlement, StoreError,
+    StoreHealth, TrailEntry,
 };
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, watch};
@@ -34,11 +34,14 @@ pub struct StoreConfig {
     pub busy_timeout: Duration,
     /// Size of the reserve for a full disk; 0 for none.
     pub ballast_bytes: usize,
+    /// A database up to this size is looked through by SQLite before it opens; a larger one while it is in use
+    /// ([`Store::check_file`]), so that a start takes no longer with years of receptions.
+    pub check_bytes_max: u64,
 }
 
 impl StoreConfig {
-    /// The defaults: 1024 waiting writes, commits of at most 256 writes and 4 MiB, 5 s, 8 MiB of reserve: each half is as much
-    /// as the write-ahead log holds before it is moved into the database.
+    /// The defaults: 1024 waiting writes, commits of at most 256 writes and 4 MiB, 5 s, 24 MiB of reserve: each half holds the
+    /// write-ahead log as it grows before it is moved into the database (4 MiB), and 500 receptions with two requests of 3 kB each.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -46,7 +49,8 @@ impl StoreConfig {
             batch_rows_max: 256,
             batch_bytes_max: 4 * 1024 * 1024,
             busy_timeout: Duration::from_secs(5),
-            ballast_bytes: 8 * 1024 * 1024,
+            ballast_bytes: 24 * 1024 * 1024,
+            check_bytes_max: 256 * 1024 * 1024,
         }
     }
 }
@@ -85,6 +89,23 @@ impl Store {
         Ok(Self(Backend::Sqlite(Arc::new(Sqlite::open_read_only(config, keys).await?))))
     }
 
+    /// Copies the store into a folder, with a side file that fits, and proves that the copy opens; also while a gateway runs. The keys
+    /// are not copied: keep the key file of the same moment apart.
+    pub async fn backup(config: &StoreConfig, keys: Keys, to: &Path) -> Result<BackedUp, BackupError> {
+        sqlite::backup(config, keys, to).await
+    }
+
+    /// Writes whatever can be read of a database, sound or not, to `<table>.jsonl` files in a new folder, and says what cannot. Personal
+    /// values stay sealed unless `open`.
+    pub async fn rescue(
+        config: &StoreConfig,
+        keys: &Keys,
+        to: &Path,
+        open: bool,
+    ) -> Result<Vec<RescuedTable>, RescueError> {
+        sqlite::rescue(config, keys, to, open).await
+    }
+
     /// An empty store in memory, with the same behaviour; for tests under virtual time.
     pub fn model() -> Self {
         Self::on_model(Model::default())
@@ -102,7 +123,6 @@ impl Store {
         }
     }
 
-    #[cfg(test)]
     pub(super) fn as_sqlite(&self) -> Option<&Sqlite> {
         match &self.0 {
             Backend::Sqlite(sqlite) => Some(sqlite),
@@ -223,7 +243,10 @@ impl Store {
     /// Gives up every open reception of one reader, or of all, as `Restarted`; returns which, oldest first. An altered row is
     /// left alone and shows in [`Store::health`].
     pub async fn abandon_open(&self, reader: Option<&str>, at: Stamp) -> Result<Vec<ReceptionId>, StoreError> {
-        self.write(Command::AbandonOpen { reader: reader.map(str::to_owned), at }).await
+        match self.write(Command::AbandonOpen { reader: reader.map(str::to_owned), at }).await? {
+            Effect::Abandoned(receptions) => Ok(receptions),
+            Effect::Done | Effect::Rows(_) => Ok(Vec::new()),
+        }
     }
 
     /// Writes down what became of a try. A row that has its verdict already keeps it, and the first reply of a reception stays.
@@ -293,6 +316,67 @@ impl Store {
         backend!(self, backend => backend.outbox(destination, limit).await)
     }
 
+    /// One row in full, without anything personal.
+    pub async fn outbox_row(&self, seq: i64) -> Result<Option<OutboxDetail>, StoreError> {
+        backend!(self, backend => backend.outbox_row(seq).await)
+    }
+
+    /// A row that waits for its next try, or was set aside, may go at once. One that was refused for good is a conflict, an altered
+    /// one stays where it is.
+    pub async fn requeue(&self, seq: i64) -> Result<(), StoreError> {
+        self.write(Command::Requeue { seq }).await.map(drop)
+    }
+
+    /// A row that waits is set aside for people ([`RowState::Isolated`](super::RowState)): it is not tried until [`Store::requeue`],
+    /// and never dropped. `why` is a word, nothing personal.
+    pub async fn set_aside(&self, seq: i64, why: &str, at: Stamp) -> Result<(), StoreError> {
+        self.write(Command::SetAside { seq, why: why.to_owned(), at }).await.map(drop)
+    }
+
+    /// Rows that wait, were written before `wall_ms`, and have failed although the destination was there; oldest first. Rows that
+    /// waited only because the line was down are not among them.
+    pub async fn failing_since(&self, wall_ms: i64, limit: usize) -> Result<Vec<i64>, StoreError> {
+        backend!(self, backend => backend.failing_since(wall_ms, limit).await)
+    }
+
+    /// One step of forgetting: of the next `limit` receptions after `mark` those that were opened before `wall_ms` and are over go, each
+    /// with its case, its replies and its refused requests. What is open, waits for anything, or has a case that is open or ended
+    /// later, stays. Returns how many went, and where the next step begins; `None` at the end.
+    pub async fn forget_receptions(
+        &self,
+        mark: i64,
+        wall_ms: i64,
+        limit: usize,
+    ) -> Result<(u64, Option<i64>), StoreError> {
+        let found = backend!(self, backend => backend.opened_after(mark, limit).await)?;
+        let old = found.iter().filter(|(.., opened_ms)| *opened_ms < wall_ms);
+        let receptions: Vec<ReceptionId> = old.map(|(_, id, _)| *id).collect();
+        if receptions.is_empty() {
+            // They come in the order of their age, as near as the clock was right.
+            return Ok((0, None));
+        }
+        let went = self.rows(Command::Forget { receptions, before_ms: wall_ms }).await?;
+        Ok((went, found.last().map(|(seq, ..)| *seq)))
+    }
+
+    /// One step of forgetting settled ids after [`super::SETTLED_KEPT`], and notes (the trail, counts of faces) of before `notes_ms`.
+    pub async fn forget_notes(&self, at: Stamp, notes_ms: i64, limit: usize) -> Result<u64, StoreError> {
+        let settled = self.rows(Command::ForgetSettled { at }).await?;
+        Ok(settled + self.rows(Command::ForgetNotes { before_ms: notes_ms, limit }).await?)
+    }
+
+    /// How much there is.
+    pub async fn figures(&self) -> Result<Figures, StoreError> {
+        backend!(self, backend => backend.figures().await)
+    }
+
+    pub(super) async fn rows(&self, command: Command) -> Result<u64, StoreError> {
+        match self.write(command).await? {
+            Effect::Rows(rows) => Ok(rows),
+            Effect::Done | Effect::Abandoned(_) => Ok(0),
+        }
+    }
+
     /// Replies, as they are committed.
     pub fn replies(&self) -> broadcast::Receiver<ReplyNotice> {
         backend!(self, backend => backend.signals().replies.subscribe())
@@ -316,6 +400,19 @@ impl Store {
     /// Commits since the store was made.
     pub fn commits(&self) -> u64 {
         backend!(self, backend => backend.signals().commits())
+    }
+
+    /// Whether SQLite has looked through the whole file when it was opened.
+    pub fn checked_at_open(&self) -> bool {
+        self.as_sqlite().is_none_or(|sqlite| sqlite.checked_at_open)
+    }
+
+    /// Moves the write-ahead log into the database, whole. [`StoreError::Busy`] while a reader takes its time.
+    pub async fn checkpoint(&self) -> Result<(), StoreError> {
+        match &self.0 {
+            Backend::Sqlite(sqlite) => sqlite.checkpoint().await,
+            Backend::Model(_) => Ok(()),
+        }
     }
 
     /// Commits what is queued, empties the write-ahead log and closes, for every handle.

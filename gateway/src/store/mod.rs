@@ -19,16 +19,21 @@ mod cases;
 mod command;
 mod error;
 mod handle;
+mod inspection;
 mod kept;
+mod key_file;
 pub mod keys;
 mod mac;
 pub mod model;
 pub mod papers;
+pub mod rotation;
 mod sealed;
 mod side_file;
 mod signals;
 mod sqlite;
+mod tables;
 mod turns;
+mod wipe;
 
 #[cfg(test)]
 mod contract;
@@ -38,8 +43,12 @@ mod scene;
 pub use cases::{CaseNotice, CaseRow, CaseWrite, KeptReply, NewCase};
 pub use error::{Class, OpenError, StoreError};
 pub use handle::{Store, StoreConfig};
+pub use inspection::Inspection;
 pub use kept::{Keeping, KeptName, TrailEntry};
-pub use keys::{KeyError, Keys};
+pub use key_file::KeyError;
+pub use keys::Keys;
+pub use sqlite::{BackedUp, BackupError, RescueError, RescuedTable};
+pub use wipe::{WipeError, wipe};
 
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -205,8 +214,8 @@ pub enum Settlement {
 pub enum RowState {
     /// On its way.
     Pending,
-    /// Altered outside this program, so never sent; holds its patient's later rows for [`ISOLATED_HOLD`] (a consent only the
-    /// later consents).
+    /// Never sent: altered outside this program, or set aside for people because it failed for too long or they asked for it; holds
+    /// the later rows of its reception for [`ISOLATED_HOLD`] (a consent only the later consents).
     Isolated,
     /// Refused for good by its destination; holds nobody.
     Rejected,
@@ -237,12 +246,41 @@ pub struct OutboxHead {
     pub not_before_ms: i64,
 }
 
+/// One row of the outbox, in full, without anything personal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OutboxDetail {
+    /// As it stands in lists.
+    #[serde(flatten)]
+    pub head: OutboxHead,
+    /// Whether it is as this program wrote it. An isolated row that is was set aside, by age or by people, and can be tried again.
+    pub genuine: bool,
+    /// Bytes of the body as it is kept.
+    pub stored_bytes: u64,
+    /// The id of the key that the body is sealed with; `None` in memory.
+    pub sealed_with: Option<String>,
+}
+
+/// How much the store holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Figures {
+    /// What waits for the central system.
+    pub outbox: OutboxCounts,
+    /// Of the database file.
+    pub database_bytes: u64,
+    /// Of its write-ahead log.
+    pub log_bytes: u64,
+    /// Of the reserve for a full disk.
+    pub reserve_bytes: u64,
+    /// Sealing keys that are held: 2 while a rotation is under way.
+    pub keys: u64,
+}
+
 /// How many rows wait for one destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct OutboxCounts {
     /// On their way.
     pub pending: u64,
-    /// Altered, held back.
+    /// Held back: altered, or set aside for people.
     pub isolated: u64,
     /// Refused for good.
     pub rejected: u64,
@@ -317,6 +355,11 @@ fn visit_age(now: Now, opened: Opened) -> Option<Duration> {
     }
     let known = now.stamp.synchronised && opened.stamp.synchronised;
     known.then(|| Duration::from_millis(now.stamp.wall_ms.abs_diff(opened.stamp.wall_ms)))
+}
+
+/// Where the running gateway takes orders about its store: a socket beside the database.
+pub fn control_socket(database: &Path) -> PathBuf {
+    beside(database, "control")
 }
 
 /// `<database>.<suffix>`, beside the database.

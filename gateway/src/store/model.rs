@@ -4,14 +4,14 @@
 //! the side file.
 
 use super::cases::{self, Step};
-use super::command::{Command, DONE, Outcome};
+use super::command::{Command, DONE, Effect, Outcome};
 use super::papers::Paper;
 use super::signals::Signals;
 use super::turns::take_turns;
 use super::{
-    CaseNotice, CaseRow, CaseWrite, Destination, KeptName, KeptReply, Lane, Opening, OutboxCounts, OutboxHead,
-    OutboxRow, READER_CHARS_MAX, REQUEST_REJECTED, RETRY_AFTER_MAX, Recording, ReplyNotice, Request, RequestKind,
-    RowState, SETTLED_KEPT, Settlement, Store, StoreError, TrailEntry,
+    CaseNotice, CaseRow, CaseWrite, Destination, Figures, ISOLATED_HOLD, KeptName, KeptReply, Lane, Opening,
+    OutboxCounts, OutboxDetail, OutboxHead, OutboxRow, READER_CHARS_MAX, REQUEST_REJECTED, RETRY_AFTER_MAX, Recording,
+    ReplyNotice, Request, RequestKind, RowState, SETTLED_KEPT, Settlement, Store, StoreError, TrailEntry,
 };
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
@@ -70,6 +70,8 @@ struct Disk {
 }
 
 struct Reception {
+    /// Of its first question.
+    seq: i64,
     order_key: OrderKey,
     opened: Now,
     consent_request: Option<RequestId>,
@@ -85,6 +87,23 @@ struct Row {
     not_before_ms: i64,
     last_error: Option<String>,
     created_ms: i64,
+}
+
+impl Row {
+    fn head(&self) -> OutboxHead {
+        OutboxHead {
+            seq: self.row.seq,
+            id: self.row.request.id,
+            kind: self.row.request.kind,
+            reception: self.row.reception,
+            lane: self.row.lane,
+            state: self.state,
+            attempts: self.row.attempts,
+            last_error: self.last_error.clone(),
+            created_ms: self.created_ms,
+            not_before_ms: self.not_before_ms,
+        }
+    }
 }
 
 /// What one command means to others.
@@ -313,24 +332,42 @@ impl Model {
         })
     }
 
+    pub(super) async fn opened_after(
+        &self,
+        seq: i64,
+        limit: usize,
+    ) -> Result<Vec<(i64, ReceptionId, i64)>, StoreError> {
+        self.read(|disk| {
+            let later = disk.receptions.iter().filter(|r| r.seq > seq);
+            later.take(limit).map(|r| (r.seq, r.record.reception, r.record.opened.wall_ms)).collect()
+        })
+    }
+
+    pub(super) async fn failing_since(&self, before_ms: i64, limit: usize) -> Result<Vec<i64>, StoreError> {
+        self.read(|disk| {
+            let failing = disk.pending().filter(|row| row.row.attempts > 0 && row.created_ms < before_ms);
+            failing.take(limit).map(|row| row.row.seq).collect()
+        })
+    }
+
+    pub(super) async fn outbox_row(&self, seq: i64) -> Result<Option<OutboxDetail>, StoreError> {
+        self.read(|disk| {
+            let row = disk.outbox.iter().find(|row| row.row.seq == seq)?;
+            let stored_bytes = row.row.request.body.len() as u64;
+            Some(OutboxDetail { head: row.head(), genuine: true, stored_bytes, sealed_with: None })
+        })
+    }
+
+    pub(super) async fn figures(&self) -> Result<Figures, StoreError> {
+        Ok(Figures { outbox: self.outbox_counts(Destination::Central).await?, ..Figures::default() })
+    }
+
     pub(super) async fn outbox(&self, _: Destination, limit: usize) -> Result<Vec<OutboxHead>, StoreError> {
         self.read(|disk| {
             let refused = |row: &&Row| row.state == RowState::Rejected;
             let waiting_first =
                 disk.outbox.iter().filter(|row| !refused(row)).chain(disk.outbox.iter().filter(refused));
-            let heads = waiting_first.map(|row| OutboxHead {
-                seq: row.row.seq,
-                id: row.row.request.id,
-                kind: row.row.request.kind,
-                reception: row.row.reception,
-                lane: row.row.lane,
-                state: row.state,
-                attempts: row.row.attempts,
-                last_error: row.last_error.clone(),
-                created_ms: row.created_ms,
-                not_before_ms: row.not_before_ms,
-            });
-            heads.take(limit).collect()
+            waiting_first.map(Row::head).take(limit).collect()
         })
     }
 }
@@ -361,7 +398,7 @@ impl Disk {
                 for id in &ids {
                     self.abandon(*id, Abandonment::Restarted, *at, told);
                 }
-                Ok(ids)
+                Ok(Effect::Abandoned(ids))
             }
             Command::Settle { seq, settlement, at } => self.settle(*seq, settlement, *at, told),
             Command::FollowUp { reception, request, lane, at } => self.follow_up(*reception, request, *lane, *at, told),
@@ -384,6 +421,15 @@ impl Disk {
                 }
                 DONE
             }
+            // Nothing is sealed in memory, and nobody alters it.
+            Command::SwitchKey(_) | Command::Reseal { .. } | Command::ForgetFormerKey => DONE,
+            Command::Requeue { seq } => self.requeue(*seq, told),
+            Command::SetAside { seq, why, at } => self.set_aside(*seq, why, *at, told),
+            Command::Forget { receptions, before_ms } => {
+                Ok(Effect::Rows(receptions.iter().map(|id| u64::from(self.forget(*id, *before_ms, told))).sum()))
+            }
+            Command::ForgetNotes { .. } => Ok(Effect::Rows(0)),
+            Command::ForgetSettled { at } => Ok(Effect::Rows(self.prune(*at, told))),
             Command::Isolate { .. } | Command::Ping => DONE,
             #[cfg(test)]
             Command::Sql(_) | Command::BreakSideFile => DONE,
@@ -407,6 +453,7 @@ impl Disk {
         }
         let same_visit_as = self.same_visit(opening);
         self.receptions.push(Reception {
+            seq: self.last_seq + 1,
             order_key: opening.order_key,
             opened: opening.opened,
             consent_request: None,
@@ -654,10 +701,62 @@ impl Disk {
     fn keep_settled(&mut self, index: usize, at: Stamp) {
         let request = &self.outbox[index].row.request;
         self.settled.entry(request.id).or_insert_with(|| (request.body.clone(), at.wall_ms));
-        if at.synchronised {
-            let oldest = at.wall_ms.saturating_sub(SETTLED_KEPT.as_millis() as i64);
-            self.settled.retain(|_, (_, settled_ms)| *settled_ms >= oldest);
+        self.prune(at, &mut Told::default());
+    }
+
+    fn prune(&mut self, at: Stamp, told: &mut Told) -> u64 {
+        let (before, oldest) = (self.settled.len(), at.wall_ms.saturating_sub(SETTLED_KEPT.as_millis() as i64));
+        self.settled.retain(|_, (_, settled_ms)| *settled_ms >= oldest || !at.synchronised);
+        told.changed |= self.settled.len() < before;
+        (before - self.settled.len()) as u64
+    }
+
+    fn waiting(&mut self, seq: i64) -> Result<&mut Row, StoreError> {
+        let what = format!("outbox row {seq}");
+        match self.outbox.iter_mut().find(|row| row.row.seq == seq) {
+            None => Err(StoreError::Unknown { what }),
+            Some(row) if row.state == RowState::Rejected => {
+                Err(StoreError::Conflict { what, why: "it was refused for good" })
+            }
+            Some(row) => Ok(row),
         }
+    }
+
+    fn requeue(&mut self, seq: i64, told: &mut Told) -> Outcome {
+        let row = self.waiting(seq)?;
+        if row.state != RowState::Pending || row.not_before_ms != 0 {
+            (row.state, row.not_before_ms) = (RowState::Pending, 0);
+            (told.changed, told.appended) = (true, true);
+        }
+        DONE
+    }
+
+    fn set_aside(&mut self, seq: i64, why: &str, at: Stamp, told: &mut Told) -> Outcome {
+        let row = self.waiting(seq)?;
+        if row.state == RowState::Pending {
+            row.state = RowState::Isolated;
+            row.not_before_ms = at.wall_ms.saturating_add(ISOLATED_HOLD.as_millis() as i64);
+            row.last_error = Some(bounded_code(why));
+            told.changed = true;
+        }
+        DONE
+    }
+
+    fn forget(&mut self, id: ReceptionId, before_ms: i64, told: &mut Told) -> bool {
+        let Some(index) = self.reception(id) else { return false };
+        let record = &self.receptions[index].record;
+        let waits = self.outbox.iter().any(|row| row.row.reception == id && row.state != RowState::Rejected);
+        let case = self.case(id).map(|case| self.cases[case].0.ended_ms);
+        let case_over = case.is_none_or(|ended| ended.is_some_and(|ended_ms| ended_ms < before_ms));
+        if record.stage == Stage::Open || record.opened.wall_ms >= before_ms || waits || !case_over {
+            return false;
+        }
+        self.receptions.remove(index);
+        self.outbox.retain(|row| row.row.reception != id);
+        self.cases.retain(|(row, _)| row.reception != id);
+        self.answers.retain(|(of, ..)| *of != id);
+        told.changed = true;
+        true
     }
 
     fn append(

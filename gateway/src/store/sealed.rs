@@ -43,21 +43,27 @@ impl<T> fmt::Debug for Sealed<T> {
     }
 }
 
-/// The value was altered, moved, or sealed with another key.
+/// Why a value or a row is not used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unreadable;
+pub(super) enum Unreadable {
+    /// It was altered or moved.
+    Altered,
+    /// It was sealed with a key that is not held.
+    NoKey(KeyId),
+}
 
 impl<T: Plain> Sealed<T> {
     /// Seals `value` for one place.
     pub(super) fn seal(keys: &Keys, place: Place<'_>, value: &T) -> Self {
-        let (key_id, key) = keys.sealing();
+        let key = keys.sealing();
         let nonce = XChaCha20Poly1305::generate_nonce(&mut OsRng);
         let plain = value.to_plain();
         let payload = Payload { msg: &plain, aad: &associated(place) };
         #[expect(clippy::expect_used, reason = "fails only beyond 256 GB; values are at most 64 KiB")]
-        let cipher = XChaCha20Poly1305::new(key.into()).encrypt(&nonce, payload).expect("a value is at most 64 KiB");
+        let cipher =
+            XChaCha20Poly1305::new((&*key.secret).into()).encrypt(&nonce, payload).expect("a value is at most 64 KiB");
         let mut bytes = Vec::with_capacity(KEY_ID_BYTES + NONCE_BYTES + cipher.len());
-        bytes.extend_from_slice(&key_id);
+        bytes.extend_from_slice(&key.id);
         bytes.extend_from_slice(&nonce);
         bytes.extend_from_slice(&cipher);
         Self { bytes, what: PhantomData }
@@ -65,15 +71,13 @@ impl<T: Plain> Sealed<T> {
 
     /// Opens the value in its place.
     pub(super) fn open(&self, keys: &Keys, place: Place<'_>) -> Result<T, Unreadable> {
-        let (key_id, key) = keys.sealing();
-        let (found, rest) = self.bytes.split_at_checked(KEY_ID_BYTES).ok_or(Unreadable)?;
-        let (nonce, cipher) = rest.split_at_checked(NONCE_BYTES).ok_or(Unreadable)?;
-        if found != key_id {
-            return Err(Unreadable);
-        }
+        let (id, rest) = self.bytes.split_first_chunk::<KEY_ID_BYTES>().ok_or(Unreadable::Altered)?;
+        let (nonce, cipher) = rest.split_at_checked(NONCE_BYTES).ok_or(Unreadable::Altered)?;
+        let key = keys.opening(*id).ok_or(Unreadable::NoKey(*id))?;
         let payload = Payload { msg: cipher, aad: &associated(place) };
-        let plain = XChaCha20Poly1305::new(key.into()).decrypt(XNonce::from_slice(nonce), payload);
-        T::from_plain(Zeroizing::new(plain.map_err(|_| Unreadable)?)).ok_or(Unreadable)
+        let plain = XChaCha20Poly1305::new((&*key.secret).into()).decrypt(XNonce::from_slice(nonce), payload);
+        let plain = Zeroizing::new(plain.map_err(|_| Unreadable::Altered)?);
+        T::from_plain(plain).ok_or(Unreadable::Altered)
     }
 
     /// What the database held.
@@ -170,7 +174,7 @@ mod tests {
             Place { row: b"row-2", ..HERE },
             Place { table: "outboxb", column: "ody", ..HERE },
         ] {
-            assert_eq!(sealed.open(&keys, elsewhere), Err(Unreadable));
+            assert_eq!(sealed.open(&keys, elsewhere), Err(Unreadable::Altered));
         }
     }
 
@@ -181,11 +185,8 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(
-                Sealed::<Zeroizing<Vec<u8>>>::from_disk(flipped).open(&keys, HERE),
-                Err(Unreadable),
-                "bit {bit}"
-            );
+            let opened = Sealed::<Zeroizing<Vec<u8>>>::from_disk(flipped).open(&keys, HERE);
+            assert!(opened.is_err(), "bit {bit}");
         }
     }
 
@@ -195,9 +196,9 @@ mod tests {
         let bytes = Sealed::seal(&keys, HERE, &body("x")).into_disk();
         for length in 0..bytes.len() {
             let cut = Sealed::<Zeroizing<Vec<u8>>>::from_disk(bytes[..length].to_vec());
-            assert_eq!(cut.open(&keys, HERE), Err(Unreadable));
+            assert_eq!(cut.open(&keys, HERE), Err(Unreadable::Altered));
         }
         let whole = Sealed::<Zeroizing<Vec<u8>>>::from_disk(bytes);
-        assert_eq!(whole.open(&Keys::random(), HERE), Err(Unreadable));
+        assert_eq!(whole.open(&Keys::random(), HERE), Err(Unreadable::NoKey(keys.sealing().id)));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::state::in_service;
 use crate::handle::SiteHandle;
+use crate::upkeep::Upkept;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -45,6 +46,11 @@ struct OwnerLabel {
     owner: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FigureLabel {
+    figure: &'static str,
+}
+
 /// Everything that is counted. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -60,6 +66,7 @@ pub struct Metrics {
     outbox_pending: Gauge,
     outbox_rejected: Gauge,
     cases_open: Family<OwnerLabel, Gauge>,
+    store: Family<FigureLabel, Gauge>,
 }
 
 /// 1 ms to about 3.4 s in steps of 15 %: fine enough to read a p95 off.
@@ -98,7 +105,15 @@ impl Default for Metrics {
             "Receptions without a confirmed answer yet, by who sees to them",
             cases_open.clone(),
         );
+        let store = Family::default();
+        registry.register(
+            "store",
+            "What the store holds: bytes of the database, its log and its reserve, sealing keys held, isolated requests, age of the oldest \
+             waiting request in seconds, walks through every row, receptions forgotten",
+            store.clone(),
+        );
         Self {
+            store,
             registry: Arc::new(Mutex::new(registry)),
             receptions,
             abandoned,
@@ -159,7 +174,7 @@ impl Metrics {
     }
 
     /// The whole catalogue as OpenMetrics text, with the site's present state.
-    pub fn render(&self, site: &SiteHandle) -> String {
+    pub fn render(&self, site: &SiteHandle, upkept: &Upkept) -> String {
         for handle in site.readers.iter() {
             let status = handle.status().borrow().clone();
             let label = ReaderLabel { reader: handle.name().to_string() };
@@ -173,6 +188,19 @@ impl Metrics {
         let cases = *site.case_counts.borrow();
         for (owner, count) in [("machine", cases.machine), ("desk", cases.desk)] {
             self.cases_open.get_or_create(&OwnerLabel { owner }).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        let figures = &upkept.figures;
+        for (figure, value) in [
+            ("database_bytes", figures.database_bytes),
+            ("log_bytes", figures.log_bytes),
+            ("reserve_bytes", figures.reserve_bytes),
+            ("keys", figures.keys),
+            ("isolated", figures.outbox.isolated),
+            ("oldest_waiting_seconds", upkept.oldest_waiting.as_secs()),
+            ("walks", upkept.walks),
+            ("forgotten", upkept.forgotten),
+        ] {
+            self.store.get_or_create(&FigureLabel { figure }).set(i64::try_from(value).unwrap_or(i64::MAX));
         }
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,6 +6,7 @@ use super::orders;
 use super::page;
 use super::words::Words;
 use crate::handle::{CourierStatus, ReaderHandle};
+use crate::health::{HealthPart, HealthReport};
 use crate::store::{CaseRow, Store, StoreError};
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -71,6 +72,7 @@ struct CentralFragment {
     since: String,
     pending: u64,
     rejected: u64,
+    attention: Vec<String>,
 }
 
 #[derive(Template)]
@@ -131,7 +133,7 @@ impl Fragments {
 /// Draws the page's parts as things are now.
 pub(super) async fn fragments(state: &WebState, w: Words) -> Result<Fragments, askama::Error> {
     let readers = ReadersFragment { w, readers: state.site.readers.iter().map(|reader| row(reader, w)).collect() };
-    let central = central(*state.site.central.borrow(), w);
+    let central = central(*state.site.central.borrow(), attention(&(state.health)(), w), w);
     let lists = match lists(&state.store, state.clock.now(), w).await {
         Ok(lists) => Some(lists),
         Err(error) => {
@@ -187,7 +189,7 @@ fn state_words(state: &'static str, w: Words) -> &'static str {
     }
 }
 
-fn central(status: CourierStatus, w: Words) -> CentralFragment {
+fn central(status: CourierStatus, attention: Vec<String>, w: Words) -> CentralFragment {
     let (up, state) = match status.circuit {
         Circuit::Up => (true, w.t("つながっています", "connected")),
         Circuit::Down { .. } => {
@@ -196,7 +198,21 @@ fn central(status: CourierStatus, w: Words) -> CentralFragment {
         Circuit::Paused { .. } => (false, w.t("混み合っています(少し待っています)", "busy; waiting a little")),
     };
     let since = jst::time_of_day(status.since.wall_ms);
-    CentralFragment { w, up, state, since, pending: status.pending, rejected: status.rejected }
+    CentralFragment { w, up, state, since, pending: status.pending, rejected: status.rejected, attention }
+}
+
+/// What an administrator should look at; receptions go on.
+fn attention(report: &HealthReport, w: Words) -> Vec<String> {
+    let troubled = report.parts.iter().filter(|part| !part.ok);
+    let line = |part: &HealthPart| {
+        let words = match part.name.as_str() {
+            "store" => w.t("受付の保存に問題があります。管理者に連絡してください: ", "Store: "),
+            "queue" => w.t("送信待ち・保留の照会が多すぎるか、保留があります。管理者に連絡してください: ", "Queue: "),
+            _ => return None,
+        };
+        Some(format!("{words}{}", part.detail))
+    };
+    troubled.filter_map(line).collect()
 }
 
 async fn lists(store: &Store, now: Now, w: Words) -> Result<Lists, StoreError> {

@@ -46,7 +46,7 @@ impl Sqlite {
         for row in self.rows(query.bind(reception.0)).await? {
             match row.kept(&self.keys) {
                 Ok(later) => kept.push(later),
-                Err(Unreadable) => self.signals.tampered(&format!("a reply of reception {reception}")),
+                Err(why) => drop(self.unreadable(format!("a reply of reception {reception}"), why)),
             }
         }
         Ok(kept)
@@ -86,9 +86,6 @@ impl Sqlite {
     }
 
     fn genuine<T>(&self, what: String, read: Result<T, Unreadable>) -> Result<T, StoreError> {
-        read.map_err(|Unreadable| {
-            self.signals.tampered(&what);
-            StoreError::Tampered { what }
-        })
+        read.map_err(|why| self.unreadable(what, why))
     }
 }

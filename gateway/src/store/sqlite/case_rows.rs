@@ -17,15 +17,15 @@ use zeroize::Zeroizing;
 pub(super) struct CaseCells {
     pub(super) seq: i64,
     pub(super) reception: Uuid,
-    version: i64,
-    state: String,
-    asks: String,
-    papers: Vec<u8>,
-    open: bool,
-    opened_ms: i64,
-    ended_ms: Option<i64>,
-    r#final: Option<String>,
-    mac: Vec<u8>,
+    pub(super) version: i64,
+    pub(super) state: String,
+    pub(super) asks: String,
+    pub(super) papers: Vec<u8>,
+    pub(super) open: bool,
+    pub(super) opened_ms: i64,
+    pub(super) ended_ms: Option<i64>,
+    pub(super) r#final: Option<String>,
+    pub(super) mac: Vec<u8>,
 }
 
 impl CaseCells {
@@ -49,7 +49,7 @@ impl CaseCells {
         cells
     }
 
-    fn check(&self, keys: &Keys) -> RowMac {
+    pub(super) fn check(&self, keys: &Keys) -> RowMac {
         RowMac::new(keys, "cases")
             .int(self.seq)
             .blob(self.reception.as_bytes().as_slice())
@@ -66,11 +66,11 @@ impl CaseCells {
     /// The case, if the row is genuine.
     pub(super) fn row(&self, keys: &Keys) -> Result<CaseRow, Unreadable> {
         if !self.check(keys).verify(&self.mac) {
-            return Err(Unreadable);
+            return Err(Unreadable::Altered);
         }
         Ok(CaseRow {
             reception: ReceptionId(self.reception),
-            version: u64::try_from(self.version).map_err(|_| Unreadable)?,
+            version: u64::try_from(self.version).map_err(|_| Unreadable::Altered)?,
             case: parse_json(&self.state)?,
             asks: parse_json(&self.asks)?,
             opened_ms: self.opened_ms,
@@ -113,13 +113,13 @@ fn papers_place(reception: &Uuid) -> Place<'_> {
 /// A row of `later_replies`.
 #[derive(sqlx::FromRow)]
 pub(super) struct LaterCells {
-    request: Uuid,
-    reception: Uuid,
-    replied_ms: i64,
-    replied_sync: bool,
-    reply: String,
-    answer: Option<Vec<u8>>,
-    mac: Vec<u8>,
+    pub(super) request: Uuid,
+    pub(super) reception: Uuid,
+    pub(super) replied_ms: i64,
+    pub(super) replied_sync: bool,
+    pub(super) reply: String,
+    pub(super) answer: Option<Vec<u8>>,
+    pub(super) mac: Vec<u8>,
 }
 
 impl LaterCells {
@@ -139,7 +139,7 @@ impl LaterCells {
         cells
     }
 
-    fn check(&self, keys: &Keys) -> RowMac {
+    pub(super) fn check(&self, keys: &Keys) -> RowMac {
         RowMac::new(keys, "later_replies")
             .blob(self.request.as_bytes().as_slice())
             .blob(self.reception.as_bytes().as_slice())
@@ -152,7 +152,7 @@ impl LaterCells {
     /// The reply, if the row is genuine.
     pub(super) fn kept(&self, keys: &Keys) -> Result<KeptReply, Unreadable> {
         if !self.check(keys).verify(&self.mac) {
-            return Err(Unreadable);
+            return Err(Unreadable::Altered);
         }
         Ok(KeptReply {
             request: RequestId(self.request),

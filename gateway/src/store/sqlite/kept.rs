@@ -5,20 +5,20 @@ use super::read::count;
 use super::write::Batch;
 use crate::store::keys::Keys;
 use crate::store::mac::RowMac;
-use crate::store::sealed::{Place, Plain, Sealed};
+use crate::store::sealed::{Place, Plain, Sealed, Unreadable};
 use crate::store::{Keeping, KeptName, StoreError, TrailEntry};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 #[derive(sqlx::FromRow)]
-struct KeptCells {
-    name: String,
-    value: Vec<u8>,
-    mac: Vec<u8>,
+pub(super) struct KeptCells {
+    pub(super) name: String,
+    pub(super) value: Vec<u8>,
+    pub(super) mac: Vec<u8>,
 }
 
 impl KeptCells {
-    fn check(&self, keys: &Keys) -> RowMac {
+    pub(super) fn check(&self, keys: &Keys) -> RowMac {
         RowMac::new(keys, "site_state").text(self.name.as_str()).blob(self.value.as_slice())
     }
 
@@ -28,16 +28,16 @@ impl KeptCells {
 }
 
 #[derive(sqlx::FromRow)]
-struct TrailCells {
-    seq: i64,
-    id: Uuid,
-    at_ms: i64,
-    entry: Vec<u8>,
-    mac: Vec<u8>,
+pub(super) struct TrailCells {
+    pub(super) seq: i64,
+    pub(super) id: Uuid,
+    pub(super) at_ms: i64,
+    pub(super) entry: Vec<u8>,
+    pub(super) mac: Vec<u8>,
 }
 
 impl TrailCells {
-    fn check(&self, keys: &Keys) -> RowMac {
+    pub(super) fn check(&self, keys: &Keys) -> RowMac {
         RowMac::new(keys, "trail")
             .int(self.seq)
             .blob(self.id.as_bytes().as_slice())
@@ -45,10 +45,12 @@ impl TrailCells {
             .blob(self.entry.as_slice())
     }
 
-    fn open(&self, keys: &Keys) -> Option<TrailEntry> {
-        let genuine = self.check(keys).verify(&self.mac);
+    fn open(&self, keys: &Keys) -> Result<TrailEntry, Unreadable> {
+        if !self.check(keys).verify(&self.mac) {
+            return Err(Unreadable::Altered);
+        }
         let place = Place { table: "trail", column: "entry", row: self.id.as_bytes() };
-        genuine.then(|| Sealed::from_disk(self.entry.clone()).open(keys, place).ok()).flatten()
+        Sealed::from_disk(self.entry.clone()).open(keys, place)
     }
 }
 
@@ -105,12 +107,12 @@ impl Sqlite {
         let query = sqlx::query_as("SELECT * FROM site_state WHERE name = ?").bind(name.word());
         let Some(row): Option<KeptCells> = self.rows(query).await?.pop() else { return Ok(None) };
         let genuine = row.check(&self.keys).verify(&row.mac);
-        let value = genuine.then(|| Sealed::from_disk(row.value.clone()).open(&self.keys, row.place()).ok()).flatten();
-        value.map(Some).ok_or_else(|| {
-            let what = format!("the kept value {:?}", name.word());
-            self.signals.tampered(&what);
-            StoreError::Tampered { what }
-        })
+        let value = if genuine {
+            Sealed::from_disk(row.value.clone()).open(&self.keys, row.place())
+        } else {
+            Err(Unreadable::Altered)
+        };
+        value.map(Some).map_err(|why| self.unreadable(format!("the kept value {:?}", name.word()), why))
     }
 
     pub(in crate::store) async fn trail(&self, limit: usize) -> Result<Vec<TrailEntry>, StoreError> {
@@ -119,8 +121,8 @@ impl Sqlite {
         let mut entries = Vec::new();
         for row in rows {
             match row.open(&self.keys) {
-                Some(entry) => entries.push(entry),
-                None => self.signals.tampered(&format!("trail entry {}", row.seq)),
+                Ok(entry) => entries.push(entry),
+                Err(why) => drop(self.unreadable(format!("trail entry {}", row.seq), why)),
             }
         }
         Ok(entries)

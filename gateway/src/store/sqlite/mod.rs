@@ -6,33 +6,54 @@
 //! | `writer` | group commit |
 //! | `write` | the durable writes, inside a transaction |
 //! | `read`, `select` | the reads |
+//! | `walk` | every row, one after the other: looked at, sealed anew |
+//! | `tend` | rows set aside, tried again, forgotten; figures |
+//! | `backup`, `rescue` | copies of what is there, sound and not |
 //! | `kept` | what the site keeps beside receptions |
 //! | `rows` | rows, their checks and words |
 //! | `case_read`, `case_rows`, `case_write` | the same for cases and later replies |
 
+mod backup;
 mod case_read;
 mod case_rows;
 mod case_write;
 mod kept;
 mod open;
 mod read;
+mod rescue;
+#[cfg(test)]
+mod rescue_tests;
+#[cfg(test)]
+mod rotation_tests;
 mod rows;
 mod select;
+mod tend;
 #[cfg(test)]
 mod tests;
+mod walk;
 mod write;
 mod writer;
 
+pub(super) use backup::backup;
+pub use backup::{BackedUp, BackupError};
+pub(super) use rescue::rescue;
+pub use rescue::{RescueError, RescuedTable};
+
 use super::command::{Command, Outcome};
+use super::keys::id_word;
+use super::sealed::Unreadable;
 use super::signals::Signals;
 use super::{Keys, OpenError, StoreConfig, StoreError};
 use sqlx::SqlitePool;
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
-use writer::{Job, Writer};
+use writer::{Job, Tidying, Writer};
 
 /// A store on SQLite.
 pub(super) struct Sqlite {
+    path: PathBuf,
+    pub(super) checked_at_open: bool,
     pool: SqlitePool,
     keys: Keys,
     signals: Arc<Signals>,
@@ -49,10 +70,13 @@ impl Sqlite {
         let signals = Arc::new(Signals::default());
         signals.committed(opened.head.commits, Some(opened.head.last_seq), Vec::new());
         let (jobs, queue) = mpsc::channel(config.queue_max.max(1));
+        let checked_at_open = opened.checked;
         let writer = Writer::new(config, opened, keys.clone(), Arc::clone(&signals), queue, pool.clone());
         #[cfg_attr(not(test), expect(unused_variables, reason = "only tests end the writer from outside"))]
         let task = tokio::spawn(writer.run());
         Ok(Self {
+            path: config.path.clone(),
+            checked_at_open,
             pool,
             keys,
             signals,
@@ -65,6 +89,8 @@ impl Sqlite {
     pub(super) async fn open_read_only(config: &StoreConfig, keys: Keys) -> Result<Self, OpenError> {
         open::for_reading(config, &keys).await?;
         Ok(Self {
+            path: config.path.clone(),
+            checked_at_open: false,
             pool: open::read_pool(config),
             keys,
             signals: Arc::new(Signals::default()),
@@ -86,6 +112,41 @@ impl Sqlite {
         outcome.await.map_err(|_| self.gone())?
     }
 
+    /// Moves the write-ahead log into the database. Busy while a reader takes its time: try again.
+    pub(super) async fn checkpoint(&self) -> Result<(), StoreError> {
+        self.tidy(Tidying::Checkpoint).await
+    }
+
+    pub(super) async fn shrink(&self, pages: u32) -> Result<(), StoreError> {
+        self.tidy(Tidying::Shrink { pages }).await
+    }
+
+    async fn tidy(&self, what: Tidying) -> Result<(), StoreError> {
+        let jobs = self.jobs.as_ref().ok_or(StoreError::ReadOnly)?;
+        self.signals.check()?;
+        let (done, outcome) = oneshot::channel();
+        jobs.send(Job::Tidy(what, done)).await.map_err(|_| self.gone())?;
+        outcome.await.map_err(|_| self.gone())?
+    }
+
+    /// SQLite's own check of the whole file.
+    pub(super) async fn check_file(&self) -> Result<(), StoreError> {
+        let verdict: Option<(String,)> = self.rows(sqlx::query_as("PRAGMA quick_check(1)")).await?.pop();
+        match verdict {
+            Some((verdict,)) if verdict != "ok" => {
+                let what = format!(
+                    "the database is damaged ({verdict}); restore it from a backup, or see `uketsuke queue rescue`"
+                );
+                Err(self.signals.failed(&what))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
     pub(super) async fn close(&self) -> Result<(), StoreError> {
         if let Some(jobs) = &self.jobs {
             self.signals.check()?;
@@ -98,6 +159,20 @@ impl Sqlite {
         match self.signals.check() {
             Err(failed @ StoreError::Fatal { .. }) => Err(failed),
             _ => Ok(()),
+        }
+    }
+
+    /// What is not used because it is not as it was written, or cannot be opened. Everybody is told; without its key nothing goes on.
+    pub(super) fn unreadable(&self, what: String, why: Unreadable) -> StoreError {
+        match why {
+            Unreadable::Altered => {
+                self.signals.tampered(&what);
+                StoreError::Tampered { what }
+            }
+            Unreadable::NoKey(id) => self.signals.failed(&format!(
+                "{what} was sealed with key {}, which the key file does not hold; put back the key file that holds it",
+                id_word(&id)
+            )),
         }
     }
 

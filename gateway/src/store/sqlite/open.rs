@@ -6,12 +6,12 @@
 
 use super::{Trouble, trouble};
 use crate::store::ballast::Ballast;
-use crate::store::keys::Keys;
+use crate::store::keys::{Keys, Ring, id_word};
 use crate::store::side_file::{Found, Head, SideFile};
 use crate::store::{OpenError, StoreConfig};
 use sqlx::migrate::Migrator;
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{ConnectOptions, Connection, SqliteConnection, SqlitePool};
+use sqlx::{ConnectOptions, Connection, Row as _, SqliteConnection, SqlitePool};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::path::Path;
@@ -34,6 +34,8 @@ pub(super) struct Opened {
     pub(super) ballast: Ballast,
     /// Locked as long as it is open.
     pub(super) lock: File,
+    /// SQLite has looked through the whole file.
+    pub(super) checked: bool,
 }
 
 pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Opened, OpenError> {
@@ -63,7 +65,16 @@ pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Ope
         Some(meta) => meta.head,
         None => begin(&mut conn, keys).await.map_err(sql("write its first row"))?,
     };
-    quick_check(&mut conn, path).await?;
+    match note_keys(&mut conn, keys, &head).await {
+        Err(error) if trouble(&error) == Trouble::Full && ballast.release_half() => {
+            note_keys(&mut conn, keys, &head).await.map_err(sql("write down which keys seal it"))?;
+        }
+        noted => noted.map_err(sql("write down which keys seal it"))?,
+    }
+    let checked = fs::metadata(path).map_or(0, |found| found.len()) <= config.check_bytes_max;
+    if checked {
+        quick_check(&mut conn, path).await?;
+    }
     // What was recovered from the log may lie in the page cache only.
     match sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut conn).await {
         // A full disk stops no start: the log stays, and is made durable as it is.
@@ -79,7 +90,7 @@ pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Ope
     if !ballast.hold() {
         tracing::warn!(bytes = config.ballast_bytes, "there is no room for the store's reserve; free some disk space");
     }
-    Ok(Opened { conn, head, side, ballast, lock })
+    Ok(Opened { conn, head, side, ballast, lock, checked })
 }
 
 pub(super) async fn for_reading(config: &StoreConfig, keys: &Keys) -> Result<(), OpenError> {
@@ -92,6 +103,23 @@ pub(super) async fn for_reading(config: &StoreConfig, keys: &Keys) -> Result<(),
         source,
     })?;
     inspect(config, keys, side, Purpose::Read).await
+}
+
+/// Gives a copy the side file that fits it; the commits that it holds, and the keys that it is sealed with.
+pub(super) async fn started(config: &StoreConfig, keys: &Keys) -> Result<(i64, Vec<Vec<u8>>), OpenError> {
+    let path = &config.path;
+    let Some(Contents { meta: Some(meta), .. }) = look(config).await? else {
+        return Err(OpenError::Foreign { path: path.clone() });
+    };
+    let mut conn =
+        read_options(config).connect().await.map_err(|error| database_error(path, "read the copy", error))?;
+    quick_check(&mut conn, path).await?;
+    let _ = conn.close().await;
+    let file = |source| OpenError::Io { path: path.clone(), doing: "write its side file", source };
+    SideFile::start(path, meta.head).map_err(file)?;
+    let held = keys.ring();
+    let ids = if meta.key_ids.is_empty() { vec![held.current.id.to_vec()] } else { meta.key_ids };
+    Ok((meta.head.commits, ids))
 }
 
 pub(super) fn read_pool(config: &StoreConfig) -> SqlitePool {
@@ -145,9 +173,19 @@ async fn inspect(config: &StoreConfig, keys: &Keys, side: Found, purpose: Purpos
     if version > VERSION || (purpose == Purpose::Read && version != VERSION) {
         return Err(OpenError::Version { path, found: version, known: VERSION });
     }
-    let Some(Meta { head, key_check }) = meta else { return behind(path, 0, acknowledged) };
-    if !bool::from(keys.check(&head.store_id).ct_eq(&key_check)) {
-        return Err(OpenError::WrongKey { path });
+    let Some(Meta { head, key_check, key_ids, store_check }) = meta else { return behind(path, 0, acknowledged) };
+    let ring = keys.ring();
+    // A rotation may have written its new key down without having switched to it.
+    let belongs = std::iter::once(&ring.current).chain(&ring.former);
+    let belongs =
+        belongs.fold(false, |found, key| found | bool::from(keys.check(key, &head.store_id).ct_eq(&key_check)));
+    let missing = key_ids.iter().find(|id| id.as_slice().try_into().map_or(true, |id| keys.opening(id).is_none()));
+    let other = store_check.is_some_and(|check| !bool::from(keys.store_check(&head.store_id).ct_eq(&check)));
+    match missing {
+        _ if other => return Err(OpenError::WrongKey { path }),
+        Some(id) => return Err(OpenError::KeyUnknown { path, key: id_word(id) }),
+        None if !belongs => return Err(OpenError::WrongKey { path }),
+        None => {}
     }
     match acknowledged {
         Some(told) if told.store_id != head.store_id => {
@@ -193,6 +231,10 @@ struct Contents {
 struct Meta {
     head: Head,
     key_check: [u8; 32],
+    /// Of the keys that values in it are sealed with, as far as it says.
+    key_ids: Vec<Vec<u8>>,
+    /// Earlier versions wrote none.
+    store_check: Option<Vec<u8>>,
 }
 
 /// None when there is no file, or an empty one.
@@ -220,13 +262,36 @@ async fn look(config: &StoreConfig) -> Result<Option<Contents>, OpenError> {
 }
 
 async fn read_meta(conn: &mut SqliteConnection) -> sqlx::Result<Option<Meta>> {
-    let row: Option<(Vec<u8>, Vec<u8>, i64, i64)> =
-        sqlx::query_as("SELECT store_id, key_check, commits, last_seq FROM meta").fetch_optional(conn).await?;
-    let Some((store_id, key_check, commits, last_seq)) = row else { return Ok(None) };
+    let Some(row) = sqlx::query("SELECT * FROM meta").fetch_optional(conn).await? else { return Ok(None) };
     let exact = |what: &'static str| move |_: Vec<u8>| sqlx::Error::Decode(what.into());
-    let store_id = store_id.try_into().map_err(exact("meta.store_id should have 16 bytes"))?;
-    let key_check = key_check.try_into().map_err(exact("meta.key_check should have 32 bytes"))?;
-    Ok(Some(Meta { head: Head { store_id, commits, last_seq }, key_check }))
+    let store_id = row.try_get::<Vec<u8>, _>("store_id")?.try_into();
+    let store_id = store_id.map_err(exact("meta.store_id should have 16 bytes"))?;
+    let key_check = row.try_get::<Vec<u8>, _>("key_check")?.try_into();
+    let key_check = key_check.map_err(exact("meta.key_check should have 32 bytes"))?;
+    // Columns that earlier versions do not have.
+    let later = |column| row.try_get::<Option<Vec<u8>>, _>(column).ok().flatten();
+    let key_ids = ["key_id", "former_key_id"].into_iter().filter_map(later).collect();
+    let store_check = later("store_check");
+    let head = Head { store_id, commits: row.try_get("commits")?, last_seq: row.try_get("last_seq")? };
+    Ok(Some(Meta { head, key_check, key_ids, store_check }))
+}
+
+/// Before anything is sealed with the current key, the database says so: an older key file is a clear stop from then on. A rotation
+/// that wrote its new key down and went no further is taken up here.
+async fn note_keys(conn: &mut SqliteConnection, keys: &Keys, head: &Head) -> sqlx::Result<()> {
+    let Ring { current, former } = keys.ring();
+    let known: Option<Vec<u8>> = sqlx::query_scalar("SELECT key_id FROM meta").fetch_one(&mut *conn).await?;
+    if known.as_deref() == Some(current.id.as_slice()) {
+        return Ok(());
+    }
+    sqlx::query("UPDATE meta SET store_check = ?, key_check = ?, key_id = ?, former_key_id = ?")
+        .bind(keys.store_check(&head.store_id).as_slice())
+        .bind(keys.check(&current, &head.store_id).as_slice())
+        .bind(current.id.as_slice())
+        .bind(former.map(|former| former.id.to_vec()))
+        .execute(conn)
+        .await
+        .map(drop)
 }
 
 /// The first row of a new store.
@@ -234,7 +299,7 @@ async fn begin(conn: &mut SqliteConnection, keys: &Keys) -> sqlx::Result<Head> {
     let store_id: [u8; 16] = *uuid::Uuid::new_v4().as_bytes();
     sqlx::query("INSERT INTO meta (one, store_id, key_check, commits, last_seq) VALUES (1, ?, ?, 0, 0)")
         .bind(store_id.as_slice())
-        .bind(keys.check(&store_id).as_slice())
+        .bind(keys.check(&keys.sealing(), &store_id).as_slice())
         .execute(conn)
         .await?;
     Ok(Head { store_id, commits: 0, last_seq: 0 })
@@ -259,7 +324,7 @@ fn options(config: &StoreConfig) -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-fn read_options(config: &StoreConfig) -> SqliteConnectOptions {
+pub(super) fn read_options(config: &StoreConfig) -> SqliteConnectOptions {
     options(config).read_only(true)
 }
 

@@ -15,11 +15,9 @@ impl Sqlite {
         let query: Query<'_, ReceptionCells> = sqlx::query_as("SELECT * FROM receptions WHERE id = ?").bind(id.0);
         match self.rows(query).await?.pop() {
             None => Ok(None),
-            Some(row) => row.record(&self.keys).map(Some).map_err(|_| {
-                let what = format!("reception {id}");
-                self.signals.tampered(&what);
-                StoreError::Tampered { what }
-            }),
+            Some(row) => {
+                row.record(&self.keys).map(Some).map_err(|why| self.unreadable(format!("reception {id}"), why))
+            }
         }
     }
 
@@ -52,11 +50,7 @@ impl Sqlite {
         if row.order_key != key.0 || row.stage != word(Stage::Recorded) || !recorded {
             return Ok(None);
         }
-        row.record(&self.keys).map(Some).map_err(|_| {
-            let what = format!("reception {}", row.id);
-            self.signals.tampered(&what);
-            StoreError::Tampered { what }
-        })
+        row.record(&self.keys).map(Some).map_err(|why| self.unreadable(format!("reception {}", row.id), why))
     }
 
     pub(in crate::store) async fn face_failures(&self, key: OrderKey) -> Result<u32, StoreError> {
@@ -104,7 +98,7 @@ impl Sqlite {
         for row in self.rows(query).await? {
             match row.record(&self.keys) {
                 Ok(record) => records.push(record),
-                Err(_) => self.signals.tampered(&format!("reception {}", row.id)),
+                Err(why) => drop(self.unreadable(format!("reception {}", row.id), why)),
             }
         }
         Ok(records)

@@ -26,7 +26,7 @@ pub(super) fn word<T: Serialize>(value: T) -> String {
 
 /// The enum for a word.
 pub(super) fn parse<T: DeserializeOwned>(word: &str) -> Result<T, Unreadable> {
-    serde_json::from_value(serde_json::Value::String(word.to_owned())).map_err(|_| Unreadable)
+    serde_json::from_value(serde_json::Value::String(word.to_owned())).map_err(|_| Unreadable::Altered)
 }
 
 /// Enums with content, as JSON.
@@ -36,7 +36,7 @@ pub(super) fn json<T: Serialize>(value: &T) -> String {
 }
 
 pub(super) fn parse_json<T: DeserializeOwned>(text: &str) -> Result<T, Unreadable> {
-    serde_json::from_str(text).map_err(|_| Unreadable)
+    serde_json::from_str(text).map_err(|_| Unreadable::Altered)
 }
 
 /// A row of `receptions`.
@@ -77,7 +77,7 @@ pub(super) struct ReceptionCells {
 }
 
 impl ReceptionCells {
-    fn check(&self, keys: &Keys) -> RowMac {
+    pub(super) fn check(&self, keys: &Keys) -> RowMac {
         RowMac::new(keys, "receptions")
             .int(self.seq)
             .blob(self.id.as_bytes().as_slice())
@@ -134,7 +134,7 @@ impl ReceptionCells {
     /// The whole answer to the first question, if the row is genuine and there is one.
     pub(super) fn open_answer(&self, keys: &Keys) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, Unreadable> {
         if !self.genuine(keys) {
-            return Err(Unreadable);
+            return Err(Unreadable::Altered);
         }
         let Some(bytes) = &self.answer else { return Ok(None) };
         Sealed::from_disk(bytes.clone()).open(keys, self.place("answer")).map(Some)
@@ -156,7 +156,7 @@ impl ReceptionCells {
     /// The record, if the row is genuine.
     pub(super) fn record(&self, keys: &Keys) -> Result<ReceptionRecord, Unreadable> {
         if !self.genuine(keys) {
-            return Err(Unreadable);
+            return Err(Unreadable::Altered);
         }
         let stamp = |ms: Option<i64>, sync: Option<bool>| Some(Stamp { wall_ms: ms?, synchronised: sync? });
         let evidence = match &self.evidence {
@@ -269,7 +269,7 @@ pub(super) struct FaceCells {
 }
 
 impl FaceCells {
-    fn check(&self, keys: &Keys) -> RowMac {
+    pub(super) fn check(&self, keys: &Keys) -> RowMac {
         RowMac::new(keys, "face_failures").blob(self.order_key.as_slice()).int(self.failures).int(self.counted_ms)
     }
 
@@ -350,7 +350,7 @@ impl OutboxCells {
         self.last_error = Some(code);
     }
 
-    fn check(&self, keys: &Keys) -> RowMac {
+    pub(super) fn check(&self, keys: &Keys) -> RowMac {
         RowMac::new(keys, "outbox")
             .int(self.seq)
             .blob(self.id.as_bytes().as_slice())
@@ -381,7 +381,7 @@ impl OutboxCells {
     /// What the courier gets, body opened, if the row is genuine.
     pub(super) fn open(self, keys: &Keys) -> Result<OutboxRow, Unreadable> {
         if !self.genuine(keys) {
-            return Err(Unreadable);
+            return Err(Unreadable::Altered);
         }
         Ok(OutboxRow {
             seq: self.seq,
@@ -391,9 +391,9 @@ impl OutboxCells {
                 body: Sealed::from_disk(self.body).open(keys, body_place(&self.id))?,
             },
             reception: ReceptionId(self.reception),
-            order_key: OrderKey(self.order_key.try_into().map_err(|_| Unreadable)?),
+            order_key: OrderKey(self.order_key.try_into().map_err(|_| Unreadable::Altered)?),
             lane: parse(&self.lane)?,
-            attempts: u32::try_from(self.attempts).map_err(|_| Unreadable)?,
+            attempts: u32::try_from(self.attempts).map_err(|_| Unreadable::Altered)?,
         })
     }
 

@@ -4,6 +4,7 @@ use super::Sqlite;
 use super::read::count;
 use super::rows::{OutboxCells, word};
 use crate::store::command::Command;
+use crate::store::sealed::Unreadable;
 use crate::store::turns::take_turns;
 use crate::store::{Destination, OutboxRow, RETRY_AFTER_MAX, StoreError};
 use sqlx::AssertSqlSafe;
@@ -44,7 +45,8 @@ impl Sqlite {
             let seq = cells.seq;
             match cells.open(&self.keys) {
                 Ok(row) => rows.push(row),
-                Err(_) => self.hold_back(seq, now_ms).await?,
+                Err(Unreadable::Altered) => self.hold_back(seq, now_ms).await?,
+                Err(why) => return Err(self.unreadable(format!("outbox row {seq}"), why)),
             }
         }
         Ok(rows)

@@ -199,6 +199,7 @@ const FIRST_VERSION: &str = "DROP INDEX receptions_replied; DROP INDEX reception
      ALTER TABLE receptions DROP COLUMN followed_up_ms; ALTER TABLE receptions DROP COLUMN followed_up_sync; \
      ALTER TABLE receptions DROP COLUMN opened_boot; ALTER TABLE receptions DROP COLUMN opened_mono_ms; \
      ALTER TABLE receptions DROP COLUMN followed_up; ALTER TABLE receptions DROP COLUMN followed_up_answer; \
+     ALTER TABLE meta DROP COLUMN key_id; ALTER TABLE meta DROP COLUMN former_key_id; ALTER TABLE meta DROP COLUMN store_check; \
      DELETE FROM _sqlx_migrations WHERE version > 1; PRAGMA user_version = 1";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -449,14 +450,14 @@ async fn a_side_file_that_cannot_be_written_ends_all_acknowledgement() {
     assert_eq!(store.receptions(9).await.unwrap().len(), 4, "the write that nobody heard of took place once");
 }
 
-/// A file system of 24 MiB in memory, gone when dropped; `None` where the machine lets nobody mount.
+/// A small file system in memory, gone when dropped; `None` where the machine lets nobody mount.
 struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    fn mount() -> Option<Self> {
+    fn mount(size: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let mut mount = std::process::Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"]).arg(folder.path());
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(folder.path());
         mount.output().is_ok_and(|done| done.status.success()).then_some(Self(folder))
     }
 }
@@ -469,12 +470,12 @@ impl Drop for SmallDisk {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_disk_that_is_really_full_settlements_go_on_and_nothing_is_lost() {
-    let Some(disk) = SmallDisk::mount() else {
+    let Some(disk) = SmallDisk::mount("24m") else {
         println!("skipped: this machine does not let us mount a small file system");
         return;
     };
     let keys = Keys::random();
-    let config = StoreConfig::new(disk.0.path().join("store.db"));
+    let config = StoreConfig { ballast_bytes: 8 * 1024 * 1024, ..StoreConfig::new(disk.0.path().join("store.db")) };
     let store = Store::open(&config, keys.clone()).await.unwrap();
     let mut acknowledged = 0;
     let error = loop {
@@ -497,4 +498,49 @@ async fn on_a_disk_that_is_really_full_settlements_go_on_and_nothing_is_lost() {
     store.close().await.unwrap();
     let store = Store::open(&config, keys).await.unwrap();
     assert_eq!(store.receptions(99_999).await.unwrap().len(), acknowledged as usize);
+}
+
+/// As large as a request of the PIN path, with the card's certificate in it.
+const REQUEST_BYTES: usize = 3000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_receptions_fit_on_a_disk_that_somebody_else_has_filled_and_then_drain() {
+    let Some(disk) = SmallDisk::mount("128m") else {
+        println!("skipped: this machine does not let us mount a small file system");
+        return;
+    };
+    let keys = Keys::random();
+    let config = StoreConfig::new(disk.0.path().join("store.db"));
+    let store = Store::open(&config, keys.clone()).await.unwrap();
+    store.open_reception(opening(1, 1)).await.unwrap();
+    let mut other = fs::File::create(disk.0.path().join("somebody-else")).unwrap();
+    while std::io::Write::write_all(&mut other, &[7; 4096]).is_ok() {}
+
+    let mut done = 0;
+    let error = loop {
+        let number = done + 2;
+        let mut next = opening(number, (number % 200) as u8);
+        next.request.body.resize(REQUEST_BYTES, 7);
+        if let Err(error) = store.open_reception(next).await {
+            break error;
+        }
+        let mut counts = recording(number, Shown::Provisional);
+        counts.request.as_mut().unwrap().body.resize(REQUEST_BYTES, 7);
+        // Whoever was let in is seen through to the end.
+        store.record_reception(counts).await.unwrap();
+        done += 1;
+    };
+    println!("{done} receptions on a full disk, then: {error}");
+    assert_eq!(error, StoreError::Full);
+    assert!(done >= 500, "{done} receptions fit");
+    let rows = store.outbox(Destination::Central, usize::MAX).await.unwrap();
+    assert_eq!(rows.len(), 1 + 2 * done as usize);
+    for row in rows {
+        let verdict = if row.kind.asks().is_some() { answered() } else { Settlement::Delivered };
+        store.settle(row.seq, verdict, at(0)).await.unwrap();
+    }
+    assert_eq!(store.outbox_counts(Destination::Central).await.unwrap().pending, 0, "the queue drains on a full disk");
+    store.close().await.unwrap();
+    let store = Store::open(&config, keys).await.unwrap();
+    assert_eq!(store.receptions(99_999).await.unwrap().len(), 1 + done as usize);
 }

@@ -5,8 +5,8 @@
 
 use super::case_write::{link, note};
 use super::rows::{FaceCells, OutboxCells, ReceptionCells, json, parse, word};
-use crate::store::command::{Command, DONE, Outcome};
-use crate::store::keys::Keys;
+use crate::store::command::{Command, DONE, Effect, Outcome};
+use crate::store::keys::{Keys, Ring, SealingKey};
 use crate::store::{
     CaseNotice, Destination, ISOLATED_HOLD, KeptReply, Lane, Opening, REQUEST_REJECTED, RETRY_AFTER_MAX, Recording,
     ReplyNotice, Request, RequestKind, RowState, SETTLED_KEPT, Settlement, StoreError,
@@ -47,6 +47,8 @@ pub(super) struct Told {
     pub(super) cases: Vec<CaseNotice>,
     /// Rows that were found altered.
     pub(super) tampered: Vec<String>,
+    /// Keys that are used from the commit on.
+    pub(super) ring: Option<Ring>,
     settled: Option<Stamp>,
 }
 
@@ -93,7 +95,7 @@ impl Batch<'_> {
             }
             for command in run {
                 outcomes.push(match self.one(command).await {
-                    Ok(abandoned) => Ok(abandoned),
+                    Ok(effect) => Ok(effect),
                     Err(Stop::Answer(error)) => Err(error),
                     Err(Stop::Database(error)) => return Err(error),
                 });
@@ -105,7 +107,7 @@ impl Batch<'_> {
         Ok(outcomes)
     }
 
-    async fn one(&mut self, command: &Command) -> Result<Vec<ReceptionId>, Stop> {
+    async fn one(&mut self, command: &Command) -> Result<Effect, Stop> {
         match command {
             Command::Record(recording) => self.record(recording).await?,
             Command::Abandon { reception, why, at } => {
@@ -123,6 +125,21 @@ impl Batch<'_> {
             Command::Settle { seq, settlement, at } => self.settle(*seq, settlement, *at).await?,
             Command::Isolate { seq, now_ms } => self.isolate(*seq, *now_ms).await?,
             Command::Keep(keeping) => self.keep(keeping).await?,
+            Command::Requeue { seq } => self.requeue(*seq).await?,
+            Command::SetAside { seq, why, at } => self.set_aside(*seq, why, *at).await?,
+            Command::Forget { receptions, before_ms } => {
+                return Ok(Effect::Rows(self.forget(receptions, *before_ms).await?));
+            }
+            Command::ForgetNotes { before_ms, limit } => {
+                return Ok(Effect::Rows(self.forget_notes(*before_ms, *limit).await?));
+            }
+            Command::ForgetSettled { at } => return Ok(Effect::Rows(self.prune(*at).await?)),
+            Command::SwitchKey(key) => self.switch_key(key).await?,
+            Command::Reseal { table, rows } => return Ok(Effect::Rows(self.reseal(*table, rows).await?)),
+            Command::ForgetFormerKey => {
+                sqlx::query("UPDATE meta SET former_key_id = NULL").execute(&mut *self.conn).await?;
+                self.told.changed = true;
+            }
             Command::Open(_) | Command::Ping => {}
             #[cfg(test)]
             Command::BreakSideFile => {}
@@ -132,7 +149,22 @@ impl Batch<'_> {
                 self.told.changed = true;
             }
         }
-        Ok(Vec::new())
+        Ok(Effect::Done)
+    }
+
+    /// The database names the key before anything is sealed with it: [`super::open`] relies on that.
+    async fn switch_key(&mut self, key: &SealingKey) -> sqlx::Result<()> {
+        let former = self.keys.sealing();
+        let store_id: Vec<u8> = sqlx::query_scalar("SELECT store_id FROM meta").fetch_one(&mut *self.conn).await?;
+        sqlx::query("UPDATE meta SET key_check = ?, key_id = ?, former_key_id = ?")
+            .bind(self.keys.check(key, &store_id).as_slice())
+            .bind(key.id.as_slice())
+            .bind(former.id.as_slice())
+            .execute(&mut *self.conn)
+            .await?;
+        self.told.changed = true;
+        self.told.ring = Some(Ring { current: key.clone(), former: Some(former) });
+        Ok(())
     }
 
     async fn open(&mut self, run: &[&Opening]) -> sqlx::Result<Vec<Outcome>> {
@@ -397,7 +429,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    async fn abandon_open(&mut self, reader: Option<&str>, at: Stamp) -> Result<Vec<ReceptionId>, Stop> {
+    async fn abandon_open(&mut self, reader: Option<&str>, at: Stamp) -> Result<Effect, Stop> {
         let open: Vec<ReceptionCells> = sqlx::query_as(
             "SELECT * FROM receptions WHERE stage = 'open' AND (?1 IS NULL OR reader = ?1) ORDER BY seq",
         )
@@ -415,7 +447,7 @@ impl Batch<'_> {
             self.abandon(row, Abandonment::Restarted, at).await?;
             abandoned.push(id);
         }
-        Ok(abandoned)
+        Ok(Effect::Abandoned(abandoned))
     }
 
     async fn settle(&mut self, seq: i64, settlement: &Settlement, at: Stamp) -> Result<(), Stop> {
@@ -548,18 +580,20 @@ impl Batch<'_> {
     }
 
     /// Forgets settled ids after their time, a few at once. A clock that is not synchronised decides nothing here.
-    async fn prune(&mut self, at: Stamp) -> sqlx::Result<()> {
+    async fn prune(&mut self, at: Stamp) -> sqlx::Result<u64> {
         if !at.synchronised {
-            return Ok(());
+            return Ok(0);
         }
-        sqlx::query(
+        let forgotten = sqlx::query(
             "DELETE FROM settled WHERE id IN (SELECT id FROM settled WHERE settled_ms < ? ORDER BY settled_ms LIMIT ?)",
         )
         .bind(at.wall_ms.saturating_sub(SETTLED_KEPT.as_millis() as i64))
         .bind(PRUNE_STEP)
         .execute(&mut *self.conn)
-        .await
-        .map(drop)
+        .await?
+        .rows_affected();
+        self.told.changed |= forgotten > 0;
+        Ok(forgotten)
     }
 
     /// Nobody waits for this request any more. An altered row is left for the selection to find.
@@ -599,7 +633,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    async fn rewrite(&mut self, mut row: OutboxCells) -> sqlx::Result<()> {
+    pub(super) async fn rewrite(&mut self, mut row: OutboxCells) -> sqlx::Result<()> {
         row.finish(self.keys);
         self.told.changed = true;
         row.update(self.conn).await

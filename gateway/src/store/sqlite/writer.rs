@@ -16,7 +16,7 @@ use crate::store::keys::Keys;
 use crate::store::side_file::{Head, SideFile};
 use crate::store::signals::Signals;
 use crate::store::{StoreConfig, StoreError};
-use sqlx::{Connection, SqliteConnection, SqlitePool};
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection, SqlitePool};
 use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +29,19 @@ const FULL_PROBE_EVERY: Duration = Duration::from_secs(5);
 pub(super) enum Job {
     /// A durable write and who waits for it. Boxed: the queue is as wide as its widest job.
     Write(Box<Command>, oneshot::Sender<Outcome>),
+    /// Something between two commits.
+    Tidy(Tidying, oneshot::Sender<Result<(), StoreError>>),
     /// Finish and close.
     Close(oneshot::Sender<()>),
+}
+
+/// What is done between commits and changes no content.
+#[derive(Clone, Copy)]
+pub(super) enum Tidying {
+    /// Move the write-ahead log into the database, whole.
+    Checkpoint,
+    /// Give unused pages back, at most so many, and move the log as far as nobody has to wait.
+    Shrink { pages: u32 },
 }
 
 pub(super) struct Writer {
@@ -71,7 +82,7 @@ impl Writer {
         queue: mpsc::Receiver<Job>,
         readers: SqlitePool,
     ) -> Self {
-        let Opened { conn, head, side, ballast, lock } = opened;
+        let Opened { conn, head, side, ballast, lock, .. } = opened;
         let (rows_max, bytes_max) = (config.batch_rows_max.max(1), config.batch_bytes_max);
         Self {
             conn,
@@ -97,12 +108,14 @@ impl Writer {
             let mut batch = Vec::new();
             let mut bytes = 0;
             let mut next = Some(job);
+            let mut tidyings = Vec::new();
             while let Some(job) = next {
                 match job {
                     Job::Write(command, done) => {
                         bytes += command.bytes();
                         batch.push((*command, done));
                     }
+                    Job::Tidy(what, done) => tidyings.push((what, done)),
                     Job::Close(done) => {
                         // Nothing more comes in; what is queued is still served.
                         self.queue.close();
@@ -113,6 +126,9 @@ impl Writer {
                 next = if room { self.queue.try_recv().ok() } else { None };
             }
             self.commit(batch).await;
+            for (what, done) in tidyings {
+                let _ = done.send(self.tidy(what).await);
+            }
         }
         watch.1 = true;
         self.end(closing).await;
@@ -214,6 +230,9 @@ impl Writer {
         }
         if let Some(commits) = commits {
             self.head.commits = commits;
+            if let Some(ring) = told.ring {
+                self.keys.set_ring(ring);
+            }
             let (side, head) = (self.side.clone(), self.head);
             let recorded = tokio::task::spawn_blocking(move || side.record(head)).await;
             if let Err(error) = recorded.unwrap_or_else(|panic| Err(std::io::Error::other(panic))) {
@@ -282,6 +301,39 @@ impl Writer {
                 self.signals.failed(&error.to_string());
             }
         }
+    }
+
+    async fn tidy(&mut self, what: Tidying) -> Result<(), StoreError> {
+        self.signals.check()?;
+        let done = match what {
+            // First without waiting for anybody: nobody queues behind a reader that takes its time.
+            Tidying::Checkpoint => match self.move_log("PRAGMA wal_checkpoint(PASSIVE)").await {
+                Ok(true) => self.move_log("PRAGMA wal_checkpoint(TRUNCATE)").await,
+                other => other,
+            },
+            Tidying::Shrink { pages } => {
+                let vacuum = AssertSqlSafe(format!("PRAGMA incremental_vacuum({pages})"));
+                match sqlx::query(vacuum).execute(&mut self.conn).await {
+                    Ok(_) => self.move_log("PRAGMA wal_checkpoint(PASSIVE)").await.map(|_| true),
+                    Err(error) => Err(error),
+                }
+            }
+        };
+        match done {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(StoreError::Busy),
+            Err(error) => Err(match trouble(&error) {
+                Trouble::Full => StoreError::Full,
+                Trouble::Busy | Trouble::Row => StoreError::Busy,
+                Trouble::Fatal | Trouble::Damaged => self.signals.failed(&error.to_string()),
+            }),
+        }
+    }
+
+    /// Whether all of the log is in the database afterwards.
+    async fn move_log(&mut self, statement: &'static str) -> sqlx::Result<bool> {
+        let (busy, in_log, moved): (i64, i64, i64) = sqlx::query_as(statement).fetch_one(&mut self.conn).await?;
+        Ok(busy == 0 && in_log == moved)
     }
 
     async fn end(mut self, closing: Option<oneshot::Sender<()>>) {

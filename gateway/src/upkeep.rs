@@ -1,0 +1,200 @@
+//! What keeps the store in shape while patients are received: limits, retention, inspection.
+//!
+//! Promises: everything happens in steps of a few milliseconds with pauses between them, so that no reception waits for it; nothing that
+//! waits for the central system is ever dropped; a wall clock that is not synchronised decides about nobody's age.
+//!
+//! | Limit | What happens there |
+//! |---|---|
+//! | rows that wait (`store.attention_waiting`) | said on the console and by `/healthz`; receptions go on |
+//! | bytes (`store.attention_mib`) | the same; on a disk that is really full the store's reserve takes over |
+//! | age of a row that fails although the line is up (`store.set_aside_after_h`) | set aside for staff, until `uketsuke queue retry` |
+//! | age of a reception that is over (`store.receptions_kept_days`) | forgotten, with its case, replies and refused requests |
+//! | age of a settled id (60 days) | forgotten |
+
+use crate::clock::Clock;
+use crate::operator::{Operator, Order, Told};
+use crate::store::{Figures, Inspection, Store, StoreError};
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use uketsuke_core::clock::Stamp;
+
+/// Between looks at how much there is.
+const FIGURES_EVERY: Duration = Duration::from_secs(10);
+/// Between rounds of setting aside and forgetting.
+const ROUND_EVERY: Duration = Duration::from_secs(10 * 60);
+/// Between walks through every row.
+const WALK_EVERY: Duration = Duration::from_secs(6 * 60 * 60);
+/// Between checks of the whole file by SQLite.
+const FILE_CHECK_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Rows in one step.
+const STEP_ROWS: usize = 64;
+/// Pages given back to the disk in one step.
+const STEP_PAGES: u32 = 256;
+/// After each step.
+const STEP_PAUSE: Duration = Duration::from_millis(100);
+/// Code of a row that was set aside by its age.
+pub const FAILED_TOO_LONG: &str = "failed_too_long";
+
+const HOUR_MS: i64 = 60 * 60 * 1000;
+
+/// Where the limits are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Rows that wait for the central system before people are told.
+    pub attention_waiting: u64,
+    /// Bytes of the database and its log before people are told.
+    pub attention_bytes: u64,
+    /// A row that fails although the line is up is set aside after this.
+    pub set_aside_after: Duration,
+    /// A reception that is over is forgotten after this.
+    pub receptions_kept: Duration,
+}
+
+/// How the store is, for pages and metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Upkept {
+    /// How much there is.
+    pub figures: Figures,
+    /// Age of the oldest row that waits; 0 when none does.
+    pub oldest_waiting: Duration,
+    /// More rows wait than [`Limits::attention_waiting`].
+    pub many_wait: bool,
+    /// There are more bytes than [`Limits::attention_bytes`].
+    pub large: bool,
+    /// Walks through every row that came to their end since the start.
+    pub walks: u64,
+    /// Receptions that were forgotten since the start.
+    pub forgotten: u64,
+}
+
+/// Everything that upkeep needs.
+pub struct UpkeepParts {
+    /// What is kept in shape.
+    pub store: Store,
+    /// Goes on with a change of the sealing key that an earlier process has begun.
+    pub operator: Operator,
+    /// For ages.
+    pub clock: Clock,
+    /// Where the limits are.
+    pub limits: Limits,
+    /// SQLite has not looked through the file at the start.
+    pub check_file_first: bool,
+    /// What people and machines see.
+    pub told: watch::Sender<Upkept>,
+}
+
+/// Runs until the store is closed or has failed.
+pub fn spawn(parts: UpkeepParts) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        let Err(error) = live(parts).await else { return };
+        if error != StoreError::Closed {
+            tracing::error!(%error, "upkeep of the store has ended");
+        }
+    })
+}
+
+async fn live(parts: UpkeepParts) -> Result<(), StoreError> {
+    if let Told::Rotated(rotated) = parts.operator.perform(Order::FinishRotation).await {
+        tracing::info!(key = rotated.key, "a change of the sealing key that was cut short has come to its end");
+    }
+    let start = Instant::now();
+    let mut file_check_at = if parts.check_file_first { start } else { start + FILE_CHECK_EVERY };
+    let (mut round_at, mut walk_at, mut figures_at) = (start, start, start);
+    let mut inspection = Inspection::default();
+    let mut upkept = Upkept::default();
+    loop {
+        let now = Instant::now();
+        if now >= figures_at {
+            figures_at = now + FIGURES_EVERY;
+            going_on(look(&parts, &mut upkept).await)?;
+        }
+        if now >= file_check_at {
+            file_check_at = now + FILE_CHECK_EVERY;
+            going_on(parts.store.check_file().await)?;
+        }
+        if now >= round_at {
+            round_at = now + ROUND_EVERY;
+            going_on(round(&parts, &mut upkept).await)?;
+        }
+        if now >= walk_at {
+            let now_ms = parts.clock.stamp().wall_ms;
+            match going_on(parts.store.inspect(&mut inspection, STEP_ROWS, now_ms).await)? {
+                Some(false) => {}
+                Some(true) | None => walk_at = now + WALK_EVERY,
+            }
+            upkept.walks = inspection.walks();
+            sleep(STEP_PAUSE).await;
+        } else {
+            let next = figures_at.min(file_check_at).min(round_at).min(walk_at);
+            tokio::time::sleep_until(next).await;
+        }
+    }
+}
+
+/// What may pass by itself (a full disk, a lock) is tried again in the next round.
+fn going_on<T>(done: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match done {
+        Ok(done) => Ok(Some(done)),
+        Err(error @ (StoreError::Closed | StoreError::Fatal { .. })) => Err(error),
+        Err(error) => {
+            tracing::warn!(%error, "a step of the store's upkeep was put off");
+            Ok(None)
+        }
+    }
+}
+
+async fn look(parts: &UpkeepParts, upkept: &mut Upkept) -> Result<(), StoreError> {
+    let figures = parts.store.figures().await?;
+    let now_ms = parts.clock.stamp().wall_ms;
+    let age_ms = figures.outbox.oldest_created_ms.map_or(0, |created_ms| now_ms.saturating_sub(created_ms).max(0));
+    upkept.figures = figures;
+    upkept.oldest_waiting = Duration::from_millis(age_ms.unsigned_abs());
+    upkept.many_wait = figures.outbox.pending > parts.limits.attention_waiting;
+    upkept.large = figures.database_bytes + figures.log_bytes > parts.limits.attention_bytes;
+    parts.told.send_replace(*upkept);
+    Ok(())
+}
+
+/// Sets aside, forgets, gives room back.
+async fn round(parts: &UpkeepParts, upkept: &mut Upkept) -> Result<(), StoreError> {
+    let UpkeepParts { store, limits, .. } = parts;
+    let now = parts.clock.stamp();
+    if !now.synchronised {
+        return Ok(());
+    }
+    set_aside(store, limits, now).await?;
+    let before_ms = now.wall_ms.saturating_sub(millis(limits.receptions_kept));
+    let mut mark = Some(0);
+    while let Some(from) = mark {
+        let (went, next) = store.forget_receptions(from, before_ms, STEP_ROWS).await?;
+        upkept.forgotten += went;
+        mark = next;
+        sleep(STEP_PAUSE).await;
+    }
+    while store.forget_notes(now, before_ms, STEP_ROWS).await? > 0 {
+        sleep(STEP_PAUSE).await;
+    }
+    store.shrink(STEP_PAGES).await
+}
+
+async fn set_aside(store: &Store, limits: &Limits, now: Stamp) -> Result<(), StoreError> {
+    let failing_ms = now.wall_ms.saturating_sub(millis(limits.set_aside_after));
+    for seq in store.failing_since(failing_ms, STEP_ROWS).await? {
+        match store.set_aside(seq, FAILED_TOO_LONG, now).await {
+            Ok(()) => tracing::error!(
+                seq,
+                hours = limits.set_aside_after.as_secs() / 3600,
+                "a request failed for too long and is set aside; see `uketsuke queue show`"
+            ),
+            // Settled meanwhile, or altered: others see to that.
+            Err(StoreError::Conflict { .. } | StoreError::Unknown { .. } | StoreError::Tampered { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / HOUR_MS)
+}
