@@ -1,5 +1,6 @@
 //! What an answer other than "yes" says: about the destination, or about this request.
 
+use super::fault::LineFault;
 use std::error::Error;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -25,6 +26,24 @@ pub enum CentralError {
     /// It answered something that makes no sense, or failed at this request: another try may mend it.
     #[error("the central system failed at this request ({0})")]
     Protocol(String),
+}
+
+impl CentralError {
+    /// What it says about the line, after `known` was: a broken connection or a missing answer explains nothing that is explained
+    /// already. `None` when the line works.
+    pub(super) fn fault(&self, known: Option<LineFault>) -> Option<LineFault> {
+        match self {
+            Self::Unreachable(cause) => known.or_else(|| Some(LineFault::Broke(cause.clone()))),
+            Self::TimedOut => known.or(Some(LineFault::NoAnswer)),
+            Self::Busy(_) => Some(LineFault::Busy),
+            Self::Refused(code) if code == snake(Code::Unimplemented) => Some(LineFault::NoService),
+            Self::Refused(code) => {
+                LineFault::certificate_alert(code).or_else(|| Some(LineFault::NotAccepted(code.clone())))
+            }
+            // The service is there and speaks about one request.
+            Self::Rejected(_) | Self::Protocol(_) => None,
+        }
+    }
 }
 
 /// Metadata key with the pause that a busy peer asks for, in milliseconds (gRFC A6, server pushback).
@@ -72,17 +91,7 @@ pub(super) fn from_status(status: &Status) -> CentralError {
 /// handshake, when the connection is in the hands of h2, which keeps only the words of an error.
 fn certificate_alert(cause: &str) -> Option<&str> {
     let alert = cause.strip_prefix("received fatal alert: ")?;
-    let about_us = [
-        "UnknownCA",
-        "BadCertificate",
-        "UnsupportedCertificate",
-        "CertificateRevoked",
-        "CertificateExpired",
-        "CertificateUnknown",
-        "CertificateRequired",
-        "AccessDenied",
-    ];
-    about_us.contains(&alert).then_some(alert)
+    LineFault::certificate_alert(alert).map(|_| alert)
 }
 
 /// The deepest error: "Connection refused", "invalid peer certificate: UnknownIssuer", …

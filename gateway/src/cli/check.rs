@@ -1,6 +1,6 @@
 //! `uketsuke check`
 
-use super::{Common, fail};
+use super::{Common, Lang, fail};
 use crate::check::{self, Grade};
 use crate::config::Config;
 use crate::exit;
@@ -8,6 +8,9 @@ use clap::Args;
 
 #[derive(Args)]
 pub(super) struct Check {
+    /// Language of the sentences about the connection to the central system
+    #[arg(long, value_enum, default_value = "en")]
+    lang: Lang,
     #[command(flatten)]
     common: Common,
 }
@@ -19,7 +22,7 @@ impl Check {
             Ok(config) => config,
             Err(error) => return fail(json, exit::CONFIG, &error),
         };
-        let findings = match super::block_on(check::all(&config)) {
+        let findings = match super::block_on(check::all(&config, self.lang.into())) {
             Ok(findings) => findings,
             Err(error) => return fail(json, exit::GAVE_UP, &error),
         };

@@ -1,6 +1,7 @@
 //! The metric catalogue, as OpenMetrics text for `/metrics`.
 
 use super::state::in_service;
+use crate::central::days_left;
 use crate::handle::SiteHandle;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
@@ -45,6 +46,11 @@ struct OwnerLabel {
     owner: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartLabel {
+    part: &'static str,
+}
+
 /// Everything that is counted. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -60,6 +66,9 @@ pub struct Metrics {
     outbox_pending: Gauge,
     outbox_rejected: Gauge,
     cases_open: Family<OwnerLabel, Gauge>,
+    certificate_days: Family<PartLabel, Gauge>,
+    certificate_swaps: Gauge,
+    certificate_refusals: Gauge,
 }
 
 /// 1 ms to about 3.4 s in steps of 15 %: fine enough to read a p95 off.
@@ -98,6 +107,23 @@ impl Default for Metrics {
             "Receptions without a confirmed answer yet, by who sees to them",
             cases_open.clone(),
         );
+        let certificate_days = Family::default();
+        registry.register(
+            "central_certificate_days",
+            "Whole days until the end of what the line to the central system uses; negative once it is over",
+            certificate_days.clone(),
+        );
+        let (certificate_swaps, certificate_refusals) = (Gauge::default(), Gauge::default());
+        registry.register(
+            "central_certificate_swaps",
+            "Times that renewed certificate files were taken into use",
+            certificate_swaps.clone(),
+        );
+        registry.register(
+            "central_certificate_refusals",
+            "Times that changed certificate files were refused, and the former ones kept",
+            certificate_refusals.clone(),
+        );
         Self {
             registry: Arc::new(Mutex::new(registry)),
             receptions,
@@ -111,6 +137,9 @@ impl Default for Metrics {
             outbox_pending,
             outbox_rejected,
             cases_open,
+            certificate_days,
+            certificate_swaps,
+            certificate_refusals,
         }
     }
 }
@@ -158,8 +187,8 @@ impl Metrics {
         self.settle.observe(took.as_secs_f64());
     }
 
-    /// The whole catalogue as OpenMetrics text, with the site's present state.
-    pub fn render(&self, site: &SiteHandle) -> String {
+    /// The whole catalogue as OpenMetrics text, with the site's present state. `now_ms` is the wall clock's.
+    pub fn render(&self, site: &SiteHandle, now_ms: i64) -> String {
         for handle in site.readers.iter() {
             let status = handle.status().borrow().clone();
             let label = ReaderLabel { reader: handle.name().to_string() };
@@ -174,6 +203,12 @@ impl Metrics {
         for (owner, count) in [("machine", cases.machine), ("desk", cases.desk)] {
             self.cases_open.get_or_create(&OwnerLabel { owner }).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
+        let link = site.link.borrow().clone();
+        for (part, end_ms) in link.validity.parts() {
+            self.certificate_days.get_or_create(&PartLabel { part }).set(days_left(end_ms, now_ms));
+        }
+        self.certificate_swaps.set(i64::try_from(link.swaps).unwrap_or(i64::MAX));
+        self.certificate_refusals.set(i64::try_from(link.refusals).unwrap_or(i64::MAX));
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         // Writing to a String does not fail.

@@ -5,6 +5,7 @@ use super::jst;
 use super::orders;
 use super::page;
 use super::words::Words;
+use crate::central::{LinkStatus, Said};
 use crate::handle::{CourierStatus, ReaderHandle};
 use crate::store::{CaseRow, Store, StoreError};
 use actix_web::http::StatusCode;
@@ -69,6 +70,10 @@ struct CentralFragment {
     since: String,
     pending: u64,
     rejected: u64,
+    /// Why the line does not work.
+    fault: Option<String>,
+    /// What somebody should see to before it fails.
+    warnings: Vec<String>,
 }
 
 #[derive(Template)]
@@ -129,7 +134,7 @@ impl Fragments {
 /// Draws the page's parts as things are now.
 pub(super) async fn fragments(state: &WebState, w: Words) -> Result<Fragments, askama::Error> {
     let readers = ReadersFragment { w, readers: state.site.readers.iter().map(|reader| row(reader, w)).collect() };
-    let central = central(*state.site.central.borrow(), w);
+    let central = central(*state.site.central.borrow(), &state.site.link.borrow(), state.clock.stamp().wall_ms, w);
     let lists = match lists(&state.store, state.clock.now(), w).await {
         Ok(lists) => Some(lists),
         Err(error) => {
@@ -184,7 +189,7 @@ fn state_words(state: &'static str, w: Words) -> &'static str {
     }
 }
 
-fn central(status: CourierStatus, w: Words) -> CentralFragment {
+fn central(status: CourierStatus, link: &LinkStatus, now_ms: i64, w: Words) -> CentralFragment {
     let (up, state) = match status.circuit {
         Circuit::Up => (true, w.t("つながっています", "connected")),
         Circuit::Down { .. } => {
@@ -193,7 +198,17 @@ fn central(status: CourierStatus, w: Words) -> CentralFragment {
         Circuit::Paused { .. } => (false, w.t("混み合っています(少し待っています)", "busy; waiting a little")),
     };
     let since = jst::time_of_day(status.since.wall_ms);
-    CentralFragment { w, up, state, since, pending: status.pending, rejected: status.rejected }
+    let said = |said: Said| said.pick(w.0).to_owned();
+    CentralFragment {
+        w,
+        up,
+        state,
+        since,
+        pending: status.pending,
+        rejected: status.rejected,
+        fault: link.fault.as_ref().map(|fault| said(fault.said())),
+        warnings: link.warnings(now_ms).into_iter().map(said).collect(),
+    }
 }
 
 async fn lists(store: &Store, now: Now, w: Words) -> Result<Lists, StoreError> {
