@@ -35,7 +35,7 @@ impl Check {
                     Grade::Warning => "warn",
                     Grade::Fatal => "FAIL",
                 };
-                println!("{mark}  {:<14}  {}", finding.check, finding.text);
+                println!("{mark}  {:<15}  {}", finding.check, finding.text);
             }
         }
         if findings.iter().any(|finding| finding.grade == Grade::Fatal) { exit::FAILED } else { exit::OK }

@@ -101,7 +101,7 @@ fn kill_again_and_again(site: &mut Site, crowd: &Crowd, settings: Settings, repo
 }
 
 /// A row that is refused for good or held back counts as waiting too: nothing here deserves it.
-fn wait_until_the_queue_is_empty(site: &Site) -> Result<Duration> {
+pub(super) fn wait_until_the_queue_is_empty(site: &Site) -> Result<Duration> {
     let start = Instant::now();
     loop {
         let queue = ask(site, &["queue", "--json"])?;
@@ -116,14 +116,14 @@ fn wait_until_the_queue_is_empty(site: &Site) -> Result<Duration> {
 }
 
 /// What the gateway says about each reception that it knows, by id.
-fn codes(site: &Site) -> Result<HashMap<String, String>> {
+pub(super) fn codes(site: &Site) -> Result<HashMap<String, String>> {
     let told = ask(site, &["explain", "--json", "--limit", "1000000"])?;
     let text = |value: &Value| value.as_str().map(str::to_owned).context("not a text");
     told.iter().map(|told| Ok((text(&told["reception"])?, text(&told["explanation"]["code"])?))).collect()
 }
 
 /// Runs a command of the gateway's binary; returns its lines of JSON.
-fn ask(site: &Site, arguments: &[&str]) -> Result<Vec<Value>> {
+pub(super) fn ask(site: &Site, arguments: &[&str]) -> Result<Vec<Value>> {
     let (code, text) = site.ask(arguments)?;
     ensure!(code == Some(0), "uketsuke {arguments:?} ended with {code:?}: {text}");
     text.lines().map(|line| serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))).collect()
