@@ -33,6 +33,8 @@ const KEEP_ALIVE_DEADLINE: Duration = Duration::from_secs(3);
 /// An answer larger than this makes no sense.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
+type Client = OnlineEligibilityClient<Channel>;
+
 /// What a request that took effect came back with.
 pub enum Delivery {
     /// To an eligibility request or a follow-up: what it means, and the whole answer.
@@ -101,8 +103,8 @@ impl Generation {
 
     /// Whether the service answers; its clock, milliseconds since 1970.
     pub(super) async fn ping(&self, deadline: Duration) -> Result<i64, CentralError> {
-        let mut client = self.client();
-        self.within(deadline, client.ping(PingRequest {})).await.map(|reply| reply.central_time_ms)
+        let ping = |mut client: Client| async move { client.ping(PingRequest {}).await };
+        self.call(deadline, ping).await.map(|reply| reply.central_time_ms)
     }
 
     /// What is known to be wrong.
@@ -110,16 +112,19 @@ impl Generation {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn client(&self) -> OnlineEligibilityClient<Channel> {
-        OnlineEligibilityClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
-    }
-
-    async fn within<T>(
-        &self,
-        deadline: Duration,
-        call: impl Future<Output = Result<Response<T>, Status>>,
-    ) -> Result<T, CentralError> {
-        let called = match tokio::time::timeout(deadline, call).await {
+    async fn call<T, F>(&self, deadline: Duration, call: impl Fn(Client) -> F) -> Result<T, CentralError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let client = || Client::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
+        let calling = async {
+            match call(client()).await {
+                // The peer ended the connection in order just as the request was handed to it. Another one is opened.
+                Err(status) if status::never_sent(&status) => call(client()).await,
+                called => called,
+            }
+        };
+        let called = match tokio::time::timeout(deadline, calling).await {
             Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => Err(status::from_status(&status)),
             Err(_) => Err(CentralError::TimedOut),
@@ -188,17 +193,28 @@ impl CentralClient {
         let signed = Signed::decode(row.request.body.as_slice())
             .map_err(|_| CentralError::Rejected("undecodable_body".into()))?;
         let line = self.generation();
-        let mut client = line.client();
         let deadline = self.call_deadline;
         let delivered = match row.request.kind {
             RequestKind::Eligibility => {
-                line.within(deadline, client.check_eligibility(signed)).await.and_then(|answer| answered(row, &answer))
+                let ask = |mut client: Client| {
+                    let signed = signed.clone();
+                    async move { client.check_eligibility(signed).await }
+                };
+                line.call(deadline, ask).await.and_then(|answer| answered(row, &answer))
             }
             RequestKind::FollowUp => {
-                line.within(deadline, client.ask_again(signed)).await.and_then(|answer| answered(row, &answer))
+                let ask = |mut client: Client| {
+                    let signed = signed.clone();
+                    async move { client.ask_again(signed).await }
+                };
+                line.call(deadline, ask).await.and_then(|answer| answered(row, &answer))
             }
             RequestKind::Consent => {
-                let taken = line.within(deadline, client.record_consent(signed)).await;
+                let record = |mut client: Client| {
+                    let signed = signed.clone();
+                    async move { client.record_consent(signed).await }
+                };
+                let taken = line.call(deadline, record).await;
                 taken.and_then(|receipt| about(row, &receipt.consent_id)).map(|()| Delivery::Taken)
             }
         };

@@ -87,6 +87,27 @@ pub(super) fn from_status(status: &Status) -> CentralError {
     }
 }
 
+/// Whether a request certainly had no effect, because the connection ended in order before it left or was taken up: it may be sent
+/// again at once without being a second try.
+pub(super) fn never_sent(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<hyper::Error>()
+            && error.is_canceled()
+        {
+            return true;
+        }
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            // The streams that a farewell leaves out were not taken up (RFC 9113, 6.8).
+            let farewell = error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR);
+            return refused || farewell;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// What the peer has against our certificate, by the TLS alert that it sent. With TLS 1.3 the alert comes after our side of the
 /// handshake, when the connection is in the hands of h2, which keeps only the words of an error.
 fn certificate_alert(cause: &str) -> Option<&str> {
