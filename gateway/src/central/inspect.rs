@@ -128,8 +128,11 @@ pub async fn inspect(central: &config::Central, clock: &Clock) -> Vec<Looked> {
 pub struct LineCheck {
     central: Arc<config::Central>,
     clock: Clock,
-    last: Arc<Mutex<Option<(Instant, Vec<Looked>)>>>,
+    last: Arc<Mutex<Option<Found>>>,
 }
+
+/// What was found, and when.
+type Found = (Instant, Vec<Looked>);
 
 /// A page that is asked for again and again does not make as many connections.
 const FRESH: Duration = Duration::from_secs(3);
