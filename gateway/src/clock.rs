@@ -1,31 +1,24 @@
 //! The only place that reads clocks.
 
+use rustix::time::{ClockId, clock_gettime};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 use uketsuke_core::clock::{Mono, Now, Stamp};
 
 /// Reads the clocks of this machine. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Clock {
     boot: u64,
-    start: Instant,
-    /// The machine's uptime at `start`.
-    up_ms: u64,
     marker: Arc<PathBuf>,
 }
 
 impl Clock {
     /// `synchronised_marker` is the file that exists while the operating system calls the wall clock synchronised.
     pub fn new(synchronised_marker: PathBuf) -> Self {
-        let start = Instant::now();
-        // Ages are stored and go on in the next process. Where the machine does not tell how long it is up, each process counts as a
-        // boot of its own.
-        let (boot, up_ms) = match uptime_ms() {
-            Some(up_ms) => (boot_id(), up_ms),
-            None => (rand::random(), 0),
-        };
-        Self { boot, start, up_ms, marker: Arc::new(synchronised_marker) }
+        // Ages are stored and go on in the next process. Where the kernel does not tell which boot this is, each process counts as one
+        // of its own.
+        Self { boot: boot_id().unwrap_or_else(rand::random), marker: Arc::new(synchronised_marker) }
     }
 
     /// The present.
@@ -33,10 +26,11 @@ impl Clock {
         Now { boot: self.boot, mono: self.mono(), stamp: self.stamp() }
     }
 
-    /// Milliseconds since the machine's boot; a later process of the same boot goes on counting.
+    /// Milliseconds since the machine's boot, those asleep included; a later process of the same boot goes on counting.
     pub fn mono(&self) -> Mono {
-        let since = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Mono(self.up_ms.saturating_add(since))
+        let since = clock_gettime(ClockId::Boottime);
+        let (seconds, nanos) = (u64::try_from(since.tv_sec), u64::try_from(since.tv_nsec));
+        Mono(seconds.unwrap_or(0).saturating_mul(1000).saturating_add(nanos.unwrap_or(0) / 1_000_000))
     }
 
     /// The wall clock with its flag.
@@ -50,17 +44,11 @@ impl Clock {
     }
 }
 
-fn uptime_ms() -> Option<u64> {
-    let text = std::fs::read_to_string("/proc/uptime").ok()?;
-    let (seconds, rest) = text.split_once('.')?;
-    let hundredths: u64 = rest.get(..2)?.parse().ok()?;
-    Some(seconds.parse::<u64>().ok()?.saturating_mul(1000).saturating_add(hundredths * 10))
-}
-
-/// A number for this boot of the machine; 0 where the kernel does not tell.
-fn boot_id() -> u64 {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    text.chars().filter_map(|c| c.to_digit(16)).take(16).fold(0, |id, digit| id << 4 | u64::from(digit))
+/// A number for this boot of the machine, the same in each of its processes.
+fn boot_id() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let digits = text.chars().filter_map(|c| c.to_digit(16)).take(16);
+    Some(digits.fold(0, |id, digit| id << 4 | u64::from(digit)))
 }
 
 #[cfg(test)]
@@ -68,13 +56,18 @@ mod tests {
     use super::*;
 
     #[test]
-    #[cfg(target_os = "linux")]
     fn a_second_process_of_one_boot_goes_on_counting_where_the_first_was() {
-        let first = Clock::new("".into());
-        let before = first.now();
+        let first = Clock::new("".into()).now();
         let second = Clock::new("".into()).now();
-        assert_eq!(before.boot, second.boot);
-        // The kernel rounds the uptime to hundredths.
-        assert!(second.mono.0 + 20 >= before.mono.0 && before.mono.0 >= 20, "{before:?} {second:?}");
+        assert_eq!(first.boot, second.boot);
+        assert!(second.mono >= first.mono && first.mono > Mono(0), "{first:?} {second:?}");
+    }
+
+    #[test]
+    fn the_clock_of_ages_counts_the_time_asleep_as_well() {
+        let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+        let seconds: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+        // The kernel's uptime does.
+        assert!(Clock::new("".into()).mono().0 + 20 >= (seconds * 1000.0) as u64);
     }
 }

@@ -8,6 +8,7 @@ pub mod bench;
 pub mod central;
 pub mod clock;
 pub mod control;
+pub mod network;
 pub mod patient;
 pub mod pki;
 pub mod process;

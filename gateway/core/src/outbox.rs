@@ -1,15 +1,18 @@
-//! What a courier does next: how many requests are in flight, when a destination counts as down, and what a failure says.
+//! What a courier does next: how many requests are in flight ([`window`]), when a destination counts as down, and what a failure says.
 //!
 //! *Unreachable and busy say something about the destination, never about a row, and write nothing.* A row that fails although the
 //! destination works is tried again, less and less often but never seldom, and never given up here: it may have been the
 //! destination's fault after all. The store lets the patient's other requests pass meanwhile. When nothing gets through at
 //! all, everything pauses. One row per patient (order key) is in flight at a time.
 
+mod window;
+
 use crate::backoff::Backoff;
 use crate::clock::{Mono, Now};
 use crate::ids::OrderKey;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use window::Window;
 
 /// Limits of one courier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +36,7 @@ pub struct Rules {
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            window_max: 16,
+            window_max: 64,
             probe_every: Duration::from_secs(1),
             busy_pause: Duration::from_secs(2),
             sweep_every: Duration::from_secs(2),
@@ -169,7 +172,7 @@ struct Flight {
 pub struct Plan {
     rules: Rules,
     circuit: Circuit,
-    window: u32,
+    window: Window,
     in_flight: BTreeMap<i64, Flight>,
     /// Deliveries so far.
     delivered: u64,
@@ -190,7 +193,7 @@ impl Plan {
         Self {
             rules,
             circuit: Circuit::Down { probe_at: Some(now.mono) },
-            window: 1,
+            window: Window::new(rules.window_max),
             in_flight: BTreeMap::new(),
             delivered: 0,
             failures: 0,
@@ -219,7 +222,7 @@ impl Plan {
 
     /// Requests that may be in flight now.
     pub fn window(&self) -> u32 {
-        self.window
+        self.window.size()
     }
 
     /// When a `Tick` is wanted at the latest.
@@ -263,11 +266,13 @@ impl Plan {
             (Circuit::Up | Circuit::Paused { .. }, true) => self.heard = now.mono,
             (Circuit::Down { .. }, true) => {
                 self.circuit = Circuit::Up;
-                self.window = 1;
                 self.wanted = true;
                 self.heard = now.mono;
             }
-            (_, false) => self.circuit = Circuit::Down { probe_at: Some(self.next_probe(now, jitter)) },
+            (Circuit::Down { .. }, false) => {
+                self.circuit = Circuit::Down { probe_at: Some(self.next_probe(now, jitter)) };
+            }
+            (_, false) => self.go_down(now, jitter),
         }
     }
 
@@ -297,7 +302,7 @@ impl Plan {
     }
 
     fn select(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let room = self.window.saturating_sub(u32::try_from(self.in_flight.len()).unwrap_or(u32::MAX));
+        let room = self.window.size().saturating_sub(u32::try_from(self.in_flight.len()).unwrap_or(u32::MAX));
         if self.circuit == Circuit::Up && self.wanted && !self.selecting && room > 0 {
             self.selecting = true;
             self.wanted = false;
@@ -331,7 +336,7 @@ impl Plan {
         }
         match tried {
             Tried::Delivered => {
-                self.window = (self.window + 1).min(self.rules.window_max);
+                self.window.delivered();
                 self.delivered += 1;
                 self.failures = 0;
                 effects.push(Effect::Settle(seq, Settle::Delivered));
@@ -354,7 +359,10 @@ impl Plan {
             }
             Tried::Busy(pause) => {
                 self.in_flight.remove(&seq);
-                self.window = (self.window / 2).max(1);
+                // Those that were in flight together are one complaint.
+                if self.circuit == Circuit::Up {
+                    self.window.busy();
+                }
                 self.pause(now, pause.unwrap_or(self.rules.busy_pause));
             }
         }
@@ -365,7 +373,7 @@ impl Plan {
         effects.push(Effect::Settle(head.seq, Settle::Retry { code, after }));
         self.failures = self.failures.saturating_add(1);
         if self.failures >= self.rules.failures_max {
-            self.window = 1;
+            self.window.lost();
             self.pause(now, self.rules.busy_pause);
         }
     }
@@ -379,6 +387,7 @@ impl Plan {
     fn go_down(&mut self, now: Now, jitter: f64) {
         // Several requests fail together when a line drops: the first sets the probe, the others neither hasten nor delay it.
         if !matches!(self.circuit, Circuit::Down { .. }) {
+            self.window.lost();
             self.circuit = Circuit::Down { probe_at: Some(self.next_probe(now, jitter)) };
         }
     }

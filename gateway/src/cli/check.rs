@@ -1,5 +1,6 @@
 //! `uketsuke check`
 
+use super::out::say;
 use super::{Common, Lang, fail};
 use crate::check::{self, Grade};
 use crate::config::Config;
@@ -28,14 +29,14 @@ impl Check {
         };
         for finding in &findings {
             if json {
-                println!("{}", serde_json::json!(finding));
+                say!("{}", serde_json::json!(finding));
             } else {
                 let mark = match finding.grade {
                     Grade::Ok => "ok  ",
                     Grade::Warning => "warn",
                     Grade::Fatal => "FAIL",
                 };
-                println!("{mark}  {:<15}  {}", finding.check, finding.text);
+                say!("{mark}  {:<15}  {}", finding.check, finding.text);
             }
         }
         if findings.iter().any(|finding| finding.grade == Grade::Fatal) { exit::FAILED } else { exit::OK }

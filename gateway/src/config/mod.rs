@@ -312,7 +312,7 @@ mod defaults {
         5_000
     }
     pub fn window_max() -> u32 {
-        16
+        64
     }
     pub fn probe_every_ms() -> u64 {
         1_000

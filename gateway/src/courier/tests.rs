@@ -33,7 +33,7 @@ impl<F: Fn(RequestId) -> Tried> Line<F> {
             reader: "desk-1/a".into(),
             order_key: OrderKey([patient; 32]),
             evidence: Evidence::of(Verification::by(Method::Pin)),
-            opened: now(self.ms).stamp,
+            opened: now(self.ms),
             request: Request { id, kind: RequestKind::Eligibility, body },
         };
         self.store.open_reception(opening).await.unwrap();

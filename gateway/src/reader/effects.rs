@@ -162,12 +162,12 @@ impl Reader {
         let Some(request) = self.request(method) else { return Some(Event::Opened(reception, Err(NotWritten))) };
         let session = self.session.as_mut()?;
         session.method = method;
-        let opened = self.parts.clock.stamp();
+        let opened = self.parts.clock.now();
         let opening = Opening {
             reception,
             reader: self.parts.port.name.to_string(),
             order_key: session.order_key,
-            evidence: Evidence::new(verification, session.basis.clone(), opened),
+            evidence: Evidence::new(verification, session.basis.clone(), opened.stamp),
             opened,
             request,
         };

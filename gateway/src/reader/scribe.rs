@@ -205,6 +205,7 @@ impl Desk {
 mod tests {
     use super::*;
     use crate::store::{Recording, Request, RequestKind};
+    use uketsuke_core::clock::{Mono, Now};
     use uketsuke_core::ids::{OrderKey, RequestId};
     use uketsuke_core::record::{Evidence, Method, Shown, Stage, Verification};
     use uuid::Uuid;
@@ -223,7 +224,7 @@ mod tests {
             reader: "desk-1/a".into(),
             order_key: OrderKey([1; 32]),
             evidence: Evidence::of(Verification::by(Method::Staff)),
-            opened: NOW,
+            opened: Now { boot: 1, mono: Mono(0), stamp: NOW },
             request: Request { id, kind: RequestKind::Eligibility, body },
         }))
     }

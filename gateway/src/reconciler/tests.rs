@@ -7,7 +7,7 @@ use crate::store::{Destination, NewCase, Opening, Recording, Request, RequestKin
 use prost::Message;
 use tokio::task::JoinHandle;
 use uketsuke_core::answer::{Reason, Verdict};
-use uketsuke_core::clock::Stamp;
+use uketsuke_core::clock::{Mono, Now, Stamp};
 use uketsuke_core::ids::{OrderKey, RequestId};
 use uketsuke_core::ladder::{Case, Cause, CloseReason, Final, Numbers, Rules, Work};
 use uketsuke_core::person::Person;
@@ -52,7 +52,7 @@ impl Scene {
             reader: "desk-1/a".into(),
             order_key: OrderKey([1; 32]),
             evidence: Evidence::of(Verification::by(Method::Pin)),
-            opened: AT,
+            opened: Now { boot: 1, mono: Mono(0), stamp: AT },
             request: Request {
                 id: question,
                 kind: RequestKind::Eligibility,

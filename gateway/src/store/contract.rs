@@ -10,6 +10,7 @@ use super::{
 };
 use std::time::Duration;
 use uketsuke_core::answer::Reason;
+use uketsuke_core::clock::{Mono, Now, Stamp};
 use uketsuke_core::ids::RequestId;
 use uketsuke_core::ladder::{CloseReason, Event, StaffAction};
 use uketsuke_core::reception::FaceCount;
@@ -69,6 +70,7 @@ contract! {
     an_ended_case_leaves_the_open_ones
     every_later_reply_is_kept_with_its_answer
     receptions_of_one_visit_are_linked_and_others_are_not
+    no_jump_of_the_wall_clock_joins_or_parts_two_visits
     listeners_hear_of_rows_and_replies
     a_crash_keeps_what_was_acknowledged
     a_dropped_caller_cancels_nothing
@@ -646,8 +648,10 @@ async fn every_later_reply_is_kept_with_its_answer(rig: Rig) {
 }
 
 async fn receptions_of_one_visit_are_linked_and_others_are_not(rig: Rig) {
-    let minutes = |number, patient, minutes: i64, synchronised| {
-        let opened = uketsuke_core::clock::Stamp { synchronised, ..at(minutes * 60_000) };
+    // Each in a boot of its own: only the wall clock tells.
+    let minutes = |number: u32, patient, minutes: i64, synchronised| {
+        let stamp = Stamp { synchronised, ..at(minutes * 60_000) };
+        let opened = Now { boot: 100 + u64::from(number), mono: Mono(0), stamp };
         super::Opening { opened, ..opening(number, patient) }
     };
     let (a, b, c, d) =
@@ -665,6 +669,31 @@ async fn receptions_of_one_visit_are_linked_and_others_are_not(rig: Rig) {
     rig.store.open_reception(minutes(7, 1, 92, true)).await.unwrap();
     let linked = [(1, None), (2, Some(1)), (3, None), (4, Some(1)), (5, None), (6, None), (7, Some(5))];
     for (number, first) in linked {
+        let record = rig.store.reception(reception(number)).await.unwrap().unwrap();
+        assert_eq!(record.same_visit_as, first.map(reception), "reception {number}");
+    }
+}
+
+async fn no_jump_of_the_wall_clock_joins_or_parts_two_visits(rig: Rig) {
+    let day_ms = 24 * 60 * 60_000;
+    let minutes = |number, patient, boot, minutes: u64, wall_ms, synchronised| {
+        let stamp = Stamp { synchronised, ..at(wall_ms) };
+        super::Opening { opened: Now { boot, mono: Mono(minutes * 60_000), stamp }, ..opening(number, patient) }
+    };
+    let receptions = [
+        (minutes(1, 1, 1, 100, 0, true), None),
+        // The wall clock has been set a year forward, and back by a day; ten minutes have passed each time.
+        (minutes(2, 1, 1, 110, 365 * day_ms, true), Some(1)),
+        (minutes(3, 1, 1, 120, -day_ms, true), Some(1)),
+        (minutes(4, 1, 1, 130, -day_ms, false), Some(1)),
+        // Back to where the first was, but hours have passed.
+        (minutes(5, 1, 1, 400, 0, true), None),
+        // The machine has started again: the wall clock decides.
+        (minutes(6, 1, 2, 1, 60_000, true), Some(5)),
+        (minutes(7, 2, 2, 2, 60_000, true), None),
+    ];
+    for (number, (opening, first)) in (1..).zip(receptions) {
+        rig.store.open_reception(opening).await.unwrap();
         let record = rig.store.reception(reception(number)).await.unwrap().unwrap();
         assert_eq!(record.same_visit_as, first.map(reception), "reception {number}");
     }

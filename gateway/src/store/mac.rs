@@ -49,6 +49,11 @@ impl RowMac {
         }
     }
 
+    /// [`Self::later`] for a number.
+    pub(super) fn later_int(self, column: &'static str, value: Option<i64>) -> Self {
+        self.later(column, value.map(i64::to_le_bytes).as_ref().map(<[u8; 8]>::as_slice))
+    }
+
     /// The check to be written.
     pub(super) fn finish(self) -> Vec<u8> {
         self.0.finalize().into_bytes().to_vec()

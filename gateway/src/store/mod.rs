@@ -44,7 +44,7 @@ pub use keys::{KeyError, Keys};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use uketsuke_core::clock::Stamp;
+use uketsuke_core::clock::{Mono, Now, Stamp};
 use uketsuke_core::consent::Consent;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::reception::Ask;
@@ -133,7 +133,7 @@ pub struct Opening {
     /// How the person was verified, and on what ground.
     pub evidence: Evidence,
     /// When.
-    pub opened: Stamp,
+    pub opened: Now,
     /// The eligibility request.
     pub request: Request,
 }
@@ -291,12 +291,32 @@ pub fn in_use(database: &Path) -> bool {
     lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
 }
 
-/// How long after `earlier` a reception opened at `opened` was; `None` when that cannot be told. Only two synchronised clocks can
-/// tell: a visit that is not linked shows twice, where staff see it, while one that is linked in error would not be sent to the
-/// receipt computer. A clock that was corrected backwards in between leaves them as near to each other as they were.
-fn visit_age(opened: Stamp, earlier: Stamp) -> Option<Duration> {
-    let known = opened.synchronised && earlier.synchronised;
-    known.then(|| Duration::from_millis(opened.wall_ms.abs_diff(earlier.wall_ms)))
+/// When a reception was opened, as far as its row tells.
+#[derive(Debug, Clone, Copy)]
+struct Opened {
+    stamp: Stamp,
+    /// The clock that no correction moves, and which boot it counts from.
+    since_boot: Option<(u64, Mono)>,
+}
+
+impl From<Now> for Opened {
+    fn from(now: Now) -> Self {
+        Self { stamp: now.stamp, since_boot: Some((now.boot, now.mono)) }
+    }
+}
+
+/// How long before `now` a reception was opened; `None` when that cannot be told. Within one boot of the machine its own clock tells, and
+/// no jump of the wall clock joins or parts two visits. Across boots only two synchronised wall clocks can tell: a visit that is not
+/// linked shows twice, where staff see it, while one that is linked in error would not be sent to the receipt computer.
+fn visit_age(now: Now, opened: Opened) -> Option<Duration> {
+    if let Some((boot, mono)) = opened.since_boot
+        && boot == now.boot
+    {
+        // Two that share a commit may come in either order.
+        return Some(Duration::from_millis(now.mono.0.abs_diff(mono.0)));
+    }
+    let known = now.stamp.synchronised && opened.stamp.synchronised;
+    known.then(|| Duration::from_millis(now.stamp.wall_ms.abs_diff(opened.stamp.wall_ms)))
 }
 
 /// `<database>.<suffix>`, beside the database.

@@ -18,7 +18,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use uketsuke_core::answer::bounded_code;
-use uketsuke_core::clock::Stamp;
+use uketsuke_core::clock::{Now, Stamp};
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::reception::{Ask, FaceCount};
 use uketsuke_core::record::{Abandonment, ReceptionRecord, Rejection, Reply, Shown, Stage};
@@ -71,6 +71,7 @@ struct Disk {
 
 struct Reception {
     order_key: OrderKey,
+    opened: Now,
     consent_request: Option<RequestId>,
     record: ReceptionRecord,
 }
@@ -407,6 +408,7 @@ impl Disk {
         let same_visit_as = self.same_visit(opening);
         self.receptions.push(Reception {
             order_key: opening.order_key,
+            opened: opening.opened,
             consent_request: None,
             record: ReceptionRecord {
                 reception: opening.reception,
@@ -415,7 +417,7 @@ impl Disk {
                 evidence: opening.evidence.clone(),
                 same_visit_as,
                 stage: Stage::Open,
-                opened: opening.opened,
+                opened: opening.opened.stamp,
                 recorded: None,
                 consents: Vec::new(),
                 abandoned: None,
@@ -424,7 +426,7 @@ impl Disk {
             },
         });
         let (id, key) = (opening.reception, opening.order_key);
-        self.append(&opening.request, id, key, Lane::Interactive, opening.opened, told);
+        self.append(&opening.request, id, key, Lane::Interactive, opening.opened.stamp, told);
         DONE
     }
 
@@ -616,7 +618,7 @@ impl Disk {
             Some(EarlierReception {
                 reception: record.reception,
                 order_key: other.order_key,
-                age: super::visit_age(opening.opened, record.opened)?,
+                age: super::visit_age(opening.opened, other.opened.into())?,
                 stage: record.stage,
                 same_visit_as: record.same_visit_as,
             })

@@ -55,7 +55,7 @@ pub(super) fn opening(number: u32, patient_number: u8) -> Opening {
         reader: "desk-1/a".into(),
         order_key: patient(patient_number),
         evidence: Evidence::of(Verification::by_face(0.682_251)),
-        opened: at(i64::from(number)),
+        opened: Now { stamp: at(i64::from(number)), mono: Mono(u64::from(number)), boot: 1 },
         request: eligibility(number),
     }
 }

@@ -430,7 +430,7 @@ impl World {
     fn opening(&mut self, index: usize, reception: ReceptionId, verification: Verification) -> Option<Opening> {
         self.counts.by_proxy += u64::from(verification.method == Method::PinByProxy);
         self.counts.staff_looks += u64::from(verification.method == Method::Staff);
-        let (stamp, without) = (self.time.stamp(), self.without);
+        let (opened, without) = (self.time.now(), self.without);
         let anything = OrderKey(self.rng.random());
         let session = self.reader(index)?.session.as_ref()?;
         let (patient, id) = (session.patient, session.question);
@@ -442,7 +442,7 @@ impl World {
             reader: name(index),
             order_key: if without == Some(Guard::Order) { anything } else { order_key(patient) },
             evidence: Evidence::of(verification),
-            opened: stamp,
+            opened,
             request: Request { id, kind: RequestKind::Eligibility, body },
         })
     }
@@ -556,7 +556,8 @@ fn stamped(event: Event, current: ReceptionId) -> Event {
         Event::FaceJudged(_, attempt, judged) => Event::FaceJudged(current, attempt, judged),
         Event::PinChecked(_, checked) => Event::PinChecked(current, checked),
         Event::StaffDecided(_, decision, by) => Event::StaffDecided(current, decision, by),
-        Event::StaffAssists(_) => Event::StaffAssists(current),
+        Event::StaffAssists(_, by) => Event::StaffAssists(current, by),
+        Event::StaffLeave(_) => Event::StaffLeave(current),
         Event::RegistrationWritten(_, result) => Event::RegistrationWritten(current, result),
         Event::Opened(_, result) => Event::Opened(current, result),
         Event::Replied(_, ask, reply) => Event::Replied(current, ask, reply),

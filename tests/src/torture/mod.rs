@@ -5,11 +5,13 @@
 
 mod certs;
 mod crowd;
+pub mod disk;
 mod journal;
 mod judge;
 mod kill9;
 mod ladder;
 mod line;
+mod partition;
 mod simulate;
 
 use crate::report::Report;
@@ -62,6 +64,13 @@ pub const CAMPAIGNS: &[Campaign] = &[
         run: certs::run,
     },
     Campaign {
+        name: "iofault",
+        what: "each call by which the store touches its disk fails, once or from then on; and the disk is full, to twenty degrees",
+        cycles: 20_000,
+        guarded: false,
+        run: disk::iofault::run,
+    },
+    Campaign {
         name: "kill9",
         what: "SIGKILL of the gateway at any moment, with busy readers and a central system that comes and goes",
         cycles: 20,
@@ -74,6 +83,20 @@ pub const CAMPAIGNS: &[Campaign] = &[
         cycles: 5_000,
         guarded: false,
         run: ladder::run,
+    },
+    Campaign {
+        name: "partition",
+        what: "the line fails in every way that lines fail, then goes down a second in every four; a herd of gateways returns",
+        cycles: 75,
+        guarded: false,
+        run: partition::run,
+    },
+    Campaign {
+        name: "powerloss",
+        what: "the power goes: the store's disk is rebuilt as a cut could have left it, un-synced writes lost, torn or out of order",
+        cycles: 600,
+        guarded: false,
+        run: disk::powerloss::run,
     },
     Campaign {
         name: "simulate",

@@ -4,7 +4,7 @@ use super::case_rows::{CaseCells, LaterCells};
 use super::rows::{OutboxCells, ReceptionCells, parse};
 use super::write::{Batch, Stop};
 use crate::store::cases::{self, Step};
-use crate::store::{CaseNotice, CaseRow, CaseWrite, KeptReply, NewCase, Opening, StoreError, visit_age};
+use crate::store::{CaseNotice, CaseRow, CaseWrite, KeptReply, NewCase, Opened, Opening, StoreError, visit_age};
 use sqlx::{QueryBuilder, Sqlite};
 use std::collections::HashMap;
 use uketsuke_core::clock::Stamp;
@@ -15,7 +15,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 /// Earlier receptions of the patients of a run of T1, each with the moment it was opened.
-pub(super) type Earlier = HashMap<OrderKey, Vec<(EarlierReception, Stamp)>>;
+pub(super) type Earlier = HashMap<OrderKey, Vec<(EarlierReception, Opened)>>;
 
 impl Batch<'_> {
     /// The case that T2 opens.
@@ -72,13 +72,18 @@ impl Batch<'_> {
     /// The receptions that those of this run could be linked to. An altered one links nothing.
     pub(super) async fn earlier(&mut self, run: &[&Opening]) -> sqlx::Result<Earlier> {
         let within_ms = visit::SAME_VISIT_WITHIN.as_millis() as i64;
-        let since = run.iter().map(|opening| opening.opened.wall_ms).min().unwrap_or(0).saturating_sub(within_ms);
+        let earliest = |of: fn(&Opening) -> i64| {
+            run.iter().map(|opening| of(opening)).min().unwrap_or(0).saturating_sub(within_ms)
+        };
+        let wall_since = earliest(|opening| opening.opened.stamp.wall_ms);
+        let mono_since = earliest(|opening| opening.opened.mono.0.cast_signed());
         let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM receptions WHERE order_key IN (");
         let mut keys = query.separated(", ");
         for opening in run {
             keys.push_bind(opening.order_key.0.to_vec());
         }
-        query.push(") AND opened_sync = 1 AND opened_ms >= ").push_bind(since);
+        query.push(") AND (opened_mono_ms >= ").push_bind(mono_since);
+        query.push(" OR (opened_sync = 1 AND opened_ms >= ").push_bind(wall_since).push("))");
         let rows: Vec<ReceptionCells> = query.build_query_as().fetch_all(&mut *self.conn).await?;
         let mut earlier = Earlier::new();
         for row in rows.into_iter().filter(|row| row.genuine(self.keys)) {
@@ -92,7 +97,7 @@ impl Batch<'_> {
                 ReceptionId(row.id),
                 stage,
                 row.same_visit_as.map(ReceptionId),
-                Stamp { wall_ms: row.opened_ms, synchronised: row.opened_sync },
+                row.opened(),
             );
         }
         Ok(earlier)
@@ -106,7 +111,7 @@ pub(super) fn note(
     reception: ReceptionId,
     stage: Stage,
     same_visit_as: Option<ReceptionId>,
-    opened: Stamp,
+    opened: Opened,
 ) {
     let age = std::time::Duration::ZERO;
     let one = EarlierReception { reception, order_key, age, stage, same_visit_as };

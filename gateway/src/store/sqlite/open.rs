@@ -21,7 +21,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// "UKTK", set by the first migration.
 const APPLICATION_ID: i64 = 0x554b_544b;
 /// `user_version` as the last migration leaves it.
-const VERSION: i64 = 5;
+const VERSION: i64 = 9;
 /// The write-ahead log is cut back to this after a checkpoint.
 const WAL_BYTES_MAX: usize = 16 * 1024 * 1024;
 const READERS_MAX: u32 = 4;
@@ -43,7 +43,15 @@ pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Ope
     let lock = lock(path)?;
     // The side file first: a database read later can only be further.
     let side = SideFile::read(path).map_err(file("read its side file"))?;
-    inspect(config, keys, side, Purpose::Write).await?;
+    let ballast = Ballast::of(path, config.ballast_bytes);
+    match inspect(config, keys, side, Purpose::Write).await {
+        // Even looking takes a little room: for the log's index.
+        Err(error) if is_full(&error) && ballast.release_half() => {
+            tracing::error!("the disk is full; the store gave back some of its reserve; free some space");
+            inspect(config, keys, SideFile::read(path).map_err(file("read its side file"))?, Purpose::Write).await?;
+        }
+        inspected => inspected?,
+    }
     create(path).map_err(file("create its database file"))?;
     let mut conn = write_options(config).connect().await.map_err(sql("open its database"))?;
     MIGRATIONS.run(&mut conn).await.map_err(|source| OpenError::Database {
@@ -68,7 +76,6 @@ pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Ope
     }
     sync_all(path).map_err(file("write it to disk"))?;
     let side = SideFile::start(path, head).map_err(file("write its side file"))?;
-    let ballast = Ballast::of(path, config.ballast_bytes);
     if !ballast.hold() {
         tracing::warn!(bytes = config.ballast_bytes, "there is no room for the store's reserve; free some disk space");
     }
@@ -107,7 +114,15 @@ enum Purpose {
 /// Looks at what is there without changing it.
 async fn inspect(config: &StoreConfig, keys: &Keys, side: Found, purpose: Purpose) -> Result<(), OpenError> {
     let path = config.path.clone();
-    let found = look(config).await?;
+    let found = match look(config).await {
+        // Only a first start has such a journal, until it switches to the write-ahead log. What was begun is undone, as its writer
+        // would have done it.
+        Err(OpenError::Database { source, .. }) if purpose == Purpose::Write && needs_rollback(source.as_ref()) => {
+            roll_back(config).await?;
+            look(config).await?
+        }
+        found => found?,
+    };
     let acknowledged = match (&side, &found) {
         (Found::Head(head), _) => Some(*head),
         (Found::Damaged, _) => return Err(OpenError::SideFile { path, why: "is damaged" }),
@@ -142,6 +157,24 @@ async fn inspect(config: &StoreConfig, keys: &Keys, side: Found, purpose: Purpos
     }
 }
 
+/// `SQLITE_READONLY_ROLLBACK`: a power cut left a transaction half done.
+fn needs_rollback(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<sqlx::Error>().and_then(sqlx::Error::as_database_error);
+    error.and_then(|error| error.code()).as_deref() == Some("776")
+}
+
+fn is_full(error: &OpenError) -> bool {
+    let OpenError::Database { source, .. } = error else { return false };
+    source.downcast_ref::<sqlx::Error>().is_some_and(|error| trouble(error) == Trouble::Full)
+}
+
+async fn roll_back(config: &StoreConfig) -> Result<(), OpenError> {
+    let sql = |source| database_error(&config.path, "undo what a power cut left half done", source);
+    let mut conn = options(config).connect().await.map_err(sql)?;
+    sqlx::query("SELECT COUNT(*) FROM sqlite_schema").execute(&mut conn).await.map_err(sql)?;
+    conn.close().await.map_err(sql)
+}
+
 fn behind(path: std::path::PathBuf, database: i64, acknowledged: Option<Head>) -> Result<(), OpenError> {
     match acknowledged {
         Some(told) if told.commits > database => Err(OpenError::Behind { path, database, acknowledged: told.commits }),
@@ -174,8 +207,9 @@ async fn look(config: &StoreConfig) -> Result<Option<Contents>, OpenError> {
     let application_id =
         number("PRAGMA application_id").fetch_one(&mut conn).await.map_err(sql("read whose database it is"))?;
     let version = number("PRAGMA user_version").fetch_one(&mut conn).await.map_err(sql("read its version"))?;
-    let tables =
-        number("SELECT COUNT(*) FROM sqlite_schema").fetch_one(&mut conn).await.map_err(sql("read its tables"))?;
+    // The migrator's own table comes before the first migration: a first start that was cut short may have left it alone.
+    let tables = number("SELECT COUNT(*) FROM sqlite_schema WHERE tbl_name <> '_sqlx_migrations'");
+    let tables = tables.fetch_one(&mut conn).await.map_err(sql("read its tables"))?;
     let meta = if application_id == APPLICATION_ID {
         read_meta(&mut conn).await.map_err(sql("read how far it has come"))?
     } else {
@@ -219,6 +253,9 @@ fn options(config: &StoreConfig) -> SqliteConnectOptions {
         .filename(&config.path)
         .busy_timeout(config.busy_timeout)
         .foreign_keys(true)
+        // Otherwise statements that may be undone write pages to the machine's folder for temporary files, which is not ours, and may be
+        // full.
+        .pragma("temp_store", "MEMORY")
         .disable_statement_logging()
 }
 

@@ -3,11 +3,11 @@
 use crate::store::keys::Keys;
 use crate::store::mac::RowMac;
 use crate::store::sealed::{Place, Plain, Sealed, Unreadable};
-use crate::store::{Destination, OutboxHead, OutboxRow, Request};
+use crate::store::{Destination, Opened, OutboxHead, OutboxRow, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
-use uketsuke_core::clock::Stamp;
+use uketsuke_core::clock::{Mono, Stamp};
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::record::{Evidence, ReceptionRecord, Reply, Shown, Verification};
 use uuid::Uuid;
@@ -72,6 +72,8 @@ pub(super) struct ReceptionCells {
     pub(super) followed_up_sync: Option<bool>,
     pub(super) followed_up: Option<String>,
     pub(super) followed_up_answer: Option<Vec<u8>>,
+    pub(super) opened_boot: Option<i64>,
+    pub(super) opened_mono_ms: Option<i64>,
 }
 
 impl ReceptionCells {
@@ -102,13 +104,15 @@ impl ReceptionCells {
             .int(i64::from(self.awaits_reply))
             .later("evidence", self.evidence.as_deref())
             .later("same_visit_as", self.same_visit_as.as_ref().map(|id| id.as_bytes().as_slice()))
-            .later("followed_up_ms", self.followed_up_ms.map(i64::to_le_bytes).as_ref().map(<[u8; 8]>::as_slice))
+            .later_int("followed_up_ms", self.followed_up_ms)
             .later(
                 "followed_up_sync",
                 self.followed_up_sync.map(|sync| [u8::from(sync)]).as_ref().map(<[u8; 1]>::as_slice),
             )
             .later("followed_up", self.followed_up.as_deref().map(str::as_bytes))
             .later("followed_up_answer", self.followed_up_answer.as_deref())
+            .later_int("opened_boot", self.opened_boot)
+            .later_int("opened_mono_ms", self.opened_mono_ms)
     }
 
     /// Whether the row is as this program wrote it.
@@ -169,7 +173,7 @@ impl ReceptionCells {
             evidence,
             same_visit_as: self.same_visit_as.map(ReceptionId),
             stage: parse(&self.stage)?,
-            opened: Stamp { wall_ms: self.opened_ms, synchronised: self.opened_sync },
+            opened: self.opened().stamp,
             recorded: stamp(self.recorded_ms, self.recorded_sync).zip(shown),
             consents: self.open_consents(keys)?,
             abandoned: stamp(self.abandoned_ms, self.abandoned_sync).zip(abandonment),
@@ -188,6 +192,15 @@ impl ReceptionCells {
         Ok(Evidence::of(Verification { face_score, ..Verification::by(parse(&self.method)?) }))
     }
 
+    /// When it was opened.
+    pub(super) fn opened(&self) -> Opened {
+        let since_boot = self.opened_boot.zip(self.opened_mono_ms);
+        Opened {
+            stamp: Stamp { wall_ms: self.opened_ms, synchronised: self.opened_sync },
+            since_boot: since_boot.map(|(boot, mono_ms)| (boot.cast_unsigned(), Mono(mono_ms.cast_unsigned()))),
+        }
+    }
+
     fn place(&self, column: &'static str) -> Place<'_> {
         Place { table: "receptions", column, row: self.id.as_bytes() }
     }
@@ -197,13 +210,14 @@ impl ReceptionCells {
         for rows in rows.chunks(INSERT_ROWS_MAX) {
             let mut query = QueryBuilder::<Sqlite>::new(
                 "INSERT INTO receptions (seq, id, request, reader, order_key, method, evidence, same_visit_as, stage, \
-                 opened_ms, opened_sync, awaits_reply, mac) ",
+                 opened_ms, opened_sync, opened_boot, opened_mono_ms, awaits_reply, mac) ",
             );
             query.push_values(rows, |mut values, row| {
                 values.push_bind(row.seq).push_bind(row.id).push_bind(row.request).push_bind(&row.reader);
                 values.push_bind(&row.order_key).push_bind(&row.method).push_bind(&row.evidence);
                 values.push_bind(row.same_visit_as);
                 values.push_bind(&row.stage).push_bind(row.opened_ms).push_bind(row.opened_sync);
+                values.push_bind(row.opened_boot).push_bind(row.opened_mono_ms);
                 values.push_bind(row.awaits_reply).push_bind(&row.mac);
             });
             query.build().execute(&mut *conn).await?;

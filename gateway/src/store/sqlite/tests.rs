@@ -174,11 +174,30 @@ async fn a_foreign_a_newer_and_a_text_file_are_refused_untouched() {
     assert!(matches!(error, OpenError::Version { found: 99, .. }), "{error}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_start_that_a_power_cut_interrupted_stands_in_the_way_of_no_other() {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+    let path = folder.path().join("store.db");
+    // Half a transaction in the file and the other half to be undone: as a cut leaves it before there is a write-ahead log.
+    let draft = folder.path().join("draft");
+    let mut conn = SqliteConnectOptions::new().filename(&draft).create_if_missing(true).connect().await.unwrap();
+    let begun = "CREATE TABLE first (one); DROP TABLE first; PRAGMA cache_size = 1; BEGIN; CREATE TABLE later (bytes BLOB); \
+         INSERT INTO later VALUES (randomblob(500000))";
+    sqlx::raw_sql(begun).execute(&mut conn).await.unwrap();
+    std::fs::copy(&draft, &path).unwrap();
+    std::fs::copy(folder.path().join("draft-journal"), folder.path().join("store.db-journal")).unwrap();
+    let store = open(folder.path(), &keys).await.unwrap();
+    store.open_reception(opening(1, 1)).await.unwrap();
+    store.close().await.unwrap();
+    open(folder.path(), &keys).await.unwrap();
+}
+
 /// Takes a store back to what the first version wrote: its tables, and rows with a score of their own instead of evidence.
 const FIRST_VERSION: &str = "DROP INDEX receptions_replied; DROP INDEX receptions_by_key; DROP TABLE face_failures; \
      DROP TABLE cases; DROP TABLE later_replies; DROP TABLE site_state; DROP TABLE trail; \
      ALTER TABLE receptions DROP COLUMN evidence; ALTER TABLE receptions DROP COLUMN same_visit_as; \
      ALTER TABLE receptions DROP COLUMN followed_up_ms; ALTER TABLE receptions DROP COLUMN followed_up_sync; \
+     ALTER TABLE receptions DROP COLUMN opened_boot; ALTER TABLE receptions DROP COLUMN opened_mono_ms; \
      ALTER TABLE receptions DROP COLUMN followed_up; ALTER TABLE receptions DROP COLUMN followed_up_answer; \
      DELETE FROM _sqlx_migrations WHERE version > 1; PRAGMA user_version = 1";
 
@@ -191,6 +210,7 @@ async fn a_store_of_the_first_version_is_brought_up_to_this_one_with_everything_
     for mut row in rows {
         let score = row.seal(&keys, "face_score", &0.68f32);
         (row.face_score, row.evidence) = (Some(score.clone()), None);
+        (row.opened_boot, row.opened_mono_ms) = (None, None);
         row.finish(&keys);
         let early = sqlx::query("UPDATE receptions SET face_score = ?, evidence = NULL, mac = ? WHERE seq = ?");
         early.bind(score).bind(&row.mac).bind(row.seq).execute(&mut conn).await.unwrap();

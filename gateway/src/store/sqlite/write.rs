@@ -154,7 +154,7 @@ impl Batch<'_> {
                         opening.reception,
                         Stage::Open,
                         same_visit_as,
-                        opening.opened,
+                        opening.opened.into(),
                     );
                     receptions.insert(id, request.id.0);
                     bodies.insert(request.id.0, body_mac);
@@ -187,8 +187,8 @@ impl Batch<'_> {
             method: word(opening.evidence.verification.method),
             face_score: None,
             stage: word(Stage::Open),
-            opened_ms: opening.opened.wall_ms,
-            opened_sync: opening.opened.synchronised,
+            opened_ms: opening.opened.stamp.wall_ms,
+            opened_sync: opening.opened.stamp.synchronised,
             recorded_ms: None,
             recorded_sync: None,
             shown: None,
@@ -209,6 +209,8 @@ impl Batch<'_> {
             followed_up_sync: None,
             followed_up: None,
             followed_up_answer: None,
+            opened_boot: Some(opening.opened.boot.cast_signed()),
+            opened_mono_ms: Some(opening.opened.mono.0.cast_signed()),
         };
         row.evidence = Some(row.seal(self.keys, "evidence", &opening.evidence));
         row.finish(self.keys);
@@ -219,7 +221,7 @@ impl Batch<'_> {
             row.id,
             row.order_key.clone(),
             Lane::Interactive,
-            opening.opened,
+            opening.opened.stamp,
         );
         (row, request)
     }

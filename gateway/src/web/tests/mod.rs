@@ -17,7 +17,7 @@ use crate::store::{Keys, NewCase, Opening, Recording, Request, RequestKind, Stor
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
-use uketsuke_core::clock::Stamp;
+use uketsuke_core::clock::{Mono, Now, Stamp};
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::ladder::{self, Cause};
 use uketsuke_core::modes::Limits;
@@ -131,6 +131,7 @@ impl Scene {
 
     fn status(&self, state: &'static str, reception: Option<ReceptionId>, attention: Option<Attention>) {
         self.port.status.send_replace(ReaderStatus {
+            helper: None,
             state,
             reception,
             attention,
@@ -146,7 +147,7 @@ impl Scene {
             reader: "<b>/\"&'".into(),
             order_key: OrderKey([7; 32]),
             evidence: Evidence::of(Verification::by(Method::Pin)),
-            opened: NOW,
+            opened: Now { boot: 1, mono: Mono(0), stamp: NOW },
             request: Request {
                 id: RequestId(Uuid::now_v7()),
                 kind: RequestKind::Eligibility,

@@ -53,7 +53,7 @@ async fn one(
         reader: "desk-1/a".into(),
         order_key: keys.order_key(certificate),
         evidence: Evidence::of(Verification::by(Method::Pin)),
-        opened: clock.stamp(),
+        opened: clock.now(),
         request,
     };
     store.open_reception(opening).await?;
