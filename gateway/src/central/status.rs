@@ -178,6 +178,49 @@ mod tests {
         }
     }
 
+    fn broken(code: Code, cause: impl Error + Send + Sync + 'static) -> Status {
+        let mut status = Status::new(code, "transport error");
+        status.set_source(std::sync::Arc::new(cause));
+        status
+    }
+
+    #[test]
+    fn a_broken_transport_is_the_lines_fault_under_every_code_that_tonic_gives_it() {
+        for code in [Code::Unavailable, Code::Unknown, Code::Cancelled, Code::Internal] {
+            let found = from_status(&broken(code, std::io::Error::other(LineFault::TheirAuthorityUnknown)));
+            let CentralError::Unreachable(cause) = &found else { panic!("{code:?} became {found:?}") };
+            assert_eq!(*cause, LineFault::TheirAuthorityUnknown.to_string());
+            let alert = std::io::Error::other("received fatal alert: CertificateRevoked");
+            let found = from_status(&broken(code, alert));
+            assert_eq!(found, CentralError::Refused("CertificateRevoked".into()), "{code:?}");
+            let other = std::io::Error::other("received fatal alert: ProtocolVersion");
+            assert!(matches!(from_status(&broken(code, other)), CentralError::Unreachable(_)), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn every_code_says_what_it_means_for_the_line_and_explains_away_nothing_that_is_known() {
+        let known = || Some(LineFault::NobodyListens("x".into()));
+        for number in 0..=16 {
+            let code = Code::from_i32(number);
+            let error = from_status(&Status::new(code, ""));
+            let (fresh, kept) = (error.fault(None), error.fault(known()));
+            match code {
+                Code::Unavailable => assert!(matches!(fresh, Some(LineFault::Broke(_))) && kept == known()),
+                Code::Cancelled | Code::DeadlineExceeded => {
+                    assert!(fresh == Some(LineFault::NoAnswer) && kept == known());
+                }
+                Code::ResourceExhausted => assert!(fresh == Some(LineFault::Busy) && kept == fresh),
+                Code::Unimplemented => assert!(fresh == Some(LineFault::NoService) && kept == fresh),
+                Code::Unauthenticated | Code::PermissionDenied => {
+                    assert!(matches!(fresh, Some(LineFault::NotAccepted(_))) && kept == fresh);
+                }
+                // It answers: the line works.
+                _ => assert!(fresh.is_none() && kept.is_none(), "{code:?}: {fresh:?}, {kept:?}"),
+            }
+        }
+    }
+
     #[test]
     fn a_busy_peer_names_its_pause_within_reason() {
         let mut status = Status::resource_exhausted("");
