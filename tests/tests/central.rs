@@ -223,6 +223,59 @@ async fn signatures_and_chains_that_do_not_hold_are_refused() {
     ask(&mut client, &good).await.unwrap();
 }
 
+/// A card whose certificate ends so many seconds from now.
+fn card_until(pki: &DevPki, name: &str, seconds: i64) -> Card {
+    let end = uketsuke_tests::clock::now_ms() / 1000 + seconds;
+    let not_after = time::OffsetDateTime::from_unix_timestamp(end).unwrap();
+    pki.card(name, &CardOptions { not_after, ..CardOptions::shared() }).unwrap()
+}
+
+#[tokio::test]
+async fn a_request_that_waited_for_hours_proves_what_it_proved_when_it_was_signed() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    let card = card_until(&pki, "TEST-VALID-WAITED", 3_600);
+    let request = eligibility_request(&card);
+    let signed = sign_by_card(&card, &request).unwrap();
+    let mut tampered = signed.clone();
+    tampered.payload[3] ^= 1;
+
+    // By now the certificate has expired, and its three months of grace are over too.
+    let waited = Duration::from_secs(120 * 24 * 3_600);
+    simulator.set_clock_ahead(waited);
+    let refused = ask(&mut client, &tampered).await.unwrap_err();
+    let answer = ask(&mut client, &signed).await.unwrap();
+
+    assert_eq!(refused.code(), Code::PermissionDenied, "time heals no signature");
+    assert_eq!(answer.qualification_validity, "1");
+    let late_by = answer.answered_at_ms - request.asked_at_ms;
+    assert!(late_by >= i64::try_from(waited.as_millis()).unwrap(), "{late_by} ms");
+    let [effect] = simulator.effects().try_into().unwrap();
+    assert_eq!(effect.reception_id.as_bytes()[..], request.reception_id);
+}
+
+#[tokio::test]
+async fn a_card_that_was_not_valid_when_it_was_asked_for_is_refused_however_late() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    const DAY_S: i64 = 24 * 3_600;
+    let in_grace = card_until(&pki, "TEST-VALID-GRACE", -30 * DAY_S);
+    let long_ago = card_until(&pki, "TEST-VALID-LONG-AGO", -100 * DAY_S);
+    ask(&mut client, &sign_by_card(&in_grace, &eligibility_request(&in_grace)).unwrap()).await.unwrap();
+    let request = eligibility_request(&long_ago);
+    let refused = ask(&mut client, &sign_by_card(&long_ago, &request).unwrap()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    // A clock that nobody vouches for condemns no card.
+    let unsure = uketsuke_proto::central_v1::EligibilityRequest { clock_synchronised: false, ..request };
+    ask(&mut client, &sign_by_card(&long_ago, &unsure).unwrap()).await.unwrap();
+    let mut early = eligibility_request(&in_grace);
+    early.asked_at_ms += 3_600_000;
+    let refused = ask(&mut client, &sign_by_card(&in_grace, &early).unwrap()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "asked in the future");
+}
+
 #[test]
 fn about_four_percent_of_the_names_contain_a_dot_and_most_people_are_valid() {
     let population = Population::new(7, Rates::default());

@@ -1,14 +1,15 @@
 //! Requests and answers as they travel: built once, signed once, sent as these exact bytes every time.
 
-use super::tls::{self, TlsError};
+use super::tls::{self, FileKind, TlsError};
 use crate::config;
 use crate::store::{Request, RequestKind};
 use prost::Message;
 use rand::RngCore;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
-use rustls::pki_types::PrivateKeyDer;
-use std::sync::Arc;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 use thiserror::Error;
 use uketsuke_core::answer::{Answer, Validity, bounded_code};
 use uketsuke_core::clock::Stamp;
@@ -273,9 +274,14 @@ pub enum SignerError {
     Sign,
 }
 
-/// Signs requests in the name of the site, with the key of the gateway's certificate.
+/// Signs requests in the name of the site, with the key of the gateway's certificate. Clones stay one: when certificate and key are
+/// renewed, all of them sign with the new ones.
 #[derive(Clone)]
-pub struct GatewaySigner {
+pub struct GatewaySigner(Arc<RwLock<Signing>>);
+
+/// A key with its certificate; they change together.
+#[derive(Clone)]
+struct Signing {
     key: Arc<EcdsaKeyPair>,
     certificate: Arc<[u8]>,
 }
@@ -286,13 +292,33 @@ impl GatewaySigner {
     /// # Errors
     /// [`SignerError`] names the file and what to do.
     pub fn load(central: &config::Central) -> Result<Self, SignerError> {
-        let kind = || SignerError::Kind(central.key_file.display().to_string());
-        let PrivateKeyDer::Pkcs8(key) = tls::private_key(&central.key_file)? else { return Err(kind()) };
-        let random = SystemRandom::new();
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key.secret_pkcs8_der(), &random)
-            .map_err(|_| kind())?;
-        let certificate = tls::own_certificate(&central.certificate_file)?;
-        Ok(Self { key: Arc::new(key), certificate: certificate.as_ref().into() })
+        let chain = tls::certificates(FileKind::Certificate, &central.certificate_file)?;
+        Self::of(&tls::private_key(&central.key_file)?, &chain, &central.key_file)
+    }
+
+    /// Of a key that was read from `key_file`, and the chain that begins with its certificate.
+    pub(super) fn of(
+        key: &PrivateKeyDer<'_>,
+        chain: &[CertificateDer<'_>],
+        key_file: &Path,
+    ) -> Result<Self, SignerError> {
+        let kind = || SignerError::Kind(key_file.display().to_string());
+        let PrivateKeyDer::Pkcs8(key) = key else { return Err(kind()) };
+        let key =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key.secret_pkcs8_der(), &SystemRandom::new())
+                .map_err(|_| kind())?;
+        let certificate = chain.first().map(AsRef::as_ref).unwrap_or_default();
+        Ok(Self(Arc::new(RwLock::new(Signing { key: Arc::new(key), certificate: certificate.into() }))))
+    }
+
+    /// Signs like `renewed` from now on, and so does every clone.
+    pub(super) fn follow(&self, renewed: &Self) {
+        let signing = renewed.signing();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = signing;
+    }
+
+    fn signing(&self) -> Signing {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A signer with a key of its own, that no central system knows.
@@ -301,7 +327,7 @@ impl GatewaySigner {
         let random = SystemRandom::new();
         let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, document.as_ref(), &random).unwrap();
-        Self { key: Arc::new(key), certificate: Arc::new([]) }
+        Self(Arc::new(RwLock::new(Signing { key: Arc::new(key), certificate: Arc::new([]) })))
     }
 
     /// Signs a payload.
@@ -309,12 +335,13 @@ impl GatewaySigner {
     /// # Errors
     /// [`SignerError::Sign`].
     pub fn sign(&self, id: RequestId, kind: RequestKind, payload: &[u8]) -> Result<Request, SignerError> {
-        let signature = self.key.sign(&SystemRandom::new(), payload).map_err(|_| SignerError::Sign)?;
+        let Signing { key, certificate } = self.signing();
+        let signature = key.sign(&SystemRandom::new(), payload).map_err(|_| SignerError::Sign)?;
         let signed = wire::Signed {
             payload: payload.to_vec(),
             signature: signature.as_ref().to_vec(),
             signer: wire::Signer::Gateway.into(),
-            certificate: self.certificate.to_vec(),
+            certificate: certificate.to_vec(),
         };
         Ok(Request { id, kind, body: Zeroizing::new(signed.encode_to_vec()) })
     }

@@ -1,8 +1,8 @@
 //! Verification of [`Signed`]: who signed these bytes, and may the central system believe it.
 //!
-//! A certificate's validity dates are not looked at: a request may have waited for hours since it was signed, and a
-//! card is usable for three months after its certificate expired (domain facts A.2). Revocation is an answer, not an
-//! error.
+//! A request may have waited for hours since it was signed, so a card's dates are held against the moment of asking, never of
+//! arrival; a card is usable for three months after its certificate expired (domain facts A.2). Revocation is an answer, not an error.
+//! A gateway's dates are looked at when its connection is made.
 
 use anyhow::{Context, Result};
 use prost::Message;
@@ -15,6 +15,9 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::population::CardIdentity;
 use crate::pki::DevPki;
+
+/// Three months, as long as three months can be.
+const GRACE_S: i64 = 92 * 24 * 60 * 60;
 
 /// The two authorities that the central system believes.
 pub(super) struct Trust {
@@ -51,14 +54,20 @@ impl Trust {
             .map_err(|error| Status::invalid_argument(format!("the payload does not decode: {error}")))
     }
 
-    /// What `use_card` makes of a card's identity, once its certificate is known to chain to the card CA.
+    /// What `use_card` makes of a card's identity, once its certificate is known to chain to the card CA and to have been usable
+    /// when it was asked about it, where that is known.
     pub(super) fn with_card<T>(
         &self,
         certificate: &[u8],
+        asked_ms: Option<i64>,
         use_card: impl FnOnce(CardIdentity<'_>) -> T,
     ) -> Result<T, Status> {
         let certificate = parse(certificate, "the card's certificate")?;
         chains(&certificate, &self.card_ca, "the card's certificate")?;
+        let (from, to) = (certificate.validity().not_before.timestamp(), certificate.validity().not_after.timestamp());
+        if asked_ms.is_some_and(|asked| !(from..=to.saturating_add(GRACE_S)).contains(&asked.div_euclid(1000))) {
+            return Err(Status::invalid_argument("the card's certificate was not valid when it was asked for"));
+        }
         let common_name =
             certificate.subject().iter_common_name().next().and_then(|name| name.as_str().ok()).unwrap_or_default();
         Ok(use_card(CardIdentity { serial: certificate.raw_serial(), common_name }))

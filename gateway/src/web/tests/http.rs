@@ -1,6 +1,7 @@
 //! Pages, orders, and what is refused.
 
-use super::{Scene, id};
+use super::{NOW, Scene, id};
+use crate::central::{LineFault, Said};
 use crate::handle::ReaderInput;
 use crate::reconciler::CaseTold;
 use crate::store::papers::Filed;
@@ -43,6 +44,34 @@ fn post(path: &str, json: &str) -> TestRequest {
         .insert_header(("origin", "http://localhost:8080"))
         .insert_header(("content-type", "application/json"))
         .set_payload(json.to_owned())
+}
+
+#[actix_web::test]
+async fn the_connection_check_says_layer_by_layer_what_is_wrong_and_what_was_not_tried() {
+    let scene = Scene::new();
+    let shown = page(&scene, "/staff/line?lang=en").await;
+    assert!(shown.contains("name: failed") && shown.contains("check the spelling of central.address"), "{shown}");
+    assert_eq!(shown.matches("not tried").count(), 6, "{shown}");
+    let shown = page(&scene, "/staff/line").await;
+    assert!(shown.contains("名前解決: 異常") && shown.contains("仮受付"), "{shown}");
+}
+
+#[actix_web::test]
+async fn the_staff_page_warns_of_certificates_that_end_or_are_not_used_and_says_why_the_line_is_down() {
+    let scene = Scene::new();
+    let calm = page(&scene, "/staff?lang=en").await;
+    assert!(!calm.contains("certificate"), "{calm}");
+    scene.link.send_modify(|link| {
+        link.validity.certificate_ms = NOW.wall_ms + 29 * 24 * 3_600_000;
+        link.refused = Some(Said::new("組が合いません", "they do not belong together"));
+        link.fault = Some(LineFault::OurCertificateRevoked);
+    });
+    let shown = page(&scene, "/staff?lang=en").await;
+    assert!(shown.contains("our certificate"), "{shown}");
+    assert!(shown.contains("are not used") && shown.contains("they do not belong together"), "{shown}");
+    assert!(shown.contains("our certificate has been revoked"), "{shown}");
+    let shown = page(&scene, "/staff").await;
+    assert!(shown.contains("失効しているとして拒否") && shown.contains("組が合いません"), "{shown}");
 }
 
 #[actix_web::test]

@@ -5,8 +5,9 @@ mod screens;
 mod sockets;
 
 use super::WebState;
-use crate::central::GatewaySigner;
+use crate::central::{GatewaySigner, LineCheck, LinkStatus, Validity};
 use crate::clock::Clock;
+use crate::config;
 use crate::front_desk::FrontDesk;
 use crate::handle::{self, CourierStatus, ReaderName, ReaderPort, ReaderStatus, SiteHandle, View};
 use crate::health::{HealthPart, HealthReport};
@@ -39,10 +40,30 @@ struct Scene {
     port: ReaderPort,
     _odd: ReaderPort,
     _central: watch::Sender<CourierStatus>,
+    link: watch::Sender<LinkStatus>,
     restarts: async_channel::Receiver<ReaderName>,
     cases: async_channel::Receiver<CaseOrder>,
     accepting: watch::Sender<bool>,
     healthy: Arc<AtomicBool>,
+}
+
+/// A central system whose name does not exist (RFC 6761).
+fn nowhere() -> config::Central {
+    let file = || "/nonexistent".into();
+    config::Central {
+        address: "central.invalid:443".into(),
+        server_name: "central.invalid".into(),
+        ca_file: file(),
+        certificate_file: file(),
+        key_file: file(),
+        crl_file: None,
+        watch_every_ms: 2_000,
+        warn_days: 30,
+        connect_timeout_ms: 500,
+        call_deadline_ms: 500,
+        window_max: 1,
+        probe_every_ms: 1_000,
+    }
 }
 
 impl Scene {
@@ -61,6 +82,9 @@ impl Scene {
         let (accepting_in, accepting) = watch::channel(true);
         let healthy = Arc::new(AtomicBool::new(true));
         let asked = healthy.clone();
+        let far = NOW.wall_ms + 1_000 * 24 * 3_600_000;
+        let validity = Validity { certificate_ms: far, authorities_ms: far, crl_ms: None };
+        let link_in = watch::Sender::new(LinkStatus::new(validity, 30));
         let (store, clock) = (Store::model(), Clock::new("/nonexistent".into()));
         let limits = Limits { authorised: [StaffName::new("院長").unwrap()].into(), ..Limits::default() };
         let desk_page = FrontDesk {
@@ -77,12 +101,14 @@ impl Scene {
                 site: "みどり薬局".into(),
                 readers: Arc::new([desk, odd_desk]),
                 central,
+                link: link_in.subscribe(),
                 restarts: restart_in,
                 cases: cases_in,
                 case_counts: watch::channel(crate::reconciler::CaseCounts::default()).1,
             },
             help_line: None,
             desk: desk_page,
+            line: LineCheck::new(nowhere(), clock.clone()),
             store,
             clock,
             metrics: Arc::new(|| "# EOF\n".to_owned()),
@@ -92,7 +118,17 @@ impl Scene {
             }),
             accepting,
         };
-        Self { state, port, _odd: odd, _central: central_in, restarts, cases, accepting: accepting_in, healthy }
+        Self {
+            state,
+            port,
+            _odd: odd,
+            _central: central_in,
+            link: link_in,
+            restarts,
+            cases,
+            accepting: accepting_in,
+            healthy,
+        }
     }
 
     fn show(&self, reception: Option<ReceptionId>, version: u64, screen: Screen) {
