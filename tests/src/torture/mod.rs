@@ -64,6 +64,13 @@ pub const CAMPAIGNS: &[Campaign] = &[
         run: certs::run,
     },
     Campaign {
+        name: "bitflip",
+        what: "a bit of the store's files flips, or two rows exchange a value: found out, or harmless",
+        cycles: 1_000,
+        guarded: false,
+        run: disk::bitflip::run,
+    },
+    Campaign {
         name: "iofault",
         what: "each call by which the store touches its disk fails, once or from then on; and the disk is full, to twenty degrees",
         cycles: 20_000,
