@@ -2,37 +2,58 @@
 //! space that is given back in that moment: one half to everybody, the other to whatever ends work rather than begins it.
 //!
 //! Promises: the file holds real blocks; it is made only where as much room again is left beside it, so that making it never
-//! fills the disk; failing to make it is no error.
+//! fills the disk; where there is no room for all of it, it is a half, a quarter or an eighth, and a disk without room even for that counts
+//! as full.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Where the whole does not fit, these parts of it are tried.
+const PARTS: [usize; 4] = [1, 2, 4, 8];
 
 /// The ballast of one database.
 #[derive(Debug, Clone)]
 pub(super) struct Ballast {
     path: PathBuf,
     bytes: usize,
+    /// As it was made; as it was found, until then.
+    made: Arc<AtomicU64>,
 }
 
 impl Ballast {
     /// The ballast that belongs to `database`; `bytes` = 0 means none.
     pub(super) fn of(database: &Path, bytes: usize) -> Self {
-        Self { path: super::beside(database, "ballast"), bytes }
+        let path = super::beside(database, "ballast");
+        let found = fs::metadata(&path).map_or(0, |found| found.len());
+        Self { path, bytes, made: Arc::new(found.into()) }
     }
 
-    /// Makes the file unless it is there; true when it is there afterwards. Blocks.
+    /// Makes the file unless it is there, as large as there is room for; true when there is one afterwards, or none is wanted. Blocks.
     pub(super) fn hold(&self) -> bool {
-        if self.bytes == 0 || fs::metadata(&self.path).is_ok_and(|found| found.len() == self.bytes as u64) {
+        if self.bytes == 0 || self.length() == self.bytes as u64 {
             return true;
         }
-        self.write().inspect_err(|_| drop(fs::remove_file(&self.path))).is_ok()
+        let made = PARTS.into_iter().map(|part| self.bytes / part).find(|bytes| self.write(*bytes).is_ok());
+        self.made.store(made.unwrap_or(0) as u64, Ordering::Relaxed);
+        if made.is_none() {
+            let _ = fs::remove_file(&self.path);
+        }
+        made.is_some()
+    }
+
+    /// Whether all that is wanted is there.
+    pub(super) fn is_whole(&self) -> bool {
+        self.length() == self.bytes as u64
     }
 
     /// Gives half of the room back; true when it was all there. Blocks.
     pub(super) fn release_half(&self) -> bool {
-        let whole = fs::metadata(&self.path).is_ok_and(|found| self.bytes > 0 && found.len() == self.bytes as u64);
-        let half = || OpenOptions::new().write(true).open(&self.path)?.set_len(self.bytes as u64 / 2);
+        let made = self.made.load(Ordering::Relaxed);
+        let whole = self.bytes > 0 && made > 0 && self.length() == made;
+        let half = || OpenOptions::new().write(true).open(&self.path)?.set_len(made / 2);
         whole && half().is_ok()
     }
 
@@ -41,18 +62,22 @@ impl Ballast {
         fs::remove_file(&self.path).is_ok()
     }
 
-    fn write(&self) -> io::Result<()> {
+    fn length(&self) -> u64 {
+        fs::metadata(&self.path).map_or(0, |found| found.len())
+    }
+
+    fn write(&self, bytes: usize) -> io::Result<()> {
         let mut file = File::create(&self.path)?;
         // Not zeros: some file systems and disks store no blocks for those.
         let mut chunk = vec![0; 64 * 1024];
         rand::RngCore::fill_bytes(&mut rand::rng(), &mut chunk);
-        let mut left = self.bytes * 2;
+        let mut left = bytes * 2;
         while left > 0 {
             let piece = left.min(chunk.len());
             file.write_all(&chunk[..piece])?;
             left -= piece;
         }
-        file.set_len(self.bytes as u64)?;
+        file.set_len(bytes as u64)?;
         file.sync_all()
     }
 }

@@ -87,8 +87,11 @@ pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Ope
     }
     sync_all(path).map_err(file("write it to disk"))?;
     let side = SideFile::start(path, head).map_err(file("write its side file"))?;
-    if !ballast.hold() {
-        tracing::warn!(bytes = config.ballast_bytes, "there is no room for the store's reserve; free some disk space");
+    if !ballast.hold() || !ballast.is_whole() {
+        tracing::warn!(
+            bytes = config.ballast_bytes,
+            "there is no room for all of the store's reserve; free some disk space"
+        );
     }
     Ok(Opened { conn, head, side, ballast, lock, checked })
 }

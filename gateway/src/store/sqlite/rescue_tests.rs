@@ -2,7 +2,7 @@
 
 use crate::store::command::Command;
 use crate::store::keys::Keys;
-use crate::store::scene::{answered, at, config, opening, reception, with_case};
+use crate::store::scene::{answered, at, config, opening, with_case};
 use crate::store::{
     BackupError, Destination, Inspection, OpenError, Store, StoreConfig, StoreError, StoreHealth, WipeError, wipe,
 };
@@ -148,7 +148,7 @@ async fn a_store_is_wiped_only_when_nothing_in_it_is_unsent() {
     assert!(matches!(wiped().await, Err(WipeError::Unsent { pending: 0, isolated: 1 })));
     let store = Store::open(&config, keys.clone()).await.unwrap();
     store.settle(2, answered(), at(0)).await.unwrap();
-    assert_eq!(store.abandon_open(None, at(0)).await.unwrap(), [reception(1), reception(2)]);
+    assert_eq!(store.abandon_open(None, at(0)).await.unwrap().len(), 2);
     store.close().await.unwrap();
     assert!(wiped().await.unwrap().len() >= 3);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);

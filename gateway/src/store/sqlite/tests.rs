@@ -544,3 +544,30 @@ async fn five_hundred_receptions_fit_on_a_disk_that_somebody_else_has_filled_and
     let store = Store::open(&config, keys).await.unwrap();
     assert_eq!(store.receptions(99_999).await.unwrap().len(), 1 + done as usize);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_there_is_no_room_for_the_whole_reserve_a_part_of_it_is_held_and_a_store_on_a_full_disk_recovers() {
+    let Some(disk) = SmallDisk::mount("16m") else {
+        println!("skipped: this machine does not let us mount a small file system");
+        return;
+    };
+    let config = StoreConfig::new(disk.0.path().join("store.db"));
+    let store = Store::open(&config, Keys::random()).await.unwrap();
+    let reserve = || fs::metadata(disk.0.path().join("store.db.ballast")).map_or(0, |found| found.len());
+    assert_eq!(reserve(), 6 * 1024 * 1024, "a quarter: as much again is left beside it");
+    let filler = disk.0.path().join("somebody-else");
+    let mut other = fs::File::create(&filler).unwrap();
+    let mut number = 0;
+    loop {
+        while std::io::Write::write_all(&mut other, &[7; 4096]).is_ok() {}
+        number += 1;
+        if store.open_reception(opening(number, 1)).await == Err(StoreError::Full) {
+            break;
+        }
+    }
+    fs::remove_file(filler).unwrap();
+    let mut health = store.health();
+    let well = health.wait_for(|health| *health == StoreHealth::Ok);
+    tokio::time::timeout(std::time::Duration::from_secs(20), well).await.expect("room is looked for").unwrap();
+    store.open_reception(opening(number, 1)).await.unwrap();
+}

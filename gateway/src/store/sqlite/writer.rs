@@ -284,7 +284,7 @@ impl Writer {
         self.checkpoint().await;
     }
 
-    /// Room for the reserve means room for everything.
+    /// Room for the reserve, or a part of it, means room for everything.
     async fn look_for_room(&mut self) {
         let ballast = self.ballast.clone();
         if tokio::task::spawn_blocking(move || ballast.hold()).await.unwrap_or(false) {
