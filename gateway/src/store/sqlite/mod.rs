@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `open` | what is checked before the first acknowledgement |
 //! | `writer` | group commit |
-//! | `write` | the durable writes, inside a transaction |
+//! | `write`, `settle` | the durable writes, inside a transaction; many answers at once |
 //! | `read`, `select` | the reads |
 //! | `kept` | what the site keeps beside receptions |
 //! | `rows` | rows, their checks and words |
@@ -18,6 +18,7 @@ mod open;
 mod read;
 mod rows;
 mod select;
+mod settle;
 #[cfg(test)]
 mod tests;
 mod write;

@@ -6,7 +6,7 @@ mod patients;
 pub(super) mod queue;
 
 use super::Settings;
-use super::machine::resident_mib;
+use super::machine::{cpu, resident_mib};
 use crate::central::ModeSpec;
 use crate::report::{Report, quantile, rounded};
 use crate::site::{Plan, Site};
@@ -42,8 +42,8 @@ pub(super) fn run(settings: Settings, report: &mut Report) -> Result<()> {
     );
     println!("The simulator takes 0 to {THINK_MS} ms for each request and runs on the same machine.\n");
     println!(
-        "{:<34} {:>8} {:>12} {:>9} {:>9} {:>9} {:>10} {:>10}",
-        "", "rows", "requests/s", "p50 ms", "p95 ms", "p99 ms", "patients", "RSS MiB"
+        "{:<34} {:>8} {:>12} {:>9} {:>9} {:>9} {:>10} {:>10} {:>12} {:>14}",
+        "", "rows", "requests/s", "p50 ms", "p95 ms", "p99 ms", "patients", "RSS MiB", "CPU µs each", "simulator's"
     );
     let idle_mib = resident_mib(site.gateway()?.pid())?;
     tell(report, "no queue", "quiet", None, &quiet, idle_mib);
@@ -80,6 +80,8 @@ struct Drained {
     /// From the line's return to the last of them, the probe that notices it included.
     took: Duration,
     most_mib: f64,
+    /// Processor time for each of them: of the gateway and of the simulator.
+    cpu_us: [f64; 2],
     met: Met,
 }
 
@@ -100,24 +102,28 @@ fn tell(
     let quantiles = [0.50, 0.95, 0.99].map(|part| quantile(&met.waits_ms, part));
     let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"));
     println!(
-        "{what:<34} {:>8} {:>12} {:>9} {:>9} {:>9} {:>10} {most_mib:>10.0}",
+        "{what:<34} {:>8} {:>12} {:>9} {:>9} {:>9} {:>10} {most_mib:>10.0} {:>12} {:>14}",
         drained.map_or(0, |drained| drained.rows),
         drained.map_or_else(|| "-".to_owned(), |drained| format!("{:.0}", drained.per_s())),
         shown(quantiles[0]),
         shown(quantiles[1]),
         shown(quantiles[2]),
         met.waits_ms.len(),
+        shown(drained.map(|drained| drained.cpu_us[0])),
+        shown(drained.map(|drained| drained.cpu_us[1])),
     );
     if let Some(drained) = drained {
         report.figure(format!("{key}_per_s"), drained.per_s().round());
+        report.figure(format!("{key}_cpu_us"), drained.cpu_us[0].round());
+        report.figure(format!("{key}_simulator_cpu_us"), drained.cpu_us[1].round());
     }
     for (name, value) in ["p50_ms", "p95_ms", "p99_ms"].iter().zip(quantiles) {
         report.figure(format!("{key}_{name}"), rounded(value));
     }
     report.figure(format!("{key}_rss_mib"), rounded(Some(most_mib)));
     report.figure(format!("{key}_unanswered"), met.unanswered);
-    if met.waits_ms.is_empty() {
-        report.fault(format!("{what}: no patient was received"));
+    if met.waits_ms.len() <= met.unseen {
+        report.fault(format!("{what}: {} waits measured, {} not seen", met.waits_ms.len(), met.unseen));
     }
     quantiles[1]
 }
@@ -133,14 +139,18 @@ fn drain(site: &mut Site, runtime: &Runtime, rows: u64, with_cases: bool, pause:
     site.control.set_mode(&ModeSpec::new("down"))?;
     site.start_gateway()?;
     let patients = runtime.block_on(async { Patients::come(site, pause) })?;
-    let (took, most_mib) = deliver(site, rows)?;
+    let (took, most_mib, cpu_us) = deliver(site, rows)?;
     let met = runtime.block_on(patients.stop())?;
-    Ok(Drained { rows, took, most_mib, met })
+    Ok(Drained { rows, took, most_mib, cpu_us, met })
 }
 
-/// Lets the line return and waits until so many requests were applied; how long that took, and the most memory seen.
-fn deliver(site: &mut Site, rows: u64) -> Result<(Duration, f64)> {
+/// Lets the line return and waits until so many requests were applied; how long that took, the most memory seen, and the processor time
+/// for each of them, in microseconds, of the gateway and of the simulator.
+fn deliver(site: &mut Site, rows: u64) -> Result<(Duration, f64, [f64; 2])> {
     let pid = site.gateway()?.pid();
+    let pids = [pid, site.central_pid()?];
+    let cpus = || pids.map(cpu).into_iter().collect::<Result<Vec<_>>>();
+    let cpu_before = cpus()?;
     let before = site.control.stats()?.applied;
     site.control.set_mode(&ModeSpec::new("up"))?;
     let begun = Instant::now();
@@ -155,5 +165,8 @@ fn deliver(site: &mut Site, rows: u64) -> Result<(Duration, f64)> {
             bail!("nothing was delivered for {STUCK:?}; {applied} of {rows} were");
         }
     }
-    Ok((begun.elapsed(), most_mib))
+    let took = begun.elapsed();
+    let spent = |index: usize, now: &[Duration]| (now[index] - cpu_before[index]).as_secs_f64() * 1e6 / applied as f64;
+    let now = cpus()?;
+    Ok((took, most_mib, [spent(0, &now), spent(1, &now)]))
 }

@@ -1,6 +1,6 @@
 //! Patients who come in by PIN meanwhile, and how long each waits for the central system's answer.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use rand::Rng;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +19,8 @@ const PIN_DIGITS: [u8; 4] = *b"1234";
 pub(super) struct Met {
     /// From the screen that says "asking" to the next one, per patient.
     pub(super) waits_ms: Vec<f64>,
+    /// Patients who did not see that screen, so quickly was it gone.
+    pub(super) unseen: usize,
     /// Patients whose answer did not come in time.
     pub(super) unanswered: usize,
 }
@@ -49,8 +51,10 @@ impl Patients {
             for visit in reader.await?? {
                 let screens = visit.screens.windows(2);
                 let asked = screens.map(|pair| (&pair[0], &pair[1])).find(|((name, _), _)| name == "asking");
-                let ((_, from), (_, to)) = asked.context("a patient was received without a question")?;
-                met.waits_ms.push(to.saturating_sub(*from).as_secs_f64() * 1000.0);
+                match asked {
+                    Some(((_, from), (_, to))) => met.waits_ms.push(to.saturating_sub(*from).as_secs_f64() * 1000.0),
+                    None => met.unseen += 1,
+                }
                 // Whoever has an answer is asked for consents.
                 met.unanswered += usize::from(!visit.saw("consent"));
             }

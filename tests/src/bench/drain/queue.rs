@@ -29,8 +29,8 @@ pub(in crate::bench) fn run(settings: Settings, report: &mut Report) -> Result<(
     let folder = tempfile::Builder::new().prefix("uketsuke-bench-").tempdir()?;
     let runtime = Runtime::new()?;
     println!(
-        "{:>10} {:>10} {:>10} {:>11} {:>12} {:>12} {:>12} {:>12}",
-        "rows", "file MiB", "start ms", "appends/s", "drain/s", "RSS start", "RSS drain", "filled in s"
+        "{:>10} {:>10} {:>10} {:>11} {:>12} {:>12} {:>12} {:>12} {:>12}",
+        "rows", "file MiB", "start ms", "appends/s", "drain/s", "CPU µs each", "RSS start", "RSS drain", "filled in s"
     );
     let short = measure(&folder.path().join("short"), &runtime, SHORT, report)?;
     let long = measure(&folder.path().join("long"), &runtime, settings.rows.unwrap_or(LONG), report)?;
@@ -90,17 +90,18 @@ fn measure(dir: &std::path::Path, runtime: &Runtime, beneath: u64, report: &mut 
     site.start_gateway()?;
     std::thread::sleep(Duration::from_secs(1));
     let start_mib = resident_mib(site.gateway()?.pid())?;
-    let (took, drain_mib) = deliver(&mut site, DELIVERED)?;
+    let (took, drain_mib, [cpu_us, _]) = deliver(&mut site, DELIVERED)?;
     site.kill_gateway()?;
     let drain_per_s = DELIVERED as f64 / took.as_secs_f64();
     println!(
-        "{beneath:>10} {file_mib:>10.0} {start_ms:>10.0} {appends_per_s:>11.0} {drain_per_s:>12.0} {start_mib:>12.0} {drain_mib:>12.0} {:>12.0}",
+        "{beneath:>10} {file_mib:>10.0} {start_ms:>10.0} {appends_per_s:>11.0} {drain_per_s:>12.0} {cpu_us:>12.0} {start_mib:>12.0} {drain_mib:>12.0} {:>12.0}",
         filled.as_secs_f64()
     );
     for (key, value) in [
         ("start_ms", start_ms),
         ("appends_per_s", appends_per_s.round()),
         ("drain_per_s", drain_per_s.round()),
+        ("drain_cpu_us", cpu_us.round()),
         ("rss_mib", drain_mib),
     ] {
         report.figure(format!("r{beneath}_{key}"), rounded(Some(value)));
