@@ -172,6 +172,11 @@ impl Site {
         self.central_address
     }
 
+    /// The simulator's process.
+    pub fn central_pid(&self) -> Result<u32> {
+        Ok(self.central.as_ref().context("the simulator does not run")?.pid())
+    }
+
     /// Every `terminal/reader`, in order.
     pub fn readers(&self) -> Vec<String> {
         let terminals = self.plan.terminals.iter();

@@ -49,7 +49,8 @@ pub(super) struct Told {
     pub(super) tampered: Vec<String>,
     /// Keys that are used from the commit on.
     pub(super) ring: Option<Ring>,
-    settled: Option<Stamp>,
+    /// Ids were settled, at this time: older ones may be forgotten.
+    pub(super) settled: Option<Stamp>,
 }
 
 /// Why a command ends early.
@@ -81,10 +82,13 @@ fn after_ms(at: Stamp, by: Duration) -> i64 {
 }
 
 impl Batch<'_> {
-    /// Performs commands in order; runs of T1 share their statements. An error means the transaction has failed.
+    /// Performs commands in order; runs of T1 share their statements, and so do runs of settlements. An error means the transaction has
+    /// failed.
     pub(super) async fn apply(&mut self, commands: &[&Command]) -> sqlx::Result<Vec<Outcome>> {
         let mut outcomes = Vec::with_capacity(commands.len());
-        for run in commands.chunk_by(|a, b| matches!((a, b), (Command::Open(_), Command::Open(_)))) {
+        for run in commands.chunk_by(|a, b| {
+            matches!((a, b), (Command::Open(_), Command::Open(_)) | (Command::Settle { .. }, Command::Settle { .. }))
+        }) {
             if let [Command::Open(_), ..] = run {
                 let openings: Vec<&Opening> = run
                     .iter()
@@ -93,7 +97,12 @@ impl Batch<'_> {
                 outcomes.extend(self.open(&openings).await?);
                 continue;
             }
+            let mut settled = self.settle_together(run).await?.into_iter();
             for command in run {
+                if settled.next() == Some(true) {
+                    outcomes.push(DONE);
+                    continue;
+                }
                 outcomes.push(match self.one(command).await {
                     Ok(effect) => Ok(effect),
                     Err(Stop::Answer(error)) => Err(error),
