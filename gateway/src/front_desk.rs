@@ -124,7 +124,8 @@ impl FrontDesk {
             limit_certificate: numbers.limit_certificate,
         });
         let basis = Basis::Document { document: entry.document() };
-        let given = Consent::new(ConsentKind::LimitCertificate, limit_certificate, now.stamp, GivenBy::StaffAssisted);
+        let given = Consent::new(ConsentKind::LimitCertificate, limit_certificate, now.stamp, GivenBy::StaffAssisted)
+            .assisted(&by);
         let reception = self.receive(now, Subject::Document(numbers), &key, basis, filed, vec![given], by).await?;
         Ok(Entered::Received { reception, decision: Some(decision), warnings: entry.warnings })
     }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::ReceptionId;
 use uketsuke_core::outbox::Circuit;
-use uketsuke_core::reception::{Attention, Intent, Screen, ScreenVersion, StaffDecision};
+use uketsuke_core::reception::{Attention, Helper, Intent, Screen, ScreenVersion, StaffDecision};
 use uketsuke_core::record::StaffName;
 use zeroize::Zeroizing;
 
@@ -39,7 +39,9 @@ pub enum ReaderInput {
     /// Staff decided about this reception.
     Staff(ReceptionId, StaffDecision, StaffName),
     /// Staff do the rest of this reception for the patient.
-    Assist(ReceptionId),
+    Assist(ReceptionId, StaffName),
+    /// They leave the rest to the patient again.
+    Leave(ReceptionId),
 }
 
 /// What a kiosk shows.
@@ -67,6 +69,8 @@ pub struct ReaderStatus {
     pub state: &'static str,
     /// The reception that a staff decision must name.
     pub reception: Option<ReceptionId>,
+    /// Who works the screen for the patient.
+    pub helper: Option<Helper>,
     /// Something staff should see to.
     pub attention: Option<Attention>,
     /// Receptions recorded since the process started, as (confirmed, ineligible, provisional).
@@ -128,6 +132,7 @@ pub fn reader(name: ReaderName, now: Stamp) -> (ReaderHandle, ReaderPort) {
     let (status_in, status) = watch::channel(ReaderStatus {
         state: "starting",
         reception: None,
+        helper: None,
         attention: None,
         recorded: (0, 0, 0),
         restarts: 0,

@@ -232,3 +232,15 @@ fn models_are_listed_and_verified_for_programs() -> Result<()> {
     assert_eq!((code, report["files"].as_array().map(Vec::len)), (Some(0), Some(3)), "{report}");
     Ok(())
 }
+
+#[test]
+fn a_reader_that_has_read_enough_ends_a_command_in_peace() -> Result<()> {
+    for arguments in [&["rules"][..], &["rules", "--json"]] {
+        let (reader, writer) = std::io::pipe()?;
+        drop(reader);
+        let ended = Command::new(binary("uketsuke")?).args(arguments).stdout(writer).output()?;
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!((ended.status.code(), said.as_ref()), (Some(0), ""), "{arguments:?}");
+    }
+    Ok(())
+}

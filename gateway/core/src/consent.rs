@@ -4,6 +4,7 @@
 //! with who gave it, when, until when it counts, and which text was shown.
 
 use crate::clock::Stamp;
+use crate::record::StaffName;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -129,7 +130,7 @@ pub enum GivenBy {
 }
 
 /// One flag with where it came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Consent {
     /// What was asked.
     pub kind: ConsentKind,
@@ -139,6 +140,9 @@ pub struct Consent {
     pub given: Stamp,
     /// Who said it.
     pub by: GivenBy,
+    /// For [`GivenBy::StaffAssisted`]: who pressed the buttons. `None` in records of versions that did not keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assisted_by: Option<StaffName>,
     /// [`TEXT_VERSION`] of the text that was shown.
     pub text: u16,
 }
@@ -146,7 +150,12 @@ pub struct Consent {
 impl Consent {
     /// A flag answered now, with the present texts.
     pub fn new(kind: ConsentKind, agreed: bool, given: Stamp, by: GivenBy) -> Self {
-        Self { kind, agreed, given, by, text: TEXT_VERSION }
+        Self { kind, agreed, given, by, assisted_by: None, text: TEXT_VERSION }
+    }
+
+    /// The same, given by a patient who told this member of staff what to press.
+    pub fn assisted(self, staff: &StaffName) -> Self {
+        Self { by: GivenBy::StaffAssisted, assisted_by: Some(staff.clone()), ..self }
     }
 
     /// The moment after which this consent no longer counts, in milliseconds since 1970 UTC.

@@ -83,6 +83,18 @@ pub fn help_lines(site: Option<&str>, lang: Lang) -> String {
     }
 }
 
+/// Whom staff call, and whom their patients: the site's own line first, if it has one.
+pub fn staff_help_lines(site: Option<&str>, lang: Lang) -> String {
+    let of_sites = match lang {
+        Lang::Ja => format!("職員の方: 医療機関等向け総合コールセンター {SITES_HELP_LINE}"),
+        Lang::En => format!("staff: call centre for sites {SITES_HELP_LINE}"),
+    };
+    match lang {
+        Lang::Ja => format!("患者さん: {} / {of_sites}", help_lines(site, lang)),
+        Lang::En => format!("patients: {} / {of_sites}", help_lines(site, lang)),
+    }
+}
+
 /// Why the insurance is not valid, and the next step.
 pub fn reason(reason: &Reason, lang: Lang) -> Advice {
     use Lang::{En, Ja};
@@ -345,7 +357,7 @@ pub fn attention(attention: &Attention, lang: Lang) -> Advice {
             };
             let next = lang.pick(
                 "カードの顔写真と患者さんを見比べ(目視確認)、「本人です」か「本人ではありません」を選んでください。",
-                "Compare the photo on the card with the patient and choose \"same person\" or \"not the same person\".",
+                "Compare the photo on the card with the patient and choose \"Same person\" or \"Not the same person\".",
             );
             advice("staff_look", what, next)
         }
@@ -395,6 +407,9 @@ pub struct CaseExplanation {
     pub ended: Option<ladder::Final>,
     /// What staff refer to when they act on it.
     pub turn: u32,
+    /// Which of several insurances staff chose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chosen: Option<ladder::Chosen>,
 }
 
 /// Tells how a case stands.
@@ -420,6 +435,7 @@ pub fn case(case: &Case, now: Now, lang: Lang) -> CaseExplanation {
         },
         ended: case.ended(),
         turn: case.turn(),
+        chosen: case.chosen(),
     }
 }
 
@@ -431,8 +447,9 @@ pub fn reception(record: &ReceptionRecord, lang: Lang) -> Explanation {
 /// As [`reception`], with the case of the reception as it stands now. The reception says what is the case, its case what to do about it;
 /// where the case knows more than any reply says (a person in doubt, another end), it speaks alone and the reception opens the story.
 pub fn with_case(record: &ReceptionRecord, of_case: Option<(&Case, Now)>, lang: Lang) -> Explanation {
-    let told = without_case(record, lang);
+    let mut told = without_case(record, lang);
     let Some((of_case, now)) = of_case else { return told };
+    told.story.extend(of_case.chosen().map(|chosen| choice(chosen, lang)));
     let case = case(of_case, now, lang);
     let confirmed = matches!(record.reply(), Some((_, Reply::Answered { verdict: Verdict::Eligible, .. })));
     match of_case.work() {
@@ -446,6 +463,15 @@ pub fn with_case(record: &ReceptionRecord, of_case: Option<(&Case, Now)>, lang: 
             let next = case.advice.next.clone();
             Explanation { advice: Advice { next, ..told.advice }, case: Some(case), ..told }
         }
+    }
+}
+
+/// Which of several insurances was chosen. The insurance itself stands, sealed, in the answer.
+fn choice(chosen: ladder::Chosen, lang: Lang) -> String {
+    let (ask, result) = (chosen.ask.saturating_add(1), chosen.index.saturating_add(1));
+    match lang {
+        Lang::Ja => format!("複数の資格のうち、{ask}回目の照会への答えの{result}番目のものを職員が選びました。"),
+        Lang::En => format!("of several insurances, staff chose number {result} of the answer to question {ask}."),
     }
 }
 
@@ -592,6 +618,7 @@ fn story(record: &ReceptionRecord, lang: Lang) -> Vec<String> {
                 Lang::En => format!("{told}{consents}."),
             },
         ));
+        later.extend(helped(record, lang).map(|line| (at.wall_ms, line)));
     }
     if let Some((at, _)) = &record.abandoned {
         later.push((at.wall_ms, lang.pick("受付が途中で終わりました。", "the check-in ended early.").to_owned()));
@@ -629,6 +656,20 @@ fn story(record: &ReceptionRecord, lang: Lang) -> Vec<String> {
         );
     }
     story
+}
+
+/// Who of the staff worked the screen for the patient.
+fn helped(record: &ReceptionRecord, lang: Lang) -> Option<String> {
+    let of_consents = record.consents.iter().filter_map(|consent| consent.assisted_by.as_ref());
+    let mut who: Vec<&str> =
+        record.evidence.verification.assisted_by.iter().chain(of_consents).map(|by| by.as_str()).collect();
+    who.sort_unstable();
+    who.dedup();
+    let names = who.join(lang.pick("、", ", "));
+    (!who.is_empty()).then(|| match lang {
+        Lang::Ja => format!("患者さんに聞きながら職員が操作しました(担当 {names})。"),
+        Lang::En => format!("staff pressed the buttons for the patient ({names})."),
+    })
 }
 
 /// Time of day in Japan (UTC+9, no daylight saving), for people.

@@ -22,7 +22,7 @@ pub mod words;
 pub use aging::{Aging, OFF_MAX};
 pub use declaration::{CannotConfirm, Declaration, FieldProblem, FormField, OnFile, Problem};
 pub use event::{
-    Answered, Basis, Cause, CloseReason, Effect, Event, Final, Numbers, PersonMatch, Refusal, StaffAction,
+    Answered, Basis, Cause, Chosen, CloseReason, Effect, Event, Final, Numbers, PersonMatch, Refusal, StaffAction,
 };
 
 pub use known::Known;
@@ -87,6 +87,9 @@ pub struct Case {
     /// It has said that the insurance the reception began with has ended: what is valid later is another one.
     insurance_ended: bool,
     declared: bool,
+    /// See [`Case::chosen`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    chosen: Option<Chosen>,
 }
 
 /// The format in which a case is stored. A case of a format that this version does not know is an error, not a guess.
@@ -129,8 +132,13 @@ enum State {
     EarlierNumbers { asked: bool },
     /// Nothing is left but the declaration; once it is there, `declared`.
     Declaration,
-    /// Staff choose one of this many.
-    Choosing { count: u32 },
+    /// Staff choose one of this many, as the answer to `ask` names them; a later answer does not shift what they choose from.
+    Choosing {
+        count: u32,
+        /// Cases stored before this was kept chose, but for few, from the answer to the reception's own request.
+        #[serde(default)]
+        ask: u32,
+    },
     /// Staff are to know, and to tell the patient; then it is final.
     Telling(Telling),
     /// The end.
@@ -212,6 +220,8 @@ pub enum Work {
     DeclarationOnFile,
     /// Ask the patient which insurance to use.
     ChooseInsurance {
+        /// Which answer names them.
+        ask: u32,
         /// How many there are.
         count: u32,
     },
@@ -266,6 +276,7 @@ impl Case {
             found_ineligible: false,
             insurance_ended: false,
             declared: false,
+            chosen: None,
         };
         match cause {
             Cause::NoAnswer => {}
@@ -343,6 +354,11 @@ impl Case {
         }
     }
 
+    /// Which insurance staff chose where there were several. An answer that is kept never changes, and neither does this.
+    pub fn chosen(&self) -> Option<Chosen> {
+        self.chosen
+    }
+
     /// Whether it has ended.
     pub fn is_final(&self) -> bool {
         self.ended().is_some()
@@ -367,7 +383,7 @@ impl Case {
             (State::EarlierNumbers { asked: false }, _) => Work::EnterEarlierNumbers,
             (State::Declaration, _) if self.declared => Work::DeclarationOnFile,
             (State::Declaration, _) => Work::TakeDeclaration,
-            (State::Choosing { count }, _) => Work::ChooseInsurance { count },
+            (State::Choosing { count, ask }, _) => Work::ChooseInsurance { ask, count },
             (State::Telling(Telling::Revoked), _) => Work::TellRevoked,
             (State::Telling(Telling::NotRegistered), _) => Work::TellNotRegistered,
             (State::Telling(Telling::Rejected), _) => Work::LookAtRejection,

@@ -65,6 +65,24 @@ impl Mode {
         }
     }
 
+    /// What it opens here, and what it does not: what a mode of the national system gives beyond that is given there.
+    pub fn scope(self) -> Words {
+        match self {
+            Self::SystemFailure => Words {
+                ja: "開くもの: 4情報(氏名・性別・生年月日・住所)での受付。開かないもの: 4情報での資格の検索と、診療・薬剤・健診情報の閲覧。資格は、あとで確認します。",
+                en: "Opens: receiving a patient by name, sex, birth date and address. Does not open: looking up the insurance by them, and viewing medical information. The insurance is confirmed later.",
+            },
+            Self::Disaster => Words {
+                ja: "開くもの: 4情報(氏名・性別・生年月日・住所)での受付。開かないもの: 4情報での資格の検索と、診療・薬剤・健診情報の閲覧。閲覧は、資格確認端末の「災害時医療情報閲覧」で行います。",
+                en: "Opens: receiving a patient by name, sex, birth date and address. Does not open: looking up the insurance by them, and viewing medical information; view that at the terminal (災害時医療情報閲覧).",
+            },
+            Self::EmergencyViewing => Words {
+                ja: "開くもの: この画面では、ありません。開いた職員・理由・時間だけを記録します。開かないもの: 4情報での受付と、診療・薬剤・健診情報の閲覧。閲覧は、資格確認端末の「救急時医療情報閲覧」で行います。",
+                en: "Opens: nothing here; who opened it, why and for how long goes into the record. Does not open: receiving by the four items, and viewing medical information; view that at the terminal (救急時医療情報閲覧).",
+            },
+        }
+    }
+
     /// What it is called.
     pub fn title(self) -> Words {
         match self {

@@ -74,12 +74,15 @@ pub struct Verification {
     /// For [`Method::Staff`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub look: Option<StaffLook>,
+    /// Who of the staff worked the screen for the patient meanwhile, if anybody did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assisted_by: Option<StaffName>,
 }
 
 impl Verification {
     /// Nothing more to say than how.
     pub fn by(method: Method) -> Self {
-        Self { method, face_score: None, look: None }
+        Self { method, face_score: None, look: None, assisted_by: None }
     }
 
     /// The face matched.
@@ -152,6 +155,17 @@ pub enum Shown {
     Ineligible(Reason),
     /// Received without an answer yet; reconciled later, by itself.
     Provisional,
+}
+
+impl Shown {
+    /// Whether this is, or may be, somebody insured, so that consents are asked for. With a new insurance, and with several, only which one
+    /// to use is open: what the patient agrees to does not depend on it, and the patient stands here now.
+    pub fn is_about_an_insured(&self) -> bool {
+        match self {
+            Self::Confirmed | Self::Provisional => true,
+            Self::Ineligible(reason) => matches!(reason, Reason::NewInsurance | Reason::SeveralInsurances),
+        }
+    }
 }
 
 /// How far a reception got.

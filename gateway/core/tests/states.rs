@@ -42,7 +42,8 @@ fn attempt(core: &Reception) -> u32 {
 fn alphabet(core: &Reception) -> Vec<(&'static str, Event)> {
     let intent = |intent| Event::Intent(CARD, core.version(), intent);
     let read = |facts| Event::CardRead(CARD, Ok(facts));
-    let ineligible = Reply::Answered { verdict: Verdict::Ineligible(Reason::NewInsurance), unmapped_characters: false };
+    let not_valid = |reason| Reply::Answered { verdict: Verdict::Ineligible(reason), unmapped_characters: false };
+    let (ineligible, several) = (not_valid(Reason::NoInsuranceFound), not_valid(Reason::SeveralInsurances));
     let eligible = Reply::Answered { verdict: Verdict::Eligible, unmapped_characters: false };
     let unregistered =
         Reply::Answered { verdict: Verdict::Ineligible(Reason::CardNotRegistered), unmapped_characters: false };
@@ -73,7 +74,9 @@ fn alphabet(core: &Reception) -> Vec<(&'static str, Event)> {
         ("call staff", intent(Intent::CallStaff)),
         ("PIN forgotten", intent(Intent::Forgotten)),
         ("by a companion", intent(Intent::ByProxy)),
-        ("staff assist", Event::StaffAssists(CARD)),
+        ("by the patient", intent(Intent::ByPatient)),
+        ("staff assist", Event::StaffAssists(CARD, staff())),
+        ("staff leave", Event::StaffLeave(CARD)),
         ("back", intent(Intent::Back)),
         ("cancel", intent(Intent::Cancel)),
         ("acknowledge", intent(Intent::Acknowledge)),
@@ -92,6 +95,7 @@ fn alphabet(core: &Reception) -> Vec<(&'static str, Event)> {
         ("T1 failed", Event::Opened(CARD, Err(NotWritten))),
         ("eligible", Event::Replied(CARD, Ask::First, eligible.clone())),
         ("ineligible", Event::Replied(CARD, Ask::First, ineligible.clone())),
+        ("several insurances", Event::Replied(CARD, Ask::First, several)),
         ("not registered", Event::Replied(CARD, Ask::First, unregistered.clone())),
         ("refused", Event::Replied(CARD, Ask::First, refused.clone())),
         ("register", intent(Intent::Register(true))),

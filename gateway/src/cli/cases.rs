@@ -1,5 +1,6 @@
 //! `uketsuke cases`: the cases that are open; how one came to be, and how it ended, `uketsuke explain` tells.
 
+use super::out::say;
 use super::store::{Error, open_store};
 use super::{Common, Lang, block_on, fail};
 use crate::clock::Clock;
@@ -43,7 +44,7 @@ impl Cases {
             Err(error) => return fail(json, exit::GAVE_UP, &error),
         };
         if rows.is_empty() && !json {
-            println!(
+            say!(
                 "{}",
                 match self.lang {
                     Lang::Ja => "確認の途中の受付はありません。",
@@ -54,10 +55,7 @@ impl Cases {
         for row in &rows {
             let told = explain::case(&row.case, now, self.lang.into());
             if json {
-                println!(
-                    "{}",
-                    serde_json::json!({ "reception": row.reception, "opened_ms": row.opened_ms, "case": told })
-                );
+                say!("{}", serde_json::json!({ "reception": row.reception, "opened_ms": row.opened_ms, "case": told }));
             } else {
                 print(row.reception, &told);
             }
@@ -67,6 +65,6 @@ impl Cases {
 }
 
 fn print(reception: ReceptionId, told: &CaseExplanation) {
-    println!("{reception}  {}  {}  {}", told.owner_words, told.deadline_words, told.advice.what);
-    println!("  {}", told.advice.next);
+    say!("{reception}  {}  {}  {}", told.owner_words, told.deadline_words, told.advice.what);
+    say!("  {}", told.advice.next);
 }

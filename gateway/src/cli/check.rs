@@ -1,5 +1,6 @@
 //! `uketsuke check`
 
+use super::out::say;
 use super::{Common, fail};
 use crate::check::{self, Grade};
 use crate::config::Config;
@@ -25,14 +26,14 @@ impl Check {
         };
         for finding in &findings {
             if json {
-                println!("{}", serde_json::json!(finding));
+                say!("{}", serde_json::json!(finding));
             } else {
                 let mark = match finding.grade {
                     Grade::Ok => "ok  ",
                     Grade::Warning => "warn",
                     Grade::Fatal => "FAIL",
                 };
-                println!("{mark}  {:<14}  {}", finding.check, finding.text);
+                say!("{mark}  {:<14}  {}", finding.check, finding.text);
             }
         }
         if findings.iter().any(|finding| finding.grade == Grade::Fatal) { exit::FAILED } else { exit::OK }

@@ -1,5 +1,6 @@
 //! `uketsuke explain`
 
+use super::out::say;
 use super::store::{Error, open_store};
 use super::{Common, Lang, block_on, fail};
 use crate::clock::Clock;
@@ -60,7 +61,7 @@ impl Explain {
             } else if self.reception.is_some() {
                 print_one(record, told, self.lang);
             } else {
-                println!("{}  {}  {}", record.reception, record.reader, told.advice.what);
+                say!("{}  {}  {}", record.reception, record.reader, told.advice.what);
             }
         }
         exit::OK
@@ -69,7 +70,7 @@ impl Explain {
 
 fn print_json(record: &ReceptionRecord, explanation: &Explanation) {
     let reception = record.reception.to_string();
-    println!("{}", serde_json::json!({ "reception": reception, "reader": record.reader, "explanation": explanation }));
+    say!("{}", serde_json::json!({ "reception": reception, "reader": record.reader, "explanation": explanation }));
 }
 
 fn print_one(record: &ReceptionRecord, told: Explanation, lang: Lang) {
@@ -87,16 +88,16 @@ fn print_one(record: &ReceptionRecord, told: Explanation, lang: Lang) {
             "A name or address has a character that could not be expressed (●): keep your own spelling.",
         ),
     };
-    println!("{}  {}", record.reception, record.reader);
-    println!("{}", told.advice.what);
-    println!("{next}: {}", told.advice.next);
+    say!("{}  {}", record.reception, record.reader);
+    say!("{}", told.advice.what);
+    say!("{next}: {}", told.advice.next);
     if let Some(case) = &told.case {
-        println!("{owner}: {}  {deadline}: {}", case.owner_words, case.deadline_words);
+        say!("{owner}: {}  {deadline}: {}", case.owner_words, case.deadline_words);
     }
     if told.unmapped_characters {
-        println!("{dots}");
+        say!("{dots}");
     }
     for line in told.story {
-        println!("  {line}");
+        say!("  {line}");
     }
 }

@@ -1,15 +1,19 @@
 //! The command line.
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod cases;
 mod check;
 mod explain;
 mod models;
+mod out;
 mod queue;
 mod rules;
 mod run;
 mod store;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use out::say;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use uketsuke_core::explain::Lang as CoreLang;
@@ -107,9 +111,9 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, std::io::Error> {
 /// Prints an error for people on standard error, and for programs on standard output.
 fn fail(json: bool, code: u8, error: &dyn std::fmt::Display) -> u8 {
     if json {
-        println!("{}", serde_json::json!({ "error": error.to_string(), "exit": code }));
+        say!("{}", serde_json::json!({ "error": error.to_string(), "exit": code }));
     } else {
-        eprintln!("uketsuke: {error}");
+        out::complain(error);
     }
     code
 }

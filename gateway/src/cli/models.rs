@@ -1,5 +1,6 @@
 //! `uketsuke models`
 
+use super::out::say;
 use super::{Common, fail};
 use crate::config::Config;
 use crate::exit;
@@ -56,7 +57,7 @@ impl Models {
                 let report = models::install(&from, dir.path())?;
                 for file in &report.files {
                     if !common.json {
-                        println!("installed {} ({} bytes)", file.file, file.bytes);
+                        say!("installed {} ({} bytes)", file.file, file.bytes);
                     }
                 }
                 print_json(&common, &report);
@@ -65,7 +66,7 @@ impl Models {
             Command::Verify { place, common } => with_dir(&common, place, |dir| {
                 let report = models::verify(dir)?;
                 if !common.json {
-                    println!("{} files as installed in {}", report.files.len(), dir.path().display());
+                    say!("{} files as installed in {}", report.files.len(), dir.path().display());
                 }
                 print_json(&common, &report);
                 Ok(exit::OK)
@@ -81,7 +82,7 @@ fn list(common: &Common, dir: &ModelDir) -> Result<u8, ModelError> {
     for model in listed {
         let state = model.state.as_ref().map_or_else(|error| format!("not usable: {error}"), |_| "ok".to_owned());
         if common.json {
-            println!(
+            say!(
                 "{}",
                 serde_json::json!({
                     "role": model.role, "name": model.name, "licence": model.licence, "origin": model.origin,
@@ -89,7 +90,7 @@ fn list(common: &Common, dir: &ModelDir) -> Result<u8, ModelError> {
                 })
             );
         } else {
-            println!(
+            say!(
                 "{:<9}  {}  [{}; {}]\n           {}: {state}",
                 model.role.to_string(),
                 model.name,
@@ -104,7 +105,7 @@ fn list(common: &Common, dir: &ModelDir) -> Result<u8, ModelError> {
 
 fn print_json(common: &Common, report: &models::Report) {
     if common.json {
-        println!("{}", serde_json::json!(report));
+        say!("{}", serde_json::json!(report));
     }
 }
 

@@ -1,5 +1,6 @@
 //! `uketsuke queue`
 
+use super::out::say;
 use super::store::{Error, open_store};
 use super::{Common, block_on, fail};
 use crate::exit;
@@ -26,10 +27,7 @@ impl Queue {
         });
         match asked {
             Ok(Ok((counts, rows))) if json => {
-                println!(
-                    "{}",
-                    serde_json::json!({ "destination": Destination::Central, "counts": counts, "rows": rows })
-                );
+                say!("{}", serde_json::json!({ "destination": Destination::Central, "counts": counts, "rows": rows }));
                 exit::OK
             }
             Ok(Ok((counts, rows))) => {
@@ -43,17 +41,22 @@ impl Queue {
 }
 
 fn print(counts: &OutboxCounts, rows: &[OutboxHead]) {
-    println!("central: {} waiting, {} isolated, {} refused for good", counts.pending, counts.isolated, counts.rejected);
+    say!("central: {} waiting, {} isolated, {} refused for good", counts.pending, counts.isolated, counts.rejected);
     if counts.pending + counts.isolated + counts.rejected == 0 {
-        println!("Nothing waits: every request has its answer.");
+        say!("Nothing waits: every request has its answer.");
         return;
     }
-    println!(
+    say!(
         "{:>8}  {:<36}  {:<11}  {:<11}  {:<8}  {:>5}  last error",
-        "seq", "reception", "kind", "lane", "state", "tries"
+        "seq",
+        "reception",
+        "kind",
+        "lane",
+        "state",
+        "tries"
     );
     for row in rows {
-        println!(
+        say!(
             "{:>8}  {:<36}  {:<11}  {:<11}  {:<8}  {:>5}  {}",
             row.seq,
             row.reception.to_string(),

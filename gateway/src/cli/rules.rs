@@ -1,5 +1,6 @@
 //! `uketsuke rules`: the rules of a day, and what they would make of receptions that have been.
 
+use super::out::say;
 use super::store::{Error, open_store};
 use super::{Common, Lang, block_on, fail};
 use crate::clock::Clock;
@@ -99,29 +100,29 @@ fn print_json(rules: &RuleSet, next: Option<&Change>) {
         "rules": rules.in_force().collect::<Vec<_>>(),
         "next_change": next,
     });
-    println!("{document}");
+    say!("{document}");
 }
 
 fn print_text(rules: &RuleSet, next: Option<&Change>, lang: Lang) {
     let words = Text::of(lang);
-    println!("{} {}  ({} {})", words.rules_of, rules.today().date, words.version, rules.version());
+    say!("{} {}  ({} {})", words.rules_of, rules.today().date, words.version, rules.version());
     if !rules.today().trusted {
-        println!("{}", words.doubtful);
+        say!("{}", words.doubtful);
     }
-    println!();
+    say!();
     for rule in rules.in_force() {
-        println!("{}", line(rule, lang));
-        println!("    {}", rule.meaning.pick(lang.into()));
+        say!("{}", line(rule, lang));
+        say!("    {}", rule.meaning.pick(lang.into()));
     }
-    println!();
+    say!();
     let Some(change) = next else {
-        println!("{}", words.no_change);
+        say!("{}", words.no_change);
         return;
     };
-    println!("{} {}", words.next_change, change.date);
+    say!("{} {}", words.next_change, change.date);
     for (word, rules) in [(words.ends, &change.ends), (words.begins, &change.begins)] {
         for rule in rules {
-            println!("  {word}  {}", line(rule, lang));
+            say!("  {word}  {}", line(rule, lang));
         }
     }
 }
@@ -148,22 +149,22 @@ fn print_trial_json(date: Date, run: &DryRun, full: bool) {
         "not_judged": run.not_judged,
         "limit_reached": full,
     });
-    println!("{document}");
+    say!("{document}");
 }
 
 fn print_trial(date: Date, run: &DryRun, full: bool, lang: Lang) {
     let words = Text::of(lang);
-    println!("{} {date}: {}", words.rules_of, run.summary(lang.into()));
+    say!("{} {date}: {}", words.rules_of, run.summary(lang.into()));
     if full {
-        println!("{}", words.limit_reached);
+        say!("{}", words.limit_reached);
     }
     for found in &run.differences {
         let opened_ms = found.opened.wall_ms;
         let (day, time) = (Date::of_stamp_jst(opened_ms), explain::clock(opened_ms));
-        println!();
-        println!("{}  {}  {day} {time}", found.reception, found.reader);
-        println!("  {}  ({})", found.sentence(lang.into()), found.rule.id);
-        println!("  {} {}", words.next_step, found.next.pick(lang.into()));
+        say!();
+        say!("{}  {}  {day} {time}", found.reception, found.reader);
+        say!("  {}  ({})", found.sentence(lang.into()), found.rule.id);
+        say!("  {} {}", words.next_step, found.next.pick(lang.into()));
     }
 }
 

@@ -1,6 +1,6 @@
 //! `uketsuke run`
 
-use super::{Common, fail};
+use super::{Common, fail, out};
 use crate::app::{self, Ready};
 use crate::config::Config;
 use crate::exit;
@@ -34,9 +34,9 @@ impl Run {
         let system = actix::System::with_tokio_rt(runtime);
         let ready = |ready: &Ready| {
             if json {
-                println!("{}", serde_json::json!({ "ready": "uketsuke", "web": ready.web.to_string() }));
+                out::mention(&serde_json::json!({ "ready": "uketsuke", "web": ready.web.to_string() }));
             } else {
-                println!("ready: http://{}/", ready.web);
+                out::mention(&format_args!("ready: http://{}/", ready.web));
             }
         };
         match system.block_on(app::run(config, ready)) {

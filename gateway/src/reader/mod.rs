@@ -157,13 +157,16 @@ impl Reader {
             changed
         });
         let (state, reception, attention) = (self.core.state_name(), self.core.current(), self.core.attention());
+        let helper = self.core.helper();
         let now = self.parts.clock.stamp();
         self.parts.port.status.send_if_modified(|status| {
-            let changed = (status.state, status.reception, &status.attention) != (state, reception, &attention);
+            let changed = (status.state, status.reception, status.helper, &status.attention)
+                != (state, reception, helper, &attention);
             if status.state != state {
                 status.since = now;
             }
             (status.state, status.reception, status.attention) = (state, reception, attention);
+            status.helper = helper;
             changed
         });
     }
@@ -255,7 +258,8 @@ impl StreamHandler<ReaderInput> for Reader {
             ReaderInput::Staff(reception, decision, by) => {
                 self.on(Event::StaffDecided(reception, decision, by), context);
             }
-            ReaderInput::Assist(reception) => self.on(Event::StaffAssists(reception), context),
+            ReaderInput::Assist(reception, by) => self.on(Event::StaffAssists(reception, by), context),
+            ReaderInput::Leave(reception) => self.on(Event::StaffLeave(reception), context),
         }
     }
 }

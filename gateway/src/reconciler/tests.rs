@@ -364,7 +364,7 @@ async fn a_name_on_our_own_papers_is_compared_with_the_answer_to_a_document_and_
 async fn one_result_about_somebody_else_keeps_a_reply_with_several_from_being_offered() {
     let several = || Verdict::Ineligible(Reason::SeveralInsurances);
     for (names, work) in [
-        (["●橋 恵子", "高橋 恵子"], Work::ChooseInsurance { count: 2 }),
+        (["●橋 恵子", "高橋 恵子"], Work::ChooseInsurance { ask: 0, count: 2 }),
         (["高橋 恵子", "鈴木 一郎"], Work::CheckPerson { ask: 0 }),
     ] {
         let mut scene = Scene::new(vec![]).await;

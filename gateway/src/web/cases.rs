@@ -18,10 +18,12 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 use uketsuke_core::desk::{DocumentEntry, EntryKind, Fields};
-use uketsuke_core::explain::{self, Explanation, Lang};
+use uketsuke_core::explain::{self, Explanation};
 use uketsuke_core::fields::FieldProblem;
 use uketsuke_core::ids::{ReceptionId, RequestId};
-use uketsuke_core::ladder::{Basis, Case, CloseReason, Declaration, Numbers, StaffAction, Work, words as ladder_words};
+use uketsuke_core::ladder::{
+    Basis, Case, Chosen, CloseReason, Declaration, Numbers, StaffAction, Work, words as ladder_words,
+};
 use uketsuke_core::person::{Comparison, Contradiction, Doubt, Person, PersonTyped, compare, differences};
 use uketsuke_core::record::{ReceptionRecord, StaffName};
 use uketsuke_core::rules::Today;
@@ -40,9 +42,39 @@ struct CasePage {
     work: Work,
     ended: bool,
     choices: Vec<String>,
+    /// The insurance that staff chose where there were several.
+    chosen: Option<String>,
     persons: Vec<PersonRows>,
     seen: Vec<Vec<String>>,
     papers: Vec<String>,
+}
+
+impl CasePage {
+    /// The two answers to "is it the same person", as [`What::CheckPerson`] reads them.
+    fn same_person(&self) -> [(&'static str, &'static str); 2] {
+        [("yes", self.w.t("同じ方です", "Same person")), ("no", self.w.t("別の方です", "Somebody else"))]
+    }
+
+    fn person_in_doubt(&self) -> bool {
+        matches!(self.work, Work::CheckPerson { .. })
+    }
+
+    /// Whether "next step" leads anywhere.
+    fn has_next_rung(&self) -> bool {
+        matches!(
+            self.work,
+            Work::AwaitAnswer
+                | Work::AwaitLaterData
+                | Work::AwaitNumbersAnswer
+                | Work::EnterCurrentNumbers
+                | Work::EnterEarlierNumbers
+                | Work::ChooseInsurance { .. }
+        )
+    }
+
+    fn wants_numbers(&self) -> bool {
+        matches!(self.work, Work::EnterCurrentNumbers | Work::EnterEarlierNumbers)
+    }
 }
 
 /// What staff compare with one result of an answer: only what differs, character by character.
@@ -96,10 +128,12 @@ async fn draw(state: &WebState, id: ReceptionId, w: Words) -> Result<Option<Case
     let work = case.work();
     let insured = answered(state, id, work, &asks).await?;
     let choices = match work {
-        Work::ChooseInsurance { .. } => {
-            insured.iter().map(|insured| format!("{} ({})", insured.insurer, insured.since)).collect()
-        }
+        Work::ChooseInsurance { .. } => insured.iter().map(label).collect(),
         _ => Vec::new(),
+    };
+    let chosen = match case.chosen() {
+        Some(Chosen { ask, index }) => results(state, id, asks.get(ask as usize)).await?.get(index as usize).map(label),
+        None => None,
     };
     // Staff who are to tell one person from another must see who the answer is about; at any other time they need not.
     let seen = match work {
@@ -122,31 +156,41 @@ async fn draw(state: &WebState, id: ReceptionId, w: Words) -> Result<Option<Case
         work,
         ended: case.is_final(),
         choices,
+        chosen,
         persons,
         seen,
         papers: papers.iter().filter_map(|paper| filed(paper, w)).collect(),
     }))
 }
 
-/// The results that the page is about: of the answer that waits for a look, else of the latest that has any.
+/// The results that the page is about: of the answer that waits for a look or a choice, else of the latest that has any.
 async fn answered(
     state: &WebState,
     id: ReceptionId,
     work: Work,
     asks: &[RequestId],
 ) -> Result<Vec<Insured>, StoreError> {
-    let asks = match work {
-        Work::CheckPerson { ask } => asks.get(ask as usize).map(std::slice::from_ref).unwrap_or_default(),
-        _ => asks,
-    };
+    if let Work::CheckPerson { ask } | Work::ChooseInsurance { ask, .. } = work {
+        return results(state, id, asks.get(ask as usize)).await;
+    }
     for request in asks.iter().rev() {
-        let answer = state.store.answer(id, *request).await?;
-        let insured = answer.and_then(|answer| central::insured(&answer)).unwrap_or_default();
+        let insured = results(state, id, Some(request)).await?;
         if !insured.is_empty() {
             return Ok(insured);
         }
     }
     Ok(Vec::new())
+}
+
+/// The results in the answer to a question.
+async fn results(state: &WebState, id: ReceptionId, asked: Option<&RequestId>) -> Result<Vec<Insured>, StoreError> {
+    let Some(request) = asked else { return Ok(Vec::new()) };
+    Ok(state.store.answer(id, *request).await?.and_then(|answer| central::insured(&answer)).unwrap_or_default())
+}
+
+/// An insurance, as staff tell it from another one.
+fn label(insured: &Insured) -> String {
+    format!("{} ({})", insured.insurer, insured.since)
 }
 
 fn parts(person: &Person) -> Vec<String> {
@@ -163,9 +207,23 @@ fn filed(paper: &Paper, w: Words) -> Option<String> {
         Filed::Declaration(_) => w.t("被保険者資格申立書を記録", "declaration recorded").to_owned(),
         Filed::Note(note) => note.as_str().to_owned(),
         Filed::Person(_) => w.t("氏名などを記録", "person recorded").to_owned(),
-        Filed::Action(_) => return None,
+        Filed::Action(word) => action_words(word, w)?.to_owned(),
     };
     Some(format!("{}: {what}", paper.by.as_str()))
+}
+
+/// What staff did, for the words that no other paper says already.
+fn action_words(word: &str, w: Words) -> Option<&'static str> {
+    Some(match word {
+        "next_rung" => w.t("「次へ」を選択", "went on to the next step"),
+        "chosen" => w.t("使う保険を選択", "insurance chosen"),
+        "same_person" => w.t("「同じ方です」を選択", "found to be the same person"),
+        "other_person" => w.t("「別の方です」を選択", "found to be somebody else"),
+        "acknowledged" => w.t("確認済み", "seen, and told where needed"),
+        "end_ineligible" => w.t("無効として終了", "ended as not valid"),
+        "close" => w.t("ほかの理由で終了", "closed for another reason"),
+        _ => return None,
+    })
 }
 
 fn rows(local: &Person, insured: &Insured, w: Words) -> PersonRows {
@@ -328,13 +386,7 @@ fn order(form: &CaseForm, today: Today, w: Words) -> Result<Order, Gaps> {
         What::NextRung => (Some(StaffAction::NextRung), note()?),
         What::Choose => {
             let index = form.field("index").parse().map_err(|_| unreadable())?;
-            let index: u32 = index;
-            // Which one it was stays with the case.
-            let note = Note::new(&match w.0 {
-                Lang::Ja => format!("選んだ保険: {}番目", index.saturating_add(1)),
-                Lang::En => format!("insurance chosen: number {}", index.saturating_add(1)),
-            });
-            (Some(StaffAction::Chosen { index }), note.map(Filed::Note))
+            (Some(StaffAction::Chosen { index }), note()?)
         }
         What::CheckPerson => {
             let ask = form.field("ask").parse().map_err(|_| unreadable())?;
@@ -364,7 +416,10 @@ fn order(form: &CaseForm, today: Today, w: Words) -> Result<Order, Gaps> {
             }
             (Some(StaffAction::Close(reason)), note)
         }
-        What::Note => (None, note()?),
+        What::Note => match note()? {
+            Some(note) => (None, Some(note)),
+            None => return Err(Gaps(vec![w.t("メモ: 書かれていません。", "note: it is empty").to_owned()])),
+        },
         What::Person => {
             let typed = PersonTyped {
                 name: form.field("name"),
@@ -408,4 +463,111 @@ fn numbers(form: &CaseForm, which: Numbers, today: Today, w: Words) -> Result<En
         birthdate: entry.birthdate.reveal().into(),
         limit_certificate: form.field("limit_certificate") == "yes",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uketsuke_core::explain::Lang;
+
+    fn page(work: Work, lang: Lang) -> String {
+        let w = Words(lang, None);
+        let explanation = Explanation {
+            advice: ladder_words::work(work, lang),
+            story: Vec::new(),
+            unmapped_characters: false,
+            face_score: None,
+            case: None,
+        };
+        let ended = matches!(work, Work::Done(_));
+        let (id, empty) = (ReceptionId(uuid::Uuid::nil()), String::new);
+        let choices = vec!["a".to_owned()];
+        let page = CasePage {
+            w,
+            id,
+            reader: empty(),
+            explanation,
+            owner: empty(),
+            deadline: empty(),
+            turn: 1,
+            work,
+            ended,
+            choices,
+            chosen: None,
+            persons: Vec::new(),
+            seen: Vec::new(),
+            papers: Vec::new(),
+        };
+        page.render().unwrap()
+    }
+
+    fn works() -> [Work; 14] {
+        [
+            Work::AwaitAnswer,
+            Work::AwaitLaterData,
+            Work::AwaitNumbersAnswer,
+            Work::EnterCurrentNumbers,
+            Work::EnterEarlierNumbers,
+            Work::TakeDeclaration,
+            Work::DeclarationOnFile,
+            Work::ChooseInsurance { ask: 0, count: 1 },
+            Work::CheckPerson { ask: 0 },
+            Work::TellRevoked,
+            Work::TellNotRegistered,
+            Work::LookAtRejection,
+            Work::Done(uketsuke_core::ladder::Final::Expired),
+            Work::Done(uketsuke_core::ladder::Final::Changed),
+        ]
+    }
+
+    /// What stands between quotation marks.
+    fn quoted(text: &str, lang: Lang) -> Vec<&str> {
+        let (open, close) = match lang {
+            Lang::Ja => ("「", "」"),
+            Lang::En => ("\"", "\""),
+        };
+        let (mut found, mut rest) = (Vec::new(), text);
+        while let Some((name, after)) = rest.split_once(open).and_then(|(_, after)| after.split_once(close)) {
+            found.push(name);
+            rest = after;
+        }
+        found
+    }
+
+    #[test]
+    fn every_button_that_a_sentence_names_is_on_the_page_under_that_name() {
+        for lang in [Lang::Ja, Lang::En] {
+            let mut named = 0;
+            for work in works() {
+                let (html, next) = (page(work, lang), ladder_words::work(work, lang).next);
+                for name in quoted(&next, lang) {
+                    assert!(html.contains(&format!(">{name}</button>")), "{work:?}: no button {name}");
+                    named += 1;
+                }
+            }
+            assert_eq!(named, 8, "or this test looks at nothing");
+        }
+    }
+
+    #[test]
+    fn next_step_is_offered_only_where_it_leads_on() {
+        for (work, offered) in
+            [(Work::EnterCurrentNumbers, true), (Work::TakeDeclaration, false), (Work::TellRevoked, false)]
+        {
+            assert_eq!(page(work, Lang::Ja).contains(">次へ</button>"), offered, "{work:?}");
+        }
+    }
+
+    #[test]
+    fn every_case_page_makes_the_promise_with_the_help_lines_and_takes_notes() {
+        for lang in [Lang::Ja, Lang::En] {
+            for html in works().map(|work| page(work, lang)) {
+                for words in
+                    [explain::promise(lang), explain::PUBLIC_HELP_LINE, explain::SITES_HELP_LINE, "value=\"note\""]
+                {
+                    assert!(html.contains(words), "{words} is missing: {html}");
+                }
+            }
+        }
+    }
 }

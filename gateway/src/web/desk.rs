@@ -43,6 +43,8 @@ struct DocumentRow {
 struct ModeRow {
     word: &'static str,
     title: &'static str,
+    /// What it opens here, and what it does not.
+    scope: &'static str,
     open: Option<OpenRow>,
     announced: bool,
 }
@@ -73,6 +75,7 @@ pub(super) async fn page(request: HttpRequest, state: web::Data<WebState>) -> Ht
     let row = |mode: Mode| ModeRow {
         word: word(mode),
         title: mode.title().pick(w.0),
+        scope: mode.scope().pick(w.0),
         open: open.open().find(|(opened, _)| *opened == mode).map(|(_, open)| OpenRow {
             by: open.by.as_str().to_owned(),
             reason: open.reason.clone(),

@@ -18,7 +18,7 @@
 //! | `{"type":"closing"}` | the gateway is about to stop; the reception under way goes on, also after a reconnection |
 //!
 //! Kiosk to server, JSON text of at most 4 KiB: `{"reception":"uuid","version":7,"intent":…}` with `choose_face`, `choose_pin`,
-//! `call_staff`, `back`, `cancel`, `acknowledge`, `forgotten`, `by_proxy`; `"intent":"pin","keys":[0,9,8,1]` (positions on the
+//! `call_staff`, `back`, `cancel`, `acknowledge`, `forgotten`, `by_proxy`, `by_patient`; `"intent":"pin","keys":[0,9,8,1]` (positions on the
 //! pad, never digits); `"intent":"register","agreed":true`; `"intent":"consent","question":"checkups","agreed":true`. Intents for an older version are dropped by the core.
 //! Binary of at most 512 KiB: the request number, four bytes big-endian, then a JPEG. A frame that nobody waits for is dropped.
 //!

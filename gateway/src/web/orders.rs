@@ -29,6 +29,16 @@ pub(super) struct AssistOrder {
     terminal: String,
     reader: String,
     reception: ReceptionId,
+    assist: Assist,
+    /// Who helps, or helps no longer.
+    by: StaffName,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Assist {
+    Begin,
+    End,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -89,7 +99,8 @@ pub(super) async fn decision(state: web::Data<WebState>, order: web::Json<Decisi
     told(StatusCode::ACCEPTED, "accepted")
 }
 
-/// Staff do the rest of a reception for a patient who tells them; what is answered from here on is recorded so.
+/// Staff do the rest of a reception for a patient who tells them, or leave it to the patient again; what is answered from here on is
+/// recorded so, with who helps.
 pub(super) async fn assist(state: web::Data<WebState>, order: web::Json<AssistOrder>) -> HttpResponse {
     let Some(reader) = state.site.reader(&order.terminal, &order.reader) else {
         return told(StatusCode::NOT_FOUND, "unknown_reader");
@@ -97,10 +108,15 @@ pub(super) async fn assist(state: web::Data<WebState>, order: web::Json<AssistOr
     if reader.status().borrow().reception != Some(order.reception) {
         return told(StatusCode::CONFLICT, "not_wanted");
     }
-    if !reader.input(ReaderInput::Assist(order.reception)) {
+    let order = order.into_inner();
+    let input = match order.assist {
+        Assist::Begin => ReaderInput::Assist(order.reception, order.by),
+        Assist::End => ReaderInput::Leave(order.reception),
+    };
+    if !reader.input(input) {
         return told(StatusCode::SERVICE_UNAVAILABLE, "busy");
     }
-    tracing::info!(reader = %reader.name(), reception = %order.reception, "staff assist");
+    tracing::info!(reader = %reader.name(), reception = %order.reception, assist = ?order.assist, "staff assist");
     told(StatusCode::ACCEPTED, "accepted")
 }
 

@@ -90,6 +90,7 @@ enum IntentName {
     Acknowledge,
     Forgotten,
     ByProxy,
+    ByPatient,
     Pin,
     Register,
     Consent,
@@ -115,6 +116,7 @@ pub(super) fn parse_text(text: &[u8]) -> Result<ReaderInput, Violation> {
         (IntentName::Pin, Some(keys), None, None) => Intent::Pin(PinKeys::new(&keys.0).ok_or(Violation::Malformed)?),
         (IntentName::Forgotten, None, None, None) => Intent::Forgotten,
         (IntentName::ByProxy, None, None, None) => Intent::ByProxy,
+        (IntentName::ByPatient, None, None, None) => Intent::ByPatient,
         (IntentName::Register, None, None, Some(agreed)) => Intent::Register(agreed),
         (IntentName::Consent, None, Some(question), Some(agreed)) => Intent::Consent { question, agreed },
         _ => return Err(Violation::Malformed),
@@ -163,6 +165,7 @@ mod tests {
             (r#""intent":"acknowledge""#, Intent::Acknowledge),
             (r#""intent":"forgotten""#, Intent::Forgotten),
             (r#""intent":"by_proxy""#, Intent::ByProxy),
+            (r#""intent":"by_patient""#, Intent::ByPatient),
             (r#""intent":"register","agreed":false"#, Intent::Register(false)),
             (r#""intent":"pin","keys":[0,9,8,1]"#, Intent::Pin(PinKeys::new(&[0, 9, 8, 1]).unwrap())),
             (

@@ -66,6 +66,7 @@ struct PinPage<'a> {
 struct StaffPage {
     w: Words,
     reason: StaffReason,
+    back: bool,
 }
 
 #[derive(Template)]
@@ -198,7 +199,7 @@ fn draw(screen: &Screen, w: Words) -> Result<Rendered, askama::Error> {
         Screen::Choose(choose) => ("choose", ChoosePage { w, choose }.render()),
         Screen::Face => ("face", FacePage { w }.render()),
         Screen::Pin(pin) => ("pin", PinPage { w, pin }.render()),
-        Screen::Staff(reason) => ("staff", StaffPage { w, reason: *reason }.render()),
+        Screen::Staff { reason, back } => ("staff", StaffPage { w, reason: *reason, back: *back }.render()),
         Screen::Asking => ("asking", AskingPage { w }.render()),
         Screen::Ineligible(reason) => {
             // `explain::reason` tells staff what to ask for; the patient is told what is the case and where to go.

@@ -15,7 +15,7 @@ use uketsuke_core::explain::{self, Advice, Explanation};
 use uketsuke_core::ids::ReceptionId;
 use uketsuke_core::ladder::Owner;
 use uketsuke_core::outbox::Circuit;
-use uketsuke_core::reception::Attention;
+use uketsuke_core::reception::{Attention, Helper};
 use uketsuke_core::record::ReceptionRecord;
 
 /// Rows of each list. A desk looks at the first few; the command line has them all.
@@ -52,6 +52,8 @@ struct ReaderRow {
     look: Option<ReceptionId>,
     /// Set while the patient is answering: what help must name.
     assist: Option<ReceptionId>,
+    /// Staff are helping.
+    assisted: bool,
     /// Staff are wanted for it: the buttons are in plain sight.
     look_wanted: bool,
     given_up: bool,
@@ -153,6 +155,7 @@ fn row(reader: &ReaderHandle, w: Words) -> ReaderRow {
         attention: status.attention.as_ref().map(|attention| explain::attention(attention, w.0)),
         look: orders::open_to_decision(&status),
         assist: status.reception.filter(|_| matches!(status.state, "pin" | "consent" | "offering_registration")),
+        assisted: status.helper == Some(Helper::Staff),
         look_wanted: matches!(status.attention, Some(Attention::StaffLook(_))),
         given_up: status.state == "given_up",
         confirmed,

@@ -27,6 +27,11 @@ impl Words {
         explain::help_lines(self.1, self.0)
     }
 
+    /// Whom staff call, and whom patients.
+    pub(super) fn staff_help_lines(&self) -> String {
+        explain::staff_help_lines(self.1, self.0)
+    }
+
     /// The promise of the official poster.
     pub(super) fn promise(&self) -> &'static str {
         explain::promise(self.0)

@@ -3,6 +3,7 @@
 //! Absolute times drift with the machine and its neighbours, so each stands beside a reference measured in the same run, and nothing
 //! here fails for being slow: a bench passes when it could measure everything.
 
+mod append;
 mod histogram;
 mod machine;
 mod reception;
@@ -28,11 +29,18 @@ pub struct Settings {
 }
 
 /// Every measurement.
-pub const BENCHES: &[Bench] = &[Bench {
-    name: "reception",
-    what: "the gateway's own share of a reception by face and by PIN, with 1, 4 and 16 busy readers; memory; cold start",
-    run: reception::run,
-}];
+pub const BENCHES: &[Bench] = &[
+    Bench {
+        name: "append",
+        what: "receptions that become durable in a second, beside a file with fsync, grouped inserts by sqlx, and PostgreSQL 15",
+        run: append::run,
+    },
+    Bench {
+        name: "reception",
+        what: "the gateway's own share of a reception by face and by PIN, with 1, 4 and 16 busy readers; memory; cold start",
+        run: reception::run,
+    },
+];
 
 impl Bench {
     /// Measures and prints tables. A bench that breaks off has failed.

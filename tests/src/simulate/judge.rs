@@ -255,7 +255,9 @@ impl World {
         let by_proxy = verification.method == Method::PinByProxy || gave(GivenBy::Proxy);
         let wrong = by_proxy && !self.judge.by_proxy.contains(&record.reception)
             || gave(GivenBy::StaffAssisted) && !self.judge.assisted.contains(&record.reception)
-            || (verification.method == Method::Staff) != verification.look.is_some();
+            || (verification.method == Method::Staff) != verification.look.is_some()
+            || record.consents.iter().any(|one| (one.by == GivenBy::StaffAssisted) != one.assisted_by.is_some())
+            || verification.assisted_by.is_some() && !self.judge.assisted.contains(&record.reception);
         if wrong {
             let reception = record.reception.0.as_u128();
             self.judge.fails(format!("reception {reception} names a helper who was not there, or a look of nobody"));

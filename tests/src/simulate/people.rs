@@ -70,7 +70,12 @@ impl World {
     pub(super) fn staff_assist(&mut self, reader: usize, reception: ReceptionId) {
         self.counts.assisted += 1;
         self.judge.assisted.insert(reception);
-        self.send(reader, Event::StaffAssists(reception));
+        if let Some(by) = StaffName::new("8") {
+            self.send(reader, Event::StaffAssists(reception, by));
+        }
+        if self.rng.random_ratio(1, 4) {
+            self.send(reader, Event::StaffLeave(reception));
+        }
     }
 
     /// The person at this reader sees a new screen.
@@ -95,7 +100,8 @@ impl World {
             self.will_do(reader, 5_000..=40_000, Deed::Press(reception, version, Intent::Acknowledge));
         }
         if matches!(screen, Screen::Pin(_) | Screen::Consent { .. }) && self.rng.random_ratio(1, 15) {
-            self.will_do(reader, 100..=3_000, Deed::Press(reception, version, Intent::ByProxy));
+            let who = if self.rng.random_ratio(1, 4) { Intent::ByPatient } else { Intent::ByProxy };
+            self.will_do(reader, 100..=3_000, Deed::Press(reception, version, who));
         }
         if self.rng.random_ratio(1, 50) {
             self.later(100..=9_000, Outside::Assists(reader, reception));
@@ -122,7 +128,7 @@ impl World {
                 },
                 None => return,
             },
-            Screen::Staff(_) => return self.call_staff(reader, reception),
+            Screen::Staff { .. } => return self.call_staff(reader, reception),
             Screen::Ineligible(_) => Intent::Acknowledge,
             Screen::Register => Intent::Register(self.rng.random_ratio(4, 5)),
             Screen::Consent { question, .. } => {

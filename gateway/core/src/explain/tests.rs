@@ -123,3 +123,23 @@ fn a_case_says_whose_it_is_until_when_and_what_to_do() {
     let told = with_case(&provisional, Some((&waiting, now(2))), Lang::En);
     assert_eq!(told.advice, ended.advice, "no reply says so: the case speaks alone");
 }
+
+#[test]
+fn the_story_says_which_of_several_insurances_staff_chose() {
+    use crate::clock::{Mono, Now};
+    use crate::ladder::{Answered, Case, Cause, Chosen, Event, PersonMatch, Rules, StaffAction};
+    let now = Now { boot: 1, mono: Mono(0), stamp: at(0) };
+    let several = Verdict::Ineligible(Reason::SeveralInsurances);
+    let answer = Answered { verdict: several.clone(), results: 2, person: PersonMatch::SamePerson };
+    let mut case = Case::open(Rules::default(), now, Cause::Answered(answer), &mut Vec::new());
+    let record = ReceptionRecord { replied: answered(several), ..record(Stage::Closed) };
+    let before = with_case(&record, Some((&case, now)), Lang::En);
+    case.step(now, Event::Staff { turn: case.turn(), action: StaffAction::Chosen { index: 1 } }, &mut Vec::new());
+    for (lang, words) in [(Lang::Ja, "1回目の照会への答えの2番目"), (Lang::En, "number 2 of the answer to question 1")]
+    {
+        let told = with_case(&record, Some((&case, now)), lang);
+        assert!(told.story.iter().any(|line| line.contains(words)), "{:?}", told.story);
+        assert_eq!(told.case.unwrap().chosen, Some(Chosen { ask: 0, index: 1 }));
+    }
+    assert!(before.case.unwrap().chosen.is_none());
+}

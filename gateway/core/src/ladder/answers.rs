@@ -43,19 +43,19 @@ impl Case {
         };
         if about_this_person {
             ask.check = Check::NotNeeded;
-            let with = ask.with;
-            self.settle(found, with, effects);
+            self.settle(found, number, effects);
         } else if !matches!(ask.check, Check::Pending(_)) {
             ask.check = Check::Pending(found);
         }
     }
 
-    /// What was found is known to be about this person.
-    pub(super) fn settle(&mut self, found: Found, with: Numbers, effects: &mut Vec<Effect>) {
+    /// What was found in the answer to ask `number` is known to be about this person.
+    pub(super) fn settle(&mut self, found: Found, number: u32, effects: &mut Vec<Effect>) {
+        let with = self.asks.get(number as usize).map_or(Numbers::Original, |ask| ask.with);
         match found {
             Found::Valid if with == Numbers::Original && !self.insurance_ended => self.end(Final::Confirmed, effects),
             Found::Valid => self.end(Final::Changed, effects),
-            Found::Several { count } => self.enter(State::Choosing { count }),
+            Found::Several { count } => self.enter(State::Choosing { count, ask: number }),
         }
     }
 

@@ -100,7 +100,7 @@ pub enum StaffAction {
     NumbersEntered(Numbers),
     /// Nothing to be had at this rung: go to the next one now.
     NextRung,
-    /// One of several insurances was chosen, counted from 0.
+    /// One of the several insurances of [`super::Work::ChooseInsurance`] was chosen, counted from 0.
     Chosen {
         /// Which.
         index: u32,
@@ -125,13 +125,23 @@ pub enum StaffAction {
     Close(CloseReason),
 }
 
+/// One of several insurances: which answer, and which of its results. Neither is personal, and neither can shift, as the first answer to
+/// an ask is kept for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// The ask whose answer it stands in.
+    pub ask: u32,
+    /// Which of the results of that answer, counted from 0.
+    pub index: u32,
+}
+
 /// On what ground staff end a case as ineligible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Basis {
     /// The 被保険者資格申立書 is on file.
     Declaration,
-    /// The rule of payment, and that it is settled later, was explained to the patient.
+    /// The patient was told the promise of the official poster, 「10割負担になることはありません」, and that it is settled later.
     PaymentRuleExplained,
 }
 

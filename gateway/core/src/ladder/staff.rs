@@ -1,6 +1,6 @@
 //! What staff can do to a case, and what they cannot.
 
-use super::{Basis, Case, Check, Effect, Final, Found, Numbers, Refusal, StaffAction, State};
+use super::{Basis, Case, Check, Chosen, Effect, Final, Found, Numbers, Refusal, StaffAction, State};
 
 impl Case {
     /// Does what staff did, or says why it does not count.
@@ -26,10 +26,11 @@ impl Case {
                 return Err(if self.declared { Refusal::NotNow } else { Refusal::DeclarationMissing });
             }
             (StaffAction::NextRung, _) => self.next_rung(),
-            (StaffAction::Chosen { index }, State::Choosing { count }) => {
+            (StaffAction::Chosen { index }, State::Choosing { count, ask }) => {
                 if index >= count {
                     return Err(Refusal::NoSuchChoice);
                 }
+                self.chosen = Some(Chosen { ask, index });
                 self.end(Final::Changed, effects);
             }
             (StaffAction::Declared(_), state) => {
@@ -55,9 +56,8 @@ impl Case {
     fn person_checked(&mut self, number: u32, found: Found, same: bool, effects: &mut Vec<Effect>) {
         let Some(ask) = self.asks.get_mut(number as usize) else { return };
         ask.check = if same { Check::NotNeeded } else { Check::OtherPerson };
-        let with = ask.with;
         if same {
-            self.settle(found, with, effects);
+            self.settle(found, number, effects);
         } else if let State::AwaitingAnswer | State::LaterData { .. } = self.state {
             // The central system knows somebody else by this question: only other numbers help.
             self.enter(State::CurrentNumbers { asked: false });

@@ -218,9 +218,40 @@ fn a_case_ages_in_every_boot_whose_first_look_is_kept() {
 #[test]
 fn one_of_several_is_chosen_within_their_count() {
     let mut scene = Scene::open(Cause::Answered(several(2, PersonMatch::SamePerson)));
-    assert_eq!(scene.case.work(), Work::ChooseInsurance { count: 2 });
+    assert_eq!(scene.case.work(), Work::ChooseInsurance { ask: 0, count: 2 });
     assert_eq!(scene.staff(StaffAction::Chosen { index: 2 }), [Effect::Refused(Refusal::NoSuchChoice)]);
+    assert_eq!(scene.case.chosen(), None);
     assert_eq!(scene.staff(StaffAction::Chosen { index: 1 }), [Effect::Ended(Final::Changed)]);
+    assert_eq!(scene.case.chosen(), Some(Chosen { ask: 0, index: 1 }));
+}
+
+#[test]
+fn what_staff_choose_from_is_not_shifted_by_another_answer() {
+    let mut scene = Scene::open(Cause::Answered(several(2, PersonMatch::SamePerson)));
+    scene.staff(StaffAction::NumbersEntered(Numbers::Current));
+    scene.answer(1, not_valid(Reason::NoInsuranceFound));
+    assert_eq!(
+        scene.case.work(),
+        Work::ChooseInsurance { ask: 0, count: 2 },
+        "the answer that names them stays the same"
+    );
+    let seen = scene.case.turn();
+    scene.staff(StaffAction::NumbersEntered(Numbers::Current));
+    scene.answer(2, several(3, PersonMatch::SamePerson));
+    assert_eq!(scene.case.work(), Work::ChooseInsurance { ask: 2, count: 3 });
+    let meant_for_the_first = Event::Staff { turn: seen, action: StaffAction::Chosen { index: 1 } };
+    assert_eq!(scene.on(meant_for_the_first), [Effect::Refused(Refusal::Stale)]);
+    scene.staff(StaffAction::Chosen { index: 1 });
+    assert_eq!(scene.case.chosen(), Some(Chosen { ask: 2, index: 1 }));
+}
+
+#[test]
+fn a_case_stored_before_it_kept_which_answer_it_chose_from_is_still_read() {
+    let scene = Scene::open(Cause::Answered(several(2, PersonMatch::SamePerson)));
+    let mut stored = serde_json::to_value(&scene.case).unwrap();
+    let choosing = stored.pointer_mut("/state/choosing").and_then(|state| state.as_object_mut()).unwrap();
+    assert!(choosing.remove("ask").is_some());
+    assert_eq!(serde_json::from_value::<Case>(stored).unwrap(), scene.case);
 }
 
 #[test]
@@ -270,7 +301,7 @@ fn several_insurances_of_somebody_else_are_not_offered() {
     let mut scene = Scene::open(Cause::Answered(several(2, PersonMatch::Undecided)));
     assert_eq!(scene.staff(StaffAction::Chosen { index: 0 }), [Effect::Refused(Refusal::PersonUnchecked)]);
     scene.staff(StaffAction::PersonChecked { ask: 0, same: true });
-    assert_eq!(scene.case.work(), Work::ChooseInsurance { count: 2 });
+    assert_eq!(scene.case.work(), Work::ChooseInsurance { ask: 0, count: 2 });
 }
 
 #[test]
@@ -279,7 +310,7 @@ fn what_becomes_known_about_the_person_settles_an_answer_that_waits_for_a_look()
     assert_eq!(scene.answer(0, several(2, PersonMatch::DifferentPerson)), []);
     assert_eq!(scene.case.work(), Work::CheckPerson { ask: 0 });
     assert_eq!(scene.answer(0, several(2, PersonMatch::SamePerson)), []);
-    assert_eq!(scene.case.work(), Work::ChooseInsurance { count: 2 });
+    assert_eq!(scene.case.work(), Work::ChooseInsurance { ask: 0, count: 2 });
     let mut scene = Scene::after_answer(Reason::NewInsurance);
     scene.staff(StaffAction::NumbersEntered(Numbers::Current));
     scene.answer(1, valid(PersonMatch::NothingToCompare));

@@ -17,7 +17,7 @@ impl Words {
 
 /// What is the case, and what staff are to do next.
 pub fn work(work: Work, lang: Lang) -> Advice {
-    if let Work::ChooseInsurance { count } = work {
+    if let Work::ChooseInsurance { count, .. } = work {
         return choose(count, lang);
     }
     waiting(work).or_else(|| for_staff(work)).unwrap_or_else(|| end(work)).advice(lang)
@@ -57,7 +57,7 @@ fn waiting(work: Work) -> Option<Words> {
             ],
             [
                 "することはありません。急ぐ場合は「次へ」を選び、マイナポータルの画面か資格情報のお知らせの番号を入力してください。",
-                "Nothing to do. In a hurry, go on to the next step and enter the numbers from the Mynaportal screen or the notice (資格情報のお知らせ).",
+                "Nothing to do. In a hurry, choose \"Next step\" and enter the numbers from the Mynaportal screen or the notice (資格情報のお知らせ).",
             ],
         ),
         Work::AwaitNumbersAnswer => Words(
@@ -87,7 +87,7 @@ fn for_staff(work: Work) -> Option<Words> {
             ["カードでは、いまの資格が確認できません。", "The card does not lead to the present insurance."],
             [
                 "マイナポータルの資格情報画面、または資格情報のお知らせを見せていただき、保険者番号・記号・番号・枝番を入力してください。なければ「次へ」を選びます。",
-                "Look at the Mynaportal screen or the notice (資格情報のお知らせ) and enter insurer number, symbol, number and branch. If there is neither, go on to the next step.",
+                "Look at the Mynaportal screen or the notice (資格情報のお知らせ) and enter insurer number, symbol, number and branch. If there is neither, choose \"Next step\".",
             ],
         ),
         Work::EnterEarlierNumbers => Words(
@@ -95,7 +95,7 @@ fn for_staff(work: Work) -> Option<Words> {
             ["いまの番号では、資格が確認できていません。", "The present numbers have not led to an insurance."],
             [
                 "以前の資格確認書や診療録にある番号を入力してください。なければ「次へ」を選び、被保険者資格申立書を書いていただきます。",
-                "Enter the numbers of an earlier certificate or of your own records. If there are none, go on and have the declaration (被保険者資格申立書) filled in.",
+                "Enter the numbers of an earlier certificate or of your own records. If there are none, choose \"Next step\" and have the declaration (被保険者資格申立書) filled in.",
             ],
         ),
         Work::TakeDeclaration => Words(
@@ -114,7 +114,7 @@ fn for_staff(work: Work) -> Option<Words> {
             ],
             [
                 "両方を見比べ、「同じ方です」か「別の方です」を選んでください。選ぶまで、どちらの記録も変わりません。",
-                "Compare both and choose \"same person\" or \"somebody else\". Neither record changes until then.",
+                "Compare both and choose \"Same person\" or \"Somebody else\". Neither record changes until then.",
             ],
         ),
         Work::TellRevoked => Words(
@@ -122,7 +122,7 @@ fn for_staff(work: Work) -> Option<Words> {
             ["カードの電子証明書が失効しています。", "The card's certificate has been revoked."],
             [
                 "次の来院のときに、市区町村の窓口で再発行が必要なことを患者さんに伝え、「伝えました」を選んでください。資格は、番号を入力すれば確認できます。",
-                "At the next visit, tell the patient that the municipal office issues a new one, and confirm that you did. The insurance can be confirmed by its numbers.",
+                "At the next visit, tell the patient that the municipal office issues a new one, and choose \"Told\". The insurance can be confirmed by its numbers.",
             ],
         ),
         Work::TellNotRegistered => Words(
@@ -133,7 +133,7 @@ fn for_staff(work: Work) -> Option<Words> {
             ],
             [
                 "次の来院のときに、受付のカードリーダーかマイナポータルで登録できることを患者さんに伝え、「伝えました」を選んでください。",
-                "At the next visit, tell the patient that it can be registered at the reader or at Mynaportal, and confirm that you did.",
+                "At the next visit, tell the patient that it can be registered at the reader or at Mynaportal, and choose \"Told\".",
             ],
         ),
         Work::LookAtRejection => Words(
@@ -144,7 +144,7 @@ fn for_staff(work: Work) -> Option<Words> {
             ],
             [
                 "患者さんの受付は有効です。理由をシステム担当者に伝え、資格は番号を入力して確かめ、「見ました」を選んでください。",
-                "The check-in counts. Tell the reason to whoever looks after the system, confirm the insurance by its numbers, and mark it as seen.",
+                "The check-in counts. Tell the reason to whoever looks after the system, confirm the insurance by its numbers, and choose \"Seen\".",
             ],
         ),
         _ => return None,
@@ -179,10 +179,13 @@ fn end(work: Work) -> Words {
         Final::Ineligible(Basis::PaymentRuleExplained) => Words(
             "ended_ineligible_explained",
             [
-                "資格は確認できず、支払いの扱いを患者さんに説明して終わりました。",
-                "The insurance was not valid; ended after the rule of payment was explained.",
+                "資格は確認できず、「10割負担になることはありません」と患者さんに説明して終わりました。",
+                "The insurance was not valid; ended after telling the patient that nobody is asked to pay 100 % because of this.",
             ],
-            ["資格が分かり次第、精算してください。", "Settle the payment as soon as the insurance is known."],
+            [
+                "10割の請求はしません。資格が分かり次第、精算してください。",
+                "Do not bill 100 %. Settle the payment as soon as the insurance is known.",
+            ],
         ),
         Final::NotRegistered => Words(
             "ended_not_registered",
@@ -260,7 +263,7 @@ pub fn refusal(refusal: Refusal, lang: Lang) -> Advice {
             ],
             [
                 "先に「同じ方です」か「別の方です」を選んでください。",
-                "Choose \"same person\" or \"somebody else\" first.",
+                "Choose \"Same person\" or \"Somebody else\" first.",
             ],
         ),
         Refusal::DeclarationMissing => Words(
@@ -338,7 +341,7 @@ mod tests {
             Work::EnterEarlierNumbers,
             Work::TakeDeclaration,
             Work::DeclarationOnFile,
-            Work::ChooseInsurance { count: 2 },
+            Work::ChooseInsurance { ask: 0, count: 2 },
             Work::CheckPerson { ask: 0 },
             Work::TellRevoked,
             Work::TellNotRegistered,

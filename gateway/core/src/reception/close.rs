@@ -28,7 +28,7 @@ impl Close {
     ) -> Self {
         // 限度額 needs no consent with the card, unless the site asks for it together with something that does.
         let limit = ConsentKind::LimitCertificate;
-        if !matches!(shown, Shown::Ineligible(_)) && consents.iter().all(|consent| consent.kind != limit) {
+        if shown.is_about_an_insured() && consents.iter().all(|consent| consent.kind != limit) {
             consents.push(Consent::new(limit, true, now.stamp, GivenBy::NotNeeded));
         }
         effects.push(Effect::Record { reception, shown: shown.clone(), consents });

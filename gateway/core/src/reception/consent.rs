@@ -1,7 +1,8 @@
 //! 同意の確認: one question after the other.
 
 use super::event::{Event, Intent};
-use super::screen::{Helper, Screen};
+use super::help::{self, Help};
+use super::screen::Screen;
 use super::timing::Timing;
 use crate::answer::Verdict;
 use crate::clock::{Mono, Now};
@@ -45,38 +46,33 @@ impl Consenting {
         self.questions.get(self.answered).copied()
     }
 
-    fn answer(&mut self, question: Question, agreed: bool, by: GivenBy, now: Now) {
+    fn answer(&mut self, question: Question, consent: impl Fn(ConsentKind) -> Consent) {
         self.answered += 1;
-        self.given.extend(question.flags().iter().map(|kind| Consent::new(*kind, agreed, now.stamp, by)));
+        self.given.extend(question.flags().iter().map(|kind| consent(*kind)));
     }
 
-    pub(super) fn screen(&self, helper: Option<Helper>) -> Screen {
+    pub(super) fn screen(&self, help: Option<&Help>) -> Screen {
         match self.question() {
             Some(question) => Screen::Consent {
                 question,
                 number: self.answered + 1,
                 of: self.questions.len(),
                 provisional: self.shown == Shown::Provisional,
-                helper,
+                helper: help.map(Help::shown),
             },
             None => Screen::Recording,
         }
     }
 
-    pub(super) fn on(&mut self, now: Now, event: &Event, helper: Option<Helper>, timing: &Timing) -> Option<Outcome> {
+    pub(super) fn on(&mut self, now: Now, event: &Event, help: Option<&Help>, timing: &Timing) -> Option<Outcome> {
         match event {
             Event::Intent(_, _, Intent::Consent { question, agreed }) if self.question() == Some(*question) => {
-                let by = match helper {
-                    None => GivenBy::Patient,
-                    Some(Helper::Proxy) => GivenBy::Proxy,
-                    Some(Helper::Staff) => GivenBy::StaffAssisted,
-                };
-                self.answer(*question, *agreed, by, now);
+                self.answer(*question, |kind| help::consent(kind, *agreed, now.stamp, help));
                 self.deadline = now.mono.after(timing.consent);
             }
             Event::Tick if now.mono >= self.deadline => {
                 while let Some(question) = self.question() {
-                    self.answer(question, false, GivenBy::NotAnswered, now);
+                    self.answer(question, |kind| Consent::new(kind, false, now.stamp, GivenBy::NotAnswered));
                 }
                 // 限度額 needs no consent with the card: a question left unanswered takes nothing away.
                 self.given.retain(|one| one.kind != ConsentKind::LimitCertificate || one.by != GivenBy::NotAnswered);

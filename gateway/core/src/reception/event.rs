@@ -141,6 +141,8 @@ pub enum Intent {
     Forgotten,
     /// 代理人が操作する: somebody who came along does the rest of this reception.
     ByProxy,
+    /// 本人が操作する: nobody helps, or not any more. What was done until then stays as it was recorded.
+    ByPatient,
     /// 初回登録 is wanted (確認する), or not (終了する).
     Register(bool),
     /// An answer to the question on the screen.
@@ -186,8 +188,10 @@ pub enum Event {
     PinChecked(ReceptionId, PinOutcome),
     /// Staff decided, and who.
     StaffDecided(ReceptionId, StaffDecision, StaffName),
-    /// Staff do the rest of this reception for a patient who tells them.
-    StaffAssists(ReceptionId),
+    /// Staff do the rest of this reception for a patient who tells them; who.
+    StaffAssists(ReceptionId, StaffName),
+    /// Staff leave the rest to the patient again.
+    StaffLeave(ReceptionId),
     /// T1 is on disk, or could not be written.
     Opened(ReceptionId, Result<(), NotWritten>),
     /// The request for 初回登録 is on disk, or could not be written.
@@ -212,7 +216,8 @@ impl Event {
             | Self::FaceJudged(reception, ..)
             | Self::PinChecked(reception, _)
             | Self::StaffDecided(reception, ..)
-            | Self::StaffAssists(reception)
+            | Self::StaffAssists(reception, _)
+            | Self::StaffLeave(reception)
             | Self::Opened(reception, _)
             | Self::RegistrationWritten(reception, _)
             | Self::Replied(reception, ..)

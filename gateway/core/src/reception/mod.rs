@@ -8,6 +8,7 @@ mod close;
 mod consent;
 mod eligibility;
 mod event;
+mod help;
 mod read;
 mod screen;
 mod timing;
@@ -28,6 +29,7 @@ use crate::record::{Abandonment, Shown};
 use close::Close;
 use consent::Consenting;
 use eligibility::Eligibility;
+use help::Help;
 use read::Read;
 use verify::Verify;
 
@@ -68,7 +70,7 @@ struct Active {
     /// T1 was asked for, so an early end must be written down.
     opened: bool,
     /// Who does the rest of this reception for the patient.
-    helper: Option<Helper>,
+    help: Option<Help>,
     step: Step,
 }
 
@@ -140,13 +142,21 @@ impl Reception {
             Phase::Idle => Screen::Idle,
             Phase::Active(active) => match &active.step {
                 Step::Read(_) => Screen::Reading,
-                Step::Verify(verify) => verify.screen(active.helper),
+                Step::Verify(verify) => verify.screen(active.help.as_ref()),
                 Step::Eligibility(eligibility) => eligibility.screen(),
-                Step::Consent(consenting) => consenting.screen(active.helper),
+                Step::Consent(consenting) => consenting.screen(active.help.as_ref()),
                 Step::Close(_) => Screen::Recording,
             },
             Phase::Leaving { ending, reminder, .. } => Screen::TakeCard { ending: ending.clone(), reminder: *reminder },
             Phase::Notice { ending, .. } => Screen::Notice(ending.clone()),
+        }
+    }
+
+    /// Who works the screen for the patient.
+    pub fn helper(&self) -> Option<Helper> {
+        match &self.phase {
+            Phase::Active(active) => active.help.as_ref().map(Help::shown),
+            Phase::Idle | Phase::Leaving { .. } | Phase::Notice { .. } => None,
         }
     }
 
@@ -185,7 +195,7 @@ impl Reception {
             event => match &mut self.phase {
                 Phase::Idle => {}
                 Phase::Active(active) => {
-                    active.note_helper(&event);
+                    active.help = Help::after(active.help.take(), &event);
                     self.advance(now, &event, effects);
                 }
                 Phase::Leaving { reminder, deadline, .. } => {
@@ -224,7 +234,7 @@ impl Reception {
             reception,
             eligibility_only: false,
             opened: false,
-            helper: None,
+            help: None,
             step: Step::Read(read),
         });
         effects.push(Effect::ReadCard(reception));
@@ -276,7 +286,7 @@ impl Reception {
     fn advance(&mut self, now: Now, event: &Event, effects: &mut Vec<Effect>) {
         let timing = self.rules.timing;
         let Phase::Active(active) = &mut self.phase else { return };
-        let (reception, helper) = (active.reception, active.helper);
+        let (reception, help) = (active.reception, active.help.as_ref());
         match &mut active.step {
             Step::Read(read) => match read.on(now, event) {
                 None => {}
@@ -295,7 +305,7 @@ impl Reception {
                 }
                 Some(read::Outcome::End(ending)) => self.end(now, ending, Card::In, effects),
             },
-            Step::Verify(verify) => match verify.on(now, event, helper, &timing, effects) {
+            Step::Verify(verify) => match verify.on(now, event, help, &timing, effects) {
                 None => {}
                 Some(verify::Outcome::Verified(verification)) => {
                     verify.leave(effects);
@@ -310,7 +320,7 @@ impl Reception {
                 Some(eligibility::Outcome::End(ending)) => self.end(now, ending, Card::In, effects),
             },
             Step::Consent(consenting) => {
-                if let Some(consent::Outcome { shown, consents }) = consenting.on(now, event, helper, &timing) {
+                if let Some(consent::Outcome { shown, consents }) = consenting.on(now, event, help, &timing) {
                     active.step = Step::Close(Close::start(reception, shown, consents, now, &timing, effects));
                 }
             }
@@ -327,16 +337,9 @@ impl Reception {
     fn told(&mut self, now: Now, shown: Shown, effects: &mut Vec<Effect>) {
         let timing = self.rules.timing;
         let Phase::Active(active) = &mut self.phase else { return };
-        let questions: Vec<Question> = match shown {
-            Shown::Ineligible(_) => Vec::new(),
-            Shown::Confirmed | Shown::Provisional => self
-                .rules
-                .questions
-                .iter()
-                .copied()
-                .filter(|question| !(active.eligibility_only && question.is_medical()))
-                .collect(),
-        };
+        let asked =
+            |question: &Question| shown.is_about_an_insured() && !(active.eligibility_only && question.is_medical());
+        let questions: Vec<Question> = self.rules.questions.iter().copied().filter(asked).collect();
         active.step = match Consenting::start(shown.clone(), questions, now, &timing) {
             Some(consenting) => Step::Consent(consenting),
             None => Step::Close(Close::start(active.reception, shown, Vec::new(), now, &timing, effects)),
@@ -377,7 +380,7 @@ impl Reception {
                 Step::Verify(verify) => match verify.screen(None) {
                     Screen::Face => "face",
                     Screen::Pin(_) => "pin",
-                    Screen::Staff(_) => "staff_look",
+                    Screen::Staff { .. } => "staff_look",
                     _ => "choosing",
                 },
                 Step::Eligibility(eligibility) => match eligibility.screen() {
@@ -405,19 +408,6 @@ enum Card {
 enum Taken {
     Yes,
     Unknown,
-}
-
-impl Active {
-    /// From here on somebody does it for the patient. Staff who say so outweigh a companion: they know who presses the buttons.
-    fn note_helper(&mut self, event: &Event) {
-        match event {
-            Event::StaffAssists(_) => self.helper = Some(Helper::Staff),
-            Event::Intent(_, _, Intent::ByProxy) => {
-                self.helper = self.helper.or(Some(Helper::Proxy));
-            }
-            _ => {}
-        }
-    }
 }
 
 impl Ending {

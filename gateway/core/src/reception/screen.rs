@@ -21,7 +21,12 @@ pub enum Screen {
     /// 暗証番号
     Pin(PinScreen),
     /// 職員が確認します
-    Staff(StaffReason),
+    Staff {
+        /// Why.
+        reason: StaffReason,
+        /// Another way is open: the patient may go back to the choice.
+        back: bool,
+    },
     /// 資格を確認しています
     Asking,
     /// Not eligible: reason and next step, waits for 確認しました.
@@ -119,8 +124,8 @@ pub struct PinScreen {
     pub tries_left: u8,
     /// The last try was wrong.
     pub wrong: bool,
-    /// Somebody who came along (代理人) types it, and the record says so.
-    pub by_proxy: bool,
+    /// Somebody types it for the patient, and the record says so.
+    pub helper: Option<Helper>,
 }
 
 /// Why staff are asked to look.

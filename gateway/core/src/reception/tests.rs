@@ -163,7 +163,7 @@ fn a_wrong_pin_draws_a_new_pad_and_the_last_one_locks_but_leaves_face_and_staff(
         scene.on(Event::PadDrawn(id(1), pad())).intent(Intent::Pin(PinKeys::new(&[1, 1, 1, 1]).unwrap()));
         scene.on(Event::PinChecked(id(1), PinOutcome::Wrong { tries_left }));
         assert_eq!(scene.effects, [Effect::DrawPad(id(1))]);
-        assert_eq!(scene.core.screen(), Screen::Pin(PinScreen { pad: None, tries_left, wrong: true, by_proxy: false }));
+        assert_eq!(scene.core.screen(), Screen::Pin(PinScreen { pad: None, tries_left, wrong: true, helper: None }));
     }
     scene.on(Event::PadDrawn(id(1), pad())).intent(Intent::Pin(PinKeys::new(&[1, 1, 1, 1]).unwrap()));
     scene.on(Event::PinChecked(id(1), PinOutcome::Locked));
@@ -185,7 +185,7 @@ fn a_pad_serves_one_try_and_a_second_press_of_the_same_keys_does_not_reach_the_c
 fn a_card_that_offers_neither_face_nor_pin_goes_straight_to_staff() {
     for pin in [PinMethod::Absent, PinMethod::Locked] {
         let scene = Scene::with_card(CardFacts { face: FaceMethod::PhotoUnusable, pin, ..facts() });
-        assert_eq!(scene.core.screen(), Screen::Staff(StaffReason::NoOtherWay));
+        assert_eq!(scene.core.screen(), Screen::Staff { reason: StaffReason::NoOtherWay, back: false });
         assert_eq!(scene.core.attention(), Some(Attention::StaffLook(StaffReason::NoOtherWay)));
     }
 }
@@ -202,7 +202,7 @@ fn a_face_that_does_not_match_twice_goes_to_staff_who_decide() {
         assert!(matches!(scene.core.screen(), Screen::Choose(c) if c.notice == Some(ChooseNotice::FaceNotMatched)));
         scene.intent(Intent::ChooseFace);
         scene.on(Event::FaceJudged(id(1), 2, FaceOutcome::NoMatch { score: 0.12 }));
-        assert_eq!(scene.core.screen(), Screen::Staff(StaffReason::FaceNotMatched));
+        assert_eq!(scene.core.screen(), Screen::Staff { reason: StaffReason::FaceNotMatched, back: true });
         scene.on(Event::StaffDecided(id(1), decision, staff()));
         assert_eq!(scene.core.screen(), expected);
     }
@@ -227,7 +227,7 @@ fn a_face_too_close_to_call_goes_to_staff_at_once() {
     let mut scene = Scene::with_card(facts());
     scene.intent(Intent::ChooseFace);
     scene.on(Event::FaceJudged(id(1), 1, FaceOutcome::Uncertain { score: 0.39 }));
-    assert_eq!(scene.core.screen(), Screen::Staff(StaffReason::FaceUncertain));
+    assert_eq!(scene.core.screen(), Screen::Staff { reason: StaffReason::FaceUncertain, back: true });
 }
 
 #[test]
@@ -241,11 +241,11 @@ fn a_judgement_of_an_earlier_attempt_is_not_taken_for_the_present_one() {
 #[test]
 fn an_ineligible_patient_reads_why_and_the_reception_is_recorded_with_the_reason() {
     let mut scene = Scene::asking_by_face();
-    scene.on(Event::Replied(id(1), Ask::First, replied(Validity::InvalidNewInsurance)));
-    assert_eq!(scene.core.screen(), Screen::Ineligible(Reason::NewInsurance));
+    scene.on(Event::Replied(id(1), Ask::First, replied(Validity::NoneFound)));
+    assert_eq!(scene.core.screen(), Screen::Ineligible(Reason::NoInsuranceFound));
     scene.intent(Intent::Acknowledge);
     assert!(
-        matches!(&scene.effects[..], [Effect::Record { shown: Shown::Ineligible(Reason::NewInsurance), consents, .. }] if consents.is_empty())
+        matches!(&scene.effects[..], [Effect::Record { shown: Shown::Ineligible(Reason::NoInsuranceFound), consents, .. }] if consents.is_empty())
     );
 }
 
@@ -470,23 +470,108 @@ fn who_has_forgotten_the_pin_is_led_to_the_face_and_to_staff_where_that_cannot_b
     assert!(matches!(scene.core.screen(), Screen::Choose(c) if c.notice == Some(ChooseNotice::PinForgotten)));
     let mut scene = Scene::with_card(CardFacts { face: FaceMethod::Off, ..facts() });
     scene.intent(Intent::ChoosePin).intent(Intent::Forgotten);
-    assert_eq!(scene.core.screen(), Screen::Staff(StaffReason::PinForgotten));
+    assert_eq!(scene.core.screen(), Screen::Staff { reason: StaffReason::PinForgotten, back: true });
 }
 
 #[test]
 fn a_companion_who_types_the_pin_is_recorded_and_so_are_the_answers_given_for_the_patient() {
     let mut scene = Scene::with_card(facts());
     scene.intent(Intent::ChoosePin).intent(Intent::ByProxy).on(Event::PadDrawn(id(1), pad()));
-    assert!(matches!(scene.core.screen(), Screen::Pin(PinScreen { by_proxy: true, .. })));
+    assert!(matches!(scene.core.screen(), Screen::Pin(PinScreen { helper: Some(Helper::Proxy), .. })));
     scene.intent(Intent::Pin(PinKeys::new(&[0, 9, 8, 1]).unwrap())).on(Event::PinChecked(id(1), PinOutcome::Verified));
     assert_eq!(scene.effects, [Effect::Open { reception: id(1), verification: Verification::by(Method::PinByProxy) }]);
     scene.on(Event::Opened(id(1), Ok(()))).on(Event::Replied(id(1), Ask::First, replied(Validity::Valid)));
     scene.intent(Intent::Consent { question: Question::TreatmentAndMedication, agreed: true });
     // Now staff take over.
-    scene.on(Event::StaffAssists(id(1))).intent(Intent::Consent { question: Question::Checkups, agreed: true });
+    scene
+        .on(Event::StaffAssists(id(1), staff()))
+        .intent(Intent::Consent { question: Question::Checkups, agreed: true });
     let [Effect::Record { consents, .. }] = &scene.effects[..] else { panic!("{:?}", scene.effects) };
     let by: Vec<_> = consents.iter().map(|consent| consent.by).collect();
     assert_eq!(by, [GivenBy::Proxy, GivenBy::Proxy, GivenBy::StaffAssisted, GivenBy::NotNeeded]);
+    let who: Vec<_> = consents.iter().map(|consent| consent.assisted_by.clone()).collect();
+    assert_eq!(who, [None, None, Some(staff()), None]);
+}
+
+#[test]
+fn staff_who_help_before_the_pin_are_named_in_the_evidence() {
+    let keys = PinKeys::new(&[0, 9, 8, 1]).unwrap();
+    let mut scene = Scene::with_card(facts());
+    scene.on(Event::StaffAssists(id(1), staff())).intent(Intent::ChoosePin).on(Event::PadDrawn(id(1), pad()));
+    scene.intent(Intent::Pin(keys));
+    // Who helps from now on did not type this PIN.
+    scene.on(Event::StaffLeave(id(1))).on(Event::PinChecked(id(1), PinOutcome::Verified));
+    let verification = Verification { assisted_by: Some(staff()), ..Verification::by(Method::Pin) };
+    assert_eq!(scene.effects, [Effect::Open { reception: id(1), verification }]);
+}
+
+#[test]
+fn a_helper_by_mistake_is_undone_by_the_patient_and_by_staff_before_the_pin() {
+    for (staff_help, by_staff) in [(false, false), (true, false), (true, true)] {
+        let mut scene = Scene::with_card(facts());
+        scene.intent(Intent::ChoosePin).on(Event::PadDrawn(id(1), pad()));
+        if staff_help {
+            scene.on(Event::StaffAssists(id(1), staff()));
+        } else {
+            scene.intent(Intent::ByProxy);
+        }
+        assert!(scene.core.helper().is_some());
+        if by_staff {
+            scene.on(Event::StaffLeave(id(1)));
+        } else {
+            scene.intent(Intent::ByPatient);
+        }
+        assert!(
+            matches!(scene.core.screen(), Screen::Pin(PinScreen { pad: Some(_), helper: None, .. })),
+            "the same pad"
+        );
+        scene.intent(Intent::Pin(PinKeys::new(&[0, 9, 8, 1]).unwrap()));
+        scene.on(Event::PinChecked(id(1), PinOutcome::Verified));
+        let verification = Verification::by(Method::Pin);
+        assert_eq!(scene.effects, [Effect::Open { reception: id(1), verification }]);
+    }
+}
+
+#[test]
+fn staff_who_leave_do_not_send_a_companion_away() {
+    let mut scene = Scene::with_card(facts());
+    scene.intent(Intent::ChoosePin).intent(Intent::ByProxy).on(Event::StaffLeave(id(1)));
+    assert_eq!(scene.core.helper(), Some(Helper::Proxy));
+}
+
+#[test]
+fn the_way_back_from_staff_is_offered_only_where_it_leads_somewhere() {
+    for (pin, back) in [(PinMethod::Tries(3), true), (PinMethod::Locked, false), (PinMethod::Absent, false)] {
+        let mut scene = Scene::with_card(CardFacts { pin, ..facts() });
+        for attempt in 1..=rules().timing.face_attempts_max {
+            scene.intent(Intent::ChooseFace);
+            scene.on(Event::FaceJudged(id(1), attempt, FaceOutcome::NoMatch { score: 0.1 }));
+        }
+        assert_eq!(scene.core.screen(), Screen::Staff { reason: StaffReason::FaceNotMatched, back });
+        scene.intent(Intent::Back);
+        assert_eq!(matches!(scene.core.screen(), Screen::Choose(_)), back);
+    }
+}
+
+#[test]
+fn who_has_a_new_insurance_or_several_is_asked_for_consents_and_who_has_none_is_not() {
+    for (validity, asked) in [
+        (Validity::InvalidNewInsurance, true),
+        (Validity::Several, true),
+        (Validity::Invalid, false),
+        (Validity::NoneFound, false),
+    ] {
+        let mut scene = Scene::asking_by_face();
+        scene.on(Event::Replied(id(1), Ask::First, replied(validity.clone()))).intent(Intent::Acknowledge);
+        if asked {
+            scene.consent_to_all();
+        }
+        let [Effect::Record { shown: Shown::Ineligible(_), consents, .. }] = &scene.effects[..] else {
+            panic!("{validity:?}: {:?}", scene.effects)
+        };
+        let given = consents.iter().filter(|consent| consent.agreed && consent.by == GivenBy::Patient).count();
+        assert_eq!((given, consents.len()), if asked { (3, 4) } else { (0, 0) }, "{validity:?}");
+    }
 }
 
 #[test]
@@ -499,7 +584,7 @@ fn ten_faces_in_a_row_that_do_not_match_lock_the_face_and_leave_pin_and_staff() 
         Screen::Choose(Choose { face: false, pin: true, notice: Some(ChooseNotice::FaceLocked), .. })
     ));
     let scene = Scene::with_card(CardFacts { face_failures: 10, pin: PinMethod::Absent, ..facts() });
-    assert_eq!(scene.core.screen(), Screen::Staff(StaffReason::NoOtherWay));
+    assert_eq!(scene.core.screen(), Screen::Staff { reason: StaffReason::NoOtherWay, back: false });
 }
 
 #[test]
@@ -528,7 +613,7 @@ fn an_intent_made_for_an_older_screen_is_dropped() {
     let stale = scene.core.version();
     scene.intent(Intent::CallStaff);
     scene.on(Event::Intent(id(1), stale, Intent::Cancel));
-    assert!(matches!(scene.core.screen(), Screen::Staff(_)));
+    assert!(matches!(scene.core.screen(), Screen::Staff { .. }));
 }
 
 #[test]
@@ -574,6 +659,7 @@ fn any_intent() -> impl Strategy<Value = Intent> {
         Just(Intent::Pin(PinKeys::new(&[0, 1, 2, 3]).unwrap())),
         Just(Intent::Forgotten),
         Just(Intent::ByProxy),
+        Just(Intent::ByPatient),
         any::<bool>().prop_map(Intent::Register),
         (any::<bool>(), any::<bool>()).prop_map(|(first, agreed)| Intent::Consent {
             question: if first { Question::TreatmentAndMedication } else { Question::Checkups },
@@ -639,7 +725,8 @@ fn any_event() -> impl Strategy<Value = Event> {
             if same { StaffDecision::SamePerson } else { StaffDecision::NotSamePerson },
             staff(),
         )),
-        any_reception().prop_map(Event::StaffAssists),
+        any_reception().prop_map(|r| Event::StaffAssists(r, staff())),
+        any_reception().prop_map(Event::StaffLeave),
         (any_reception(), written.clone()).prop_map(|(r, w)| Event::Opened(r, w)),
         (any_reception(), written.clone()).prop_map(|(r, w)| Event::RegistrationWritten(r, w)),
         (any_reception(), any_ask(), validity).prop_map(|(r, ask, v)| Event::Replied(r, ask, replied(v))),
@@ -737,7 +824,7 @@ fn forward(scene: &Scene, fresh: ReceptionId) -> Event {
             Event::Intent(current, version, Intent::Pin(PinKeys::new(&[0, 1, 2, 3]).unwrap()))
         }
         Screen::Pin(_) => Event::PinChecked(current, PinOutcome::Verified),
-        Screen::Staff(_) => Event::StaffDecided(current, StaffDecision::SamePerson, staff()),
+        Screen::Staff { .. } => Event::StaffDecided(current, StaffDecision::SamePerson, staff()),
         Screen::Asking => Event::Replied(current, Ask::First, replied(Validity::Valid)),
         Screen::Register => Event::Intent(current, version, Intent::Register(true)),
         Screen::Registering => Event::Replied(current, Ask::FollowUp, replied(Validity::Valid)),
@@ -758,7 +845,8 @@ fn redirected(event: Event, current: Option<ReceptionId>) -> Event {
         Event::FaceJudged(r, a, x) if r != id(3) => Event::FaceJudged(current, a, x),
         Event::PinChecked(r, x) if r != id(3) => Event::PinChecked(current, x),
         Event::StaffDecided(r, x, by) if r != id(3) => Event::StaffDecided(current, x, by),
-        Event::StaffAssists(r) if r != id(3) => Event::StaffAssists(current),
+        Event::StaffAssists(r, by) if r != id(3) => Event::StaffAssists(current, by),
+        Event::StaffLeave(r) if r != id(3) => Event::StaffLeave(current),
         Event::RegistrationWritten(r, x) if r != id(3) => Event::RegistrationWritten(current, x),
         Event::Opened(r, x) if r != id(3) => Event::Opened(current, x),
         Event::Replied(r, ask, x) if r != id(3) => Event::Replied(current, ask, x),

@@ -4,12 +4,13 @@ use super::event::{
     CardFacts, CertificateAge, Effect, Event, FACE_FAILURES_MAX, FaceCount, FaceMethod, FaceOutcome, Intent, PinMethod,
     PinOutcome, StaffDecision,
 };
-use super::screen::{Choose, ChooseNotice, Ending, Helper, PinScreen, Renewal, Screen, StaffReason};
+use super::help::{self, Help};
+use super::screen::{Choose, ChooseNotice, Ending, PinScreen, Renewal, Screen, StaffReason};
 use super::timing::Timing;
 use crate::clock::{Mono, Now};
 use crate::ids::ReceptionId;
 use crate::pin::Pad;
-use crate::record::{Method, StaffLook, StaffName, Verification};
+use crate::record::{StaffLook, StaffName, Verification};
 
 /// One verification. Failing one way keeps the others open; the flow never starts over.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,7 +32,12 @@ pub struct Verify {
 enum Stage {
     Choose(Option<ChooseNotice>),
     Face,
-    Pin { pad: Option<Pad>, checking: bool, wrong: bool },
+    /// `checking`: a PIN is with the card, and what it proves if it is right. Who helps afterwards did not type it.
+    Pin {
+        pad: Option<Pad>,
+        checking: Option<Verification>,
+        wrong: bool,
+    },
     Staff(StaffReason),
 }
 
@@ -56,7 +62,7 @@ impl Verify {
             stage: Stage::Choose(None),
             deadline: now.mono.after(timing.choose),
         };
-        if !verify.face_offered() && !verify.pin_offered() {
+        if !verify.another_way() {
             verify.ask_staff(StaffReason::NoOtherWay, now, timing);
         } else {
             verify.stage = Stage::Choose(verify.opening_notice());
@@ -87,6 +93,11 @@ impl Verify {
         matches!(self.pin, PinMethod::Tries(1..))
     }
 
+    /// Whether there is anything to choose.
+    fn another_way(&self) -> bool {
+        self.face_offered() || self.pin_offered()
+    }
+
     fn tries_left(&self) -> u8 {
         match self.pin {
             PinMethod::Tries(tries) => tries,
@@ -102,7 +113,7 @@ impl Verify {
         }
     }
 
-    pub(super) fn screen(&self, helper: Option<Helper>) -> Screen {
+    pub(super) fn screen(&self, help: Option<&Help>) -> Screen {
         match &self.stage {
             Stage::Choose(notice) => Screen::Choose(Choose {
                 face: self.face_offered(),
@@ -116,12 +127,12 @@ impl Verify {
             }),
             Stage::Face => Screen::Face,
             Stage::Pin { pad, checking, wrong } => Screen::Pin(PinScreen {
-                pad: if *checking { None } else { pad.clone() },
+                pad: if checking.is_some() { None } else { pad.clone() },
                 tries_left: self.tries_left(),
                 wrong: *wrong,
-                by_proxy: helper == Some(Helper::Proxy),
+                helper: help.map(Help::shown),
             }),
-            Stage::Staff(reason) => Screen::Staff(*reason),
+            Stage::Staff(reason) => Screen::Staff { reason: *reason, back: self.another_way() },
         }
     }
 
@@ -129,12 +140,12 @@ impl Verify {
         &mut self,
         now: Now,
         event: &Event,
-        helper: Option<Helper>,
+        help: Option<&Help>,
         timing: &Timing,
         effects: &mut Vec<Effect>,
     ) -> Option<Outcome> {
         let was_face = self.stage == Stage::Face;
-        let outcome = self.decide(now, event, helper, timing, effects);
+        let outcome = self.decide(now, event, help, timing, effects);
         if was_face && self.stage != Stage::Face {
             effects.push(Effect::StopFace(self.reception));
         }
@@ -152,26 +163,28 @@ impl Verify {
         &mut self,
         now: Now,
         event: &Event,
-        helper: Option<Helper>,
+        help: Option<&Help>,
         timing: &Timing,
         effects: &mut Vec<Effect>,
     ) -> Option<Outcome> {
         match event {
-            Event::Intent(_, _, intent) => self.intent(now, intent, helper, timing, effects),
+            Event::Intent(_, _, intent) => self.intent(now, intent, help, timing, effects),
             // 目視確認 may be started by staff at any time, and holds for this reception alone: the next one begins as ever.
             Event::StaffDecided(_, StaffDecision::SamePerson, by) => Some(Outcome::Verified(self.looked(by))),
             Event::StaffDecided(_, StaffDecision::NotSamePerson, _) => Some(Outcome::End(Ending::NotSamePerson)),
             Event::FaceJudged(_, attempt, judged) if self.stage == Stage::Face && *attempt == self.face_attempt => {
-                self.face_judged(now, *judged, timing, effects)
+                self.face_judged(now, *judged, help, timing, effects)
             }
             Event::PadDrawn(_, drawn) => {
-                if let Stage::Pin { pad: pad @ None, checking: false, .. } = &mut self.stage {
+                if let Stage::Pin { pad: pad @ None, checking: None, .. } = &mut self.stage {
                     *pad = Some(drawn.clone());
                 }
                 None
             }
-            Event::PinChecked(_, checked) if matches!(self.stage, Stage::Pin { checking: true, .. }) => {
-                self.pin_checked(now, checked, helper, timing, effects)
+            Event::PinChecked(_, checked) => {
+                let Stage::Pin { checking: Some(proven), .. } = &self.stage else { return None };
+                let proven = proven.clone();
+                self.pin_checked(now, checked, proven, timing, effects)
             }
             Event::Tick if now.mono >= self.deadline => self.timed_out(now, timing),
             _ => None,
@@ -187,12 +200,12 @@ impl Verify {
         &mut self,
         now: Now,
         intent: &Intent,
-        helper: Option<Helper>,
+        help: Option<&Help>,
         timing: &Timing,
         effects: &mut Vec<Effect>,
     ) -> Option<Outcome> {
         // A PIN that is with the card right now must be heard out: its outcome changes the tries that are left.
-        if matches!(self.stage, Stage::Pin { checking: true, .. }) {
+        if matches!(self.stage, Stage::Pin { checking: Some(_), .. }) {
             return None;
         }
         match intent {
@@ -208,15 +221,15 @@ impl Verify {
             Intent::Forgotten if matches!(self.stage, Stage::Pin { .. }) => {
                 self.without_pin(ChooseNotice::PinForgotten, StaffReason::PinForgotten, now, timing);
             }
-            Intent::Back if self.face_offered() || self.pin_offered() => {
+            Intent::Back if self.another_way() => {
                 self.enter(Stage::Choose(None), now, timing.choose);
             }
             Intent::Pin(keys) => {
                 if let Stage::Pin { pad: pad @ Some(_), checking, .. } = &mut self.stage
                     && let Some(pad) = pad.take()
                 {
-                    *checking = true;
-                    effects.push(Effect::VerifyPin(self.reception, pad.read(keys), pin_method(helper)));
+                    let proves = checking.insert(help::pin(help));
+                    effects.push(Effect::VerifyPin(self.reception, pad.read(keys), proves.method));
                     self.deadline = now.mono.after(timing.pin_check);
                 }
             }
@@ -229,6 +242,7 @@ impl Verify {
         &mut self,
         now: Now,
         judged: FaceOutcome,
+        help: Option<&Help>,
         timing: &Timing,
         effects: &mut Vec<Effect>,
     ) -> Option<Outcome> {
@@ -237,7 +251,7 @@ impl Verify {
                 if self.face_failures > 0 {
                     effects.push(Effect::CountFace(self.reception, FaceCount::Matched));
                 }
-                return Some(Outcome::Verified(Verification::by_face(score)));
+                return Some(Outcome::Verified(help::assisted(Verification::by_face(score), help)));
             }
             FaceOutcome::Uncertain { .. } => self.ask_staff(StaffReason::FaceUncertain, now, timing),
             FaceOutcome::NoMatch { .. } => {
@@ -267,13 +281,13 @@ impl Verify {
         &mut self,
         now: Now,
         checked: &PinOutcome,
-        helper: Option<Helper>,
+        proven: Verification,
         timing: &Timing,
         effects: &mut Vec<Effect>,
     ) -> Option<Outcome> {
         match checked {
             PinOutcome::Verified => {
-                return Some(Outcome::Verified(Verification::by(pin_method(helper))));
+                return Some(Outcome::Verified(proven));
             }
             PinOutcome::Wrong { tries_left } if *tries_left > 0 => {
                 self.pin = PinMethod::Tries(*tries_left);
@@ -303,7 +317,7 @@ impl Verify {
                 self.enter(Stage::Choose(Some(ChooseNotice::NoFaceSeen)), now, timing.choose);
                 None
             }
-            Stage::Pin { checking: true, .. } => {
+            Stage::Pin { checking: Some(_), .. } => {
                 self.enter(Stage::Choose(Some(ChooseNotice::PinFault)), now, timing.choose);
                 None
             }
@@ -314,7 +328,7 @@ impl Verify {
     }
 
     fn enter_pin(&mut self, wrong: bool, now: Now, timing: &Timing, effects: &mut Vec<Effect>) {
-        self.enter(Stage::Pin { pad: None, checking: false, wrong }, now, timing.pin);
+        self.enter(Stage::Pin { pad: None, checking: None, wrong }, now, timing.pin);
         effects.push(Effect::DrawPad(self.reception));
     }
 
@@ -326,9 +340,4 @@ impl Verify {
         self.stage = stage;
         self.deadline = now.mono.after(lasts);
     }
-}
-
-/// Who typed the PIN.
-fn pin_method(helper: Option<Helper>) -> Method {
-    if helper == Some(Helper::Proxy) { Method::PinByProxy } else { Method::Pin }
 }

@@ -94,9 +94,9 @@ async function order(path, body) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button === null) return;
-  const { terminal, reader, reception, decision } = button.dataset;
+  const { terminal, reader, reception, decision, assist } = button.dataset;
   if (decision !== undefined) signed((by) => order("/staff/decision", { terminal, reader, reception, decision, by }));
-  else if ("assist" in button.dataset) order("/staff/assist", { terminal, reader, reception });
+  else if (assist !== undefined) signed((by) => order("/staff/assist", { terminal, reader, reception, assist, by }));
   else if ("restart" in button.dataset) order("/staff/restart", { terminal, reader });
 });
 

@@ -240,14 +240,24 @@ async fn staff_who_help_with_the_screen_say_so_to_the_reader() {
     let scene = Scene::new();
     let reception = id();
     let order = |reception: uketsuke_core::ids::ReceptionId| {
-        post("/staff/assist", &format!(r#"{{"terminal":"desk-1","reader":"a","reception":"{reception}"}}"#))
+        let body =
+            format!(r#"{{"terminal":"desk-1","reader":"a","reception":"{reception}","assist":"begin","by":"佐藤"}}"#);
+        post("/staff/assist", &body)
     };
     assert_eq!(call(&scene, order(reception)).await.status(), 409);
     scene.status("consent", Some(reception), None);
     assert!(page(&scene, "/staff").await.contains("data-assist"));
     assert_eq!(call(&scene, order(id())).await.status(), 409);
     assert_eq!(call(&scene, order(reception)).await.status(), 202);
-    assert!(matches!(scene.port.inputs.try_recv(), Ok(ReaderInput::Assist(named)) if named == reception));
+    assert!(
+        matches!(scene.port.inputs.try_recv(), Ok(ReaderInput::Assist(named, by)) if named == reception && by.as_str() == "佐藤")
+    );
+    let rest = format!(r#""terminal":"desk-1","reader":"a","reception":"{reception}""#);
+    let end = post("/staff/assist", &format!(r#"{{{rest},"assist":"end","by":"佐藤"}}"#));
+    assert_eq!(call(&scene, end).await.status(), 202);
+    assert!(matches!(scene.port.inputs.try_recv(), Ok(ReaderInput::Leave(named)) if named == reception));
+    let nameless = post("/staff/assist", &format!(r#"{{{rest},"assist":"begin"}}"#));
+    assert_eq!(call(&scene, nameless).await.status(), 400, "who helps goes into the record");
 }
 
 #[actix_web::test]
@@ -260,6 +270,17 @@ async fn staff_may_look_at_any_time_and_are_pressed_to_only_when_they_are_wanted
         assert!(offer.contains("same_person") && offer.contains("not_same_person") && !offer.contains("primary"));
     }
     scene.status("staff_look", Some(id()), Some(Attention::StaffLook(StaffReason::Asked)));
+    for (path, names) in [
+        ("/staff", ["「本人です」", "「本人ではありません」"]),
+        ("/staff?lang=en", ["&#34;Same person&#34;", "&#34;Not the same person&#34;"]),
+    ] {
+        let html = page(&scene, path).await;
+        for name in names {
+            assert!(html.contains(name), "the sentence names no {name}: {html}");
+            let button = name.trim_matches(['「', '」']).replace("&#34;", "");
+            assert!(html.contains(&format!(">{button}</button>")), "no button {button}: {html}");
+        }
+    }
     let wanted = page(&scene, "/staff").await;
     assert!(!wanted.contains("<details") && wanted.contains("class=\"primary\" id=\"same-"), "{wanted}");
     for (state, reception) in [("idle", None), ("asking", Some(id()))] {

@@ -101,6 +101,7 @@ impl Scene {
 
     fn status(&self, state: &'static str, reception: Option<ReceptionId>, attention: Option<Attention>) {
         self.port.status.send_replace(ReaderStatus {
+            helper: None,
             state,
             reception,
             attention,

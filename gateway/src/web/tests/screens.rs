@@ -69,9 +69,9 @@ fn screens() -> Vec<Screen> {
         Screen::Face,
         Screen::Asking,
         Screen::Recording,
-        Screen::Pin(PinScreen { pad: pad.clone(), tries_left: 3, wrong: false, by_proxy: true }),
-        Screen::Pin(PinScreen { pad, tries_left: 1, wrong: true, by_proxy: false }),
-        Screen::Pin(PinScreen { pad: None, tries_left: 3, wrong: false, by_proxy: true }),
+        Screen::Pin(PinScreen { pad: pad.clone(), tries_left: 3, wrong: false, helper: Some(Helper::Proxy) }),
+        Screen::Pin(PinScreen { pad, tries_left: 1, wrong: true, helper: None }),
+        Screen::Pin(PinScreen { pad: None, tries_left: 3, wrong: false, helper: Some(Helper::Staff) }),
     ];
     for notice in ALL_NOTICES {
         for renew in [None, Some(Renewal::Soon), Some(Renewal::Grace)] {
@@ -88,7 +88,9 @@ fn screens() -> Vec<Screen> {
         StaffReason::FaceNotMatched,
         StaffReason::NoOtherWay,
     ] {
-        screens.push(Screen::Staff(reason));
+        for back in [true, false] {
+            screens.push(Screen::Staff { reason, back });
+        }
     }
     for question in Question::ALL {
         for (provisional, helper) in [(false, None), (true, Some(Helper::Proxy)), (false, Some(Helper::Staff))] {
@@ -167,7 +169,7 @@ fn whatever_did_not_work_is_followed_by_the_promise() {
             assert!(html(Screen::Ineligible(reason), lang).contains(promise));
         }
         assert!(
-            html(Screen::Pin(PinScreen { pad: None, tries_left: 2, wrong: true, by_proxy: false }), lang)
+            html(Screen::Pin(PinScreen { pad: None, tries_left: 2, wrong: true, helper: None }), lang)
                 .contains(promise)
         );
         assert!(render(&View::OutOfService, Words(lang, None)).unwrap().html.contains(promise));
@@ -177,7 +179,7 @@ fn whatever_did_not_work_is_followed_by_the_promise() {
 #[test]
 fn the_pad_is_drawn_as_on_the_poster_and_says_where_not_what() {
     let pad = Pad::new([1, 4, 9, 5, 7, 0, 8, 6, 3, 2]);
-    let html = html(Screen::Pin(PinScreen { pad, tries_left: 3, wrong: false, by_proxy: true }), Lang::Ja);
+    let html = html(Screen::Pin(PinScreen { pad, tries_left: 3, wrong: false, helper: Some(Helper::Proxy) }), Lang::Ja);
     let mut rest = html.as_str();
     for (position, digit) in [1, 4, 9, 5, 7, 0, 8, 6, 3, 2].into_iter().enumerate() {
         let key = format!("data-position=\"{position}\">{digit}</button>");

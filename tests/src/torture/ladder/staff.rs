@@ -157,7 +157,7 @@ impl Staff<'_> {
             gap.remove("address");
             orders.push(Order { reception, form: json!(gap), meant: Meant::Gaps });
         }
-        if let Work::ChooseInsurance { count } = row.case.work()
+        if let Work::ChooseInsurance { count, .. } = row.case.work()
             && what == "choose"
         {
             let mut none = fields.clone();
@@ -204,7 +204,7 @@ impl Staff<'_> {
             Work::DeclarationOnFile if ends => {
                 Some(("end_ineligible", fields(&[("basis", "declaration")]), "end_ineligible"))
             }
-            Work::ChooseInsurance { count } => {
+            Work::ChooseInsurance { count, .. } => {
                 let index = (patient.number % count.max(1) as usize).to_string();
                 Some(("choose", fields(&[("index", &index)]), "chosen"))
             }
