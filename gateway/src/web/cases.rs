@@ -163,25 +163,16 @@ async fn draw(state: &WebState, id: ReceptionId, w: Words) -> Result<Option<Case
     }))
 }
 
-/// The results in the answer to a question.
-async fn results(state: &WebState, id: ReceptionId, asked: Option<&RequestId>) -> Result<Vec<Insured>, StoreError> {
-    let Some(request) = asked else { return Ok(Vec::new()) };
-    Ok(state.store.answer(id, *request).await?.and_then(|answer| central::insured(&answer)).unwrap_or_default())
-}
-
-/// The results that the page is about: of the answer that waits for a look, else of the latest that has any.
+/// The results that the page is about: of the answer that waits for a look or a choice, else of the latest that has any.
 async fn answered(
     state: &WebState,
     id: ReceptionId,
     work: Work,
     asks: &[RequestId],
 ) -> Result<Vec<Insured>, StoreError> {
-    let asks = match work {
-        Work::CheckPerson { ask } | Work::ChooseInsurance { ask, .. } => {
-            asks.get(ask as usize).map(std::slice::from_ref).unwrap_or_default()
-        }
-        _ => asks,
-    };
+    if let Work::CheckPerson { ask } | Work::ChooseInsurance { ask, .. } = work {
+        return results(state, id, asks.get(ask as usize)).await;
+    }
     for request in asks.iter().rev() {
         let insured = results(state, id, Some(request)).await?;
         if !insured.is_empty() {
@@ -189,6 +180,12 @@ async fn answered(
         }
     }
     Ok(Vec::new())
+}
+
+/// The results in the answer to a question.
+async fn results(state: &WebState, id: ReceptionId, asked: Option<&RequestId>) -> Result<Vec<Insured>, StoreError> {
+    let Some(request) = asked else { return Ok(Vec::new()) };
+    Ok(state.store.answer(id, *request).await?.and_then(|answer| central::insured(&answer)).unwrap_or_default())
 }
 
 /// An insurance, as staff tell it from another one.
