@@ -31,7 +31,9 @@ const DRAIN: Duration = Duration::from_secs(60);
 pub(super) fn run(dir: &Path, settings: Settings, report: &mut Report) -> Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let plan = Plan {
-        terminals: ["desk-1", "desk-2"].map(|desk| (desk.into(), vec!["a".into(), "b".into()])).to_vec(),
+        terminals: ["desk-1", "desk-2", "desk-3", "desk-4"]
+            .map(|desk| (desk.into(), vec!["a".into(), "b".into()]))
+            .to_vec(),
         // Patients here do not dawdle, and a late answer is the interesting case.
         answer_deadline_ms: 600,
         ..Plan::default()
