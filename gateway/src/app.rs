@@ -1,6 +1,6 @@
 //! The story from start to stop; the only place that knows every part.
 
-use crate::central::{CentralClient, GatewaySigner};
+use crate::central::{self, CentralClient, GatewaySigner, LineCheck};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::courier::{Courier, CourierParts};
@@ -103,7 +103,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
     let started = clock.stamp();
     let keys = store_keys(&config.store)?;
     let signer = GatewaySigner::load(&config.central).map_err(setup)?;
-    let central = CentralClient::new(&config.central).map_err(setup)?;
+    let central = CentralClient::new(&config.central, &clock).map_err(setup)?;
     let anchors = Arc::new(trust_anchors(&config.card)?);
     let store = Store::open(&StoreConfig::new(&config.store.path), keys.clone()).await?;
     // Whatever an earlier process left between T1 and T2 is not done; its late answers will still be attached.
@@ -150,6 +150,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
         site: config.site.name.as_str().into(),
         readers: handles.into(),
         central: central_status,
+        link: central.status(),
         restarts,
         cases,
         case_counts,
@@ -173,9 +174,10 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
         store: store.clone(),
         clock: clock.clone(),
         metrics: {
-            let (metrics, site) = (metrics.clone(), site.clone());
-            Arc::new(move || metrics.render(&site, &upkept.borrow()))
+            let (metrics, site, clock) = (metrics.clone(), site.clone(), clock.clone());
+            Arc::new(move || metrics.render(&site, &upkept.borrow(), clock.stamp().wall_ms))
         },
+        line: LineCheck::new(config.central.clone(), clock.clone()),
         health: {
             let (health, site) = (health.clone(), site.clone());
             Arc::new(move || health.report(&site))
@@ -190,6 +192,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
     // From here on a signal is heard: it must not end a process that has called itself ready in any other way than in order.
     let signals = Signals::listen().map_err(setup)?;
     let stop = shutdown::Stops::default();
+    let certificates = central::watch(config.central.clone(), central.clone(), desk.signer.clone(), clock.clone());
     let courier_parts = CourierParts {
         rules: config.central.courier_rules(),
         store: store.clone(),
@@ -247,6 +250,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
     stop.courier.send_replace(true);
     courier.stopped().await;
     cases.stopped().await;
+    certificates.abort();
     stop.telemetry.send_replace(true);
     if let Some(mqtt) = mqtt {
         mqtt.stopped().await;

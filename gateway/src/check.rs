@@ -1,12 +1,14 @@
 //! What `uketsuke check` looks at: everything a start needs, and everything a reception uses, without changing anything.
 
 use crate::app;
-use crate::central::{CentralClient, GatewaySigner};
+use crate::central::{self, CentralClient, GatewaySigner, Layer, Looked, Outcome};
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::{self, Keys, Store, StoreConfig};
 use serde::Serialize;
 use std::time::Duration;
 use tokio::net::TcpStream;
+use uketsuke_core::explain::Lang;
 use uketsuke_face::{ModelDir, models};
 
 /// How bad it is.
@@ -35,8 +37,8 @@ pub struct Finding {
 /// A broker that takes longer to accept is not there.
 const BROKER_DEADLINE: Duration = Duration::from_secs(2);
 
-/// Runs every check.
-pub async fn all(config: &Config) -> Vec<Finding> {
+/// Runs every check. `lang` is that of the sentences about the connection; everything else is for whoever installs, in English.
+pub async fn all(config: &Config, lang: Lang) -> Vec<Finding> {
     let mut findings = vec![Finding {
         check: "configuration",
         grade: Grade::Ok,
@@ -57,7 +59,7 @@ pub async fn all(config: &Config) -> Vec<Finding> {
     findings.push(face(config));
     findings.push(clock(config));
     findings.extend(ports(config));
-    findings.push(central(config).await);
+    findings.extend(central(config, lang).await);
     if config.mqtt.enabled {
         findings.push(broker(config).await);
     }
@@ -131,21 +133,63 @@ fn ports(config: &Config) -> Vec<Finding> {
     taken
 }
 
-async fn central(config: &Config) -> Finding {
-    let check = "central";
-    match CentralClient::new(&config.central) {
-        Err(error) => Finding { check, grade: Grade::Fatal, text: error.to_string() },
+/// Every layer of the connection, and the sum: a line that is down keeps no gateway from starting, files that cannot be used do.
+async fn central(config: &Config, lang: Lang) -> Vec<Finding> {
+    let clock = Clock::new(config.clock.synchronised_marker.clone());
+    let looked = central::inspect(&config.central, &clock).await;
+    let mut findings: Vec<Finding> = looked.iter().map(|looked| layer(looked, lang)).collect();
+    let failed = looked.iter().find(|looked| matches!(looked.outcome, Outcome::Failed(_)));
+    let sum = match CentralClient::new(&config.central, &clock) {
+        Err(error) => (Grade::Fatal, error.said().pick(lang).to_owned()),
         Ok(client) => {
-            let answered = client.ping().await.map(|()| format!("{} answers", config.central.address));
-            graded(
-                check,
-                Grade::Warning,
-                answered.map_err(|error| {
-                    format!("{error} ({}); receptions will be provisional until it answers", config.central.address)
-                }),
-            )
+            let warnings = client.status().borrow().warnings(clock.stamp().wall_ms);
+            findings.extend(warnings.iter().map(|said| Finding {
+                check: "certificates",
+                grade: Grade::Warning,
+                text: said.pick(lang).to_owned(),
+            }));
+            match failed {
+                None => (Grade::Ok, answers(&config.central.address, lang)),
+                Some(looked) => (Grade::Warning, provisional(looked, &config.central.address, lang)),
+            }
         }
+    };
+    let (grade, text) = sum;
+    findings.push(Finding { check: "central", grade, text });
+    findings
+}
+
+fn answers(address: &str, lang: Lang) -> String {
+    match lang {
+        Lang::Ja => format!("{address} が応答します"),
+        Lang::En => format!("{address} answers"),
     }
+}
+
+fn provisional(failed: &Looked, address: &str, lang: Lang) -> String {
+    let (words, clock) = (failed.words(lang), failed.layer == Layer::Clock);
+    match lang {
+        _ if clock => words,
+        Lang::Ja => format!("{words}({address})復旧するまで受付は仮受付になります"),
+        Lang::En => format!("{words} ({address}); receptions will be provisional until it answers"),
+    }
+}
+
+fn layer(looked: &Looked, lang: Lang) -> Finding {
+    let check = match looked.layer {
+        Layer::Name => "central name",
+        Layer::Tcp => "central tcp",
+        Layer::Tls => "central tls",
+        Layer::Http2 => "central http2",
+        Layer::Service => "central service",
+        Layer::Application => "central answer",
+        Layer::Clock => "central clock",
+    };
+    let grade = match looked.outcome {
+        Outcome::Fine(_) => Grade::Ok,
+        Outcome::Failed(_) | Outcome::NotTried => Grade::Warning,
+    };
+    Finding { check, grade, text: looked.words(lang) }
 }
 
 async fn broker(config: &Config) -> Finding {

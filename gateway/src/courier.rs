@@ -16,6 +16,11 @@ use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 use uketsuke_core::outbox::{Circuit, Effect, Event, Head, Plan, Rules, Settle, Tried};
 
+/// Between two counts of what waits: at least this long…
+const COUNT_EVERY: Duration = Duration::from_millis(200);
+/// …and so many times what the last one took, so that counting a very long queue costs no more than counting a short one.
+const COUNT_REST: u32 = 50;
+
 /// Everything a courier needs to live again.
 #[derive(Clone)]
 pub struct CourierParts {
@@ -33,6 +38,18 @@ pub struct CourierParts {
     pub status: Arc<watch::Sender<CourierStatus>>,
 }
 
+/// What waits is counted seldom enough to cost nothing, and once more after the last change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Counting {
+    /// The known count is as good as any.
+    Rests,
+    /// Under way, or too soon after the last one.
+    Busy {
+        /// Something has changed since.
+        again: bool,
+    },
+}
+
 /// One life of the courier to the central system.
 pub struct Courier {
     parts: CourierParts,
@@ -41,8 +58,7 @@ pub struct Courier {
     /// Answers that came and are not written down yet, with the moment they came.
     answers: BTreeMap<i64, (Delivery, Instant)>,
     timer: Option<SpawnHandle>,
-    /// A count is under way; the next one will see what this one misses.
-    counting: bool,
+    counting: Counting,
     /// No new rows go out; the life ends when the rest is settled.
     stopping: bool,
 }
@@ -57,7 +73,7 @@ impl Courier {
             rows: BTreeMap::new(),
             answers: BTreeMap::new(),
             timer: None,
-            counting: false,
+            counting: Counting::Rests,
             stopping: false,
         }
     }
@@ -187,13 +203,17 @@ impl Courier {
 
     /// Reads how much waits; the numbers are state, so a late one is no harm.
     fn count(&mut self, context: &mut Context<Self>) {
-        if std::mem::replace(&mut self.counting, true) {
+        if self.counting != Counting::Rests {
+            self.counting = Counting::Busy { again: true };
             return;
         }
+        self.counting = Counting::Busy { again: false };
         let store = self.parts.store.clone();
-        let counting = async move { store.outbox_counts(Destination::Central).await };
-        context.spawn(counting.into_actor(self).map(|counted, actor, _| {
-            actor.counting = false;
+        let counting = async move {
+            let begun = Instant::now();
+            (store.outbox_counts(Destination::Central).await, begun.elapsed())
+        };
+        context.spawn(counting.into_actor(self).map(|(counted, took), actor, context| {
             match counted {
                 Ok(counts) => {
                     actor.parts.status.send_if_modified(|status| {
@@ -204,6 +224,11 @@ impl Courier {
                 }
                 Err(error) => tracing::warn!(%error, "the outbox cannot be counted"),
             }
+            context.run_later(COUNT_EVERY.max(took * COUNT_REST), |actor, context| {
+                if std::mem::replace(&mut actor.counting, Counting::Rests) == (Counting::Busy { again: true }) {
+                    actor.count(context);
+                }
+            });
         }));
     }
 

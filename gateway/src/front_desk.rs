@@ -3,7 +3,7 @@
 //! Each is a reception like any other: T1 with its question, T2 as provisional, the answer by the same courier. Nobody stands at a reader
 //! meanwhile, so there is nothing to wait for here.
 
-use crate::central::{GatewaySigner, NewRequest, Numbers, SignerError, Subject, eligibility_payload};
+use crate::central::{self, GatewaySigner, NewRequest, Numbers, SignerError, Subject, eligibility_payload};
 use crate::clock::Clock;
 use crate::modes::ModesHandle;
 use crate::store::papers::{EnteredNumbers, Filed, Paper};
@@ -151,7 +151,13 @@ impl FrontDesk {
             address: Some(items.address.reveal().into()),
         });
         let basis = Basis::FourItems { mode };
-        let reception = self.receive(now, Subject::FourItems(&items), &key, basis, filed, Vec::new(), by).await?;
+        let asked = central::FourItems {
+            name: items.name.reveal(),
+            sex: &sex,
+            birthdate: items.birthdate.reveal(),
+            address: items.address.reveal(),
+        };
+        let reception = self.receive(now, Subject::FourItems(asked), &key, basis, filed, Vec::new(), by).await?;
         Ok(Entered::Received { reception, decision: None, warnings: Vec::new() })
     }
 

@@ -1,6 +1,7 @@
 //! What others hold of a reader: kiosk sockets, the staff page and telemetry talk to a [`ReaderHandle`], never to an actor's
 //! address, so that nothing they hold goes stale when the actor is restarted.
 
+use crate::central::LinkStatus;
 use crate::reconciler::{CaseCounts, CaseOrder};
 use std::fmt;
 use std::sync::Arc;
@@ -235,6 +236,8 @@ pub struct SiteHandle {
     pub readers: Arc<[ReaderHandle]>,
     /// The courier to the central system.
     pub central: watch::Receiver<CourierStatus>,
+    /// The certificates of the line to the central system, and what is wrong with it.
+    pub link: watch::Receiver<LinkStatus>,
     /// Asks the supervisors to start a reader again, also one that was given up.
     pub restarts: async_channel::Sender<ReaderName>,
     /// What staff do to cases; the reconciler takes one after the other.

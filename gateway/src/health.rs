@@ -72,10 +72,21 @@ impl Health {
         let central = *site.central.borrow();
         let down = matches!(central.circuit, Circuit::Down { .. });
         let line = if down { "cannot be reached, receptions are provisional" } else { "reachable" };
+        let link = site.link.borrow().clone();
+        let why = link.fault.as_ref().map(|fault| format!(": {fault}")).unwrap_or_default();
         parts.push(HealthPart {
             name: "central".into(),
             ok: !down,
-            detail: format!("{line}; {} requests wait", central.pending),
+            detail: format!("{line}{why}; {} requests wait", central.pending),
+        });
+        let warnings = link.warnings(self.clock.stamp().wall_ms);
+        parts.push(HealthPart {
+            name: "certificates".into(),
+            ok: warnings.is_empty(),
+            detail: match &warnings[..] {
+                [] => "valid and in use".to_owned(),
+                some => some.iter().map(|said| said.en.as_str()).collect::<Vec<_>>().join("; "),
+            },
         });
         let clock = if self.clock.stamp().synchronised {
             (true, "synchronised")

@@ -28,6 +28,8 @@ pub const ORDERS_MAX: usize = 64;
 const CASES_MAX: usize = 100_000;
 /// At least this often each case is told the time, so that its age survives a restart without a synchronised clock.
 const LOOK_EVERY: Duration = Duration::from_secs(12 * 60 * 60);
+/// Cases that are looked at together, so that their steps share commits: after an outage answers come by the thousand.
+const TOGETHER: usize = 32;
 /// After a step that could not be written, and may be soon.
 const AGAIN: Duration = Duration::from_secs(30);
 /// After one that needs somebody to act first: an altered row.
@@ -188,11 +190,13 @@ impl Book {
         self.by_due.first().map_or(LOOK_EVERY, |(due, _)| Duration::from_millis(due.0.saturating_sub(now.0)))
     }
 
-    /// One that wants to be looked at now.
-    fn next(&mut self, now: Mono) -> Option<ReceptionId> {
-        let due = || self.by_due.first().filter(|(due, _)| *due <= now).map(|(_, reception)| *reception);
-        let reception = due();
-        self.woken.pop_first().or(reception)
+    /// Some of those that want to be looked at now.
+    fn next(&mut self, now: Mono) -> Vec<ReceptionId> {
+        let woken = std::iter::from_fn(|| self.woken.pop_first()).take(TOGETHER).collect::<Vec<_>>();
+        if !woken.is_empty() {
+            return woken;
+        }
+        self.by_due.iter().take_while(|(due, _)| *due <= now).take(TOGETHER).map(|(_, reception)| *reception).collect()
     }
 }
 
@@ -201,12 +205,18 @@ pub(crate) async fn live(parts: ReconcilerParts) {
     // Subscribed before the first look: nothing falls in between.
     let (mut replies, mut notices) = (parts.store.replies(), parts.store.case_notices());
     let mut book = Book::default();
-    wake_all(&parts, &mut book).await;
+    let mut missed = true;
     let mut orders = Some(parts.orders.clone());
     loop {
+        // Not before those known to be new are seen to: while answers come faster than cases are led, every look at all of them would
+        // miss some again.
+        if missed && book.woken.is_empty() {
+            missed = false;
+            wake_all(&parts, &mut book).await;
+        }
         let wait = book.wait(parts.clock.mono());
         tokio::select! {
-            // Somebody stands at the desk: they wait for one look at the most, however many cases want one after a start or a cut.
+            // Somebody stands at the desk: they wait for one look at some at the most, however many cases want one after a start or a cut.
             biased;
             order = next(&mut orders) => {
                 if let Some(order) = order {
@@ -217,19 +227,24 @@ pub(crate) async fn live(parts: ReconcilerParts) {
             }
             notice = replies.recv() => match notice {
                 Ok(notice) => drop(book.woken.insert(notice.reception)),
-                Err(RecvError::Lagged(_)) => wake_all(&parts, &mut book).await,
+                Err(RecvError::Lagged(_)) => missed = true,
                 Err(RecvError::Closed) => return,
             },
             notice = notices.recv() => match notice {
                 // Later versions are its own.
                 Ok(notice) if notice.version == 1 => drop(book.woken.insert(notice.reception)),
                 Ok(_) => {}
-                Err(RecvError::Lagged(_)) => wake_all(&parts, &mut book).await,
+                Err(RecvError::Lagged(_)) => missed = true,
                 Err(RecvError::Closed) => return,
             },
             () = pause(wait) => {
-                if let Some(reception) = book.next(parts.clock.mono()) {
-                    look(&parts, &mut book, reception).await;
+                let wanted = book.next(parts.clock.mono());
+                let looks = wanted.into_iter().map(|reception| {
+                    let parts = &parts;
+                    async move { (reception, step::take(parts, reception, None).await) }
+                });
+                for (reception, taken) in futures_util::future::join_all(looks).await {
+                    looked(&parts, &mut book, reception, taken);
                 }
             }
         }
@@ -264,9 +279,14 @@ async fn wake_all(parts: &ReconcilerParts, book: &mut Book) {
     }
 }
 
-/// Tells a case what has been answered by now, and the time.
-async fn look(parts: &ReconcilerParts, book: &mut Book, reception: ReceptionId) {
-    match step::take(parts, reception, None).await {
+/// A case was told what has been answered by now, and the time.
+fn looked(
+    parts: &ReconcilerParts,
+    book: &mut Book,
+    reception: ReceptionId,
+    taken: Result<Option<step::Taken>, step::NotTaken>,
+) {
+    match taken {
         Ok(Some(taken)) => book.note(parts, reception, &taken.case),
         Ok(None) => book.remove(reception),
         Err(error) => {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::central::ledger::Effect;
-use crate::central::{ModeSpec, Person, Refusal, Stats};
+use crate::central::{ClockSpec, ModeSpec, Person, Refusal, Stats};
 
 /// No control call takes longer; one that does means that the simulator is gone.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -55,6 +55,11 @@ impl Central {
     /// Chooses the outcome of a card.
     pub fn set_person(&self, person: &Person) -> Result<()> {
         self.put::<_, Person>("/person", person).map(drop)
+    }
+
+    /// Puts the central system's clock ahead of this machine's; negative puts it behind.
+    pub fn set_clock_ahead_ms(&self, ahead_ms: i64) -> Result<()> {
+        self.put::<_, ClockSpec>("/clock", &ClockSpec { ahead_ms }).map(drop)
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {

@@ -141,9 +141,7 @@ impl Scene {
 
     /// The body of a page, whatever its status.
     pub fn get(&self, path: &str) -> Result<String> {
-        let url = format!("http://{}{path}", self.site.web());
-        let request = ureq::get(&url).config().http_status_as_error(false).timeout_global(Some(STEP)).build();
-        Ok(request.call()?.body_mut().read_to_string()?)
+        self.site.get(path)
     }
 
     /// What the gateway has logged so far, over all its lives.

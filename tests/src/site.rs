@@ -40,6 +40,8 @@ pub struct Plan {
     pub population_seed: u64,
     /// What becomes of those about whom no scenario says anything.
     pub rates: Rates,
+    /// Age at which the simulator ends a connection; `None` lets it live.
+    pub connection_age_s: Option<u64>,
     /// Lines added to the gateway's configuration, before its terminals.
     pub more_config: String,
 }
@@ -55,6 +57,7 @@ impl Default for Plan {
             population_seed: 1,
             // Chance has no place in a scenario that does not ask for it.
             rates: Rates::ALL_VALID,
+            connection_age_s: None,
             more_config: String::new(),
         }
     }
@@ -103,6 +106,9 @@ impl Site {
             ("lag", lag),
         ] {
             central.args([&format!("--{rate}"), &value.to_string()]);
+        }
+        if let Some(age) = plan.connection_age_s {
+            central.args(["--connection-age-s", &age.to_string()]);
         }
         let central = Child::spawn(central, dir.join("central.log"))?;
         let ready = central.wait_ready(READY)?;
@@ -166,6 +172,11 @@ impl Site {
         self.central_address
     }
 
+    /// The simulator's process.
+    pub fn central_pid(&self) -> Result<u32> {
+        Ok(self.central.as_ref().context("the simulator does not run")?.pid())
+    }
+
     /// Every `terminal/reader`, in order.
     pub fn readers(&self) -> Vec<String> {
         let terminals = self.plan.terminals.iter();
@@ -195,6 +206,13 @@ impl Site {
         let options = CardOptions { common_name: Some(common_name.to_owned()), ..CardOptions::shared() };
         let issued = self.pki.card(&common_name.to_lowercase(), &options)?;
         PatientCard::new(&issued, pin, &std::fs::read(self.pki.card_ca_der())?, photo_jp2)
+    }
+
+    /// The body of a page of the gateway, whatever its status.
+    pub fn get(&self, path: &str) -> Result<String> {
+        let url = format!("http://{}{path}", self.web());
+        let request = ureq::get(&url).config().http_status_as_error(false).timeout_global(Some(READY)).build();
+        Ok(request.call()?.body_mut().read_to_string()?)
     }
 
     /// Starts the gateway (again) and waits until it is ready; returns how long that took.

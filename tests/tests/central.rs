@@ -11,13 +11,13 @@ use std::time::Duration;
 use prost::Message;
 use tempfile::TempDir;
 use tonic::{Code, Request};
-use uketsuke_proto::central_v1::follow_up_request::Purpose;
+use uketsuke_proto::central_v1::follow_up_request::{Purpose, Whom};
 use uketsuke_proto::central_v1::{
-    EligibilityAnswer, FollowUpRequest, PingRequest, Qualification, Signed, Verification,
+    EligibilityAnswer, FollowUpRequest, FourItems, PingRequest, Qualification, Signed, Verification,
 };
 use uketsuke_tests::central::caller::{
-    Client, client, consent_record, document_request, eligibility_request, follow_up, gateway_client, sign_by_card,
-    sign_by_gateway,
+    Client, client, consent_record, document_request, eligibility_request, follow_up, four_items_request,
+    gateway_client, sign_by_card, sign_by_gateway,
 };
 use uketsuke_tests::central::ledger::{self, Kind};
 use uketsuke_tests::central::{
@@ -221,6 +221,59 @@ async fn signatures_and_chains_that_do_not_hold_are_refused() {
     }
     assert_eq!(simulator.effects(), []);
     ask(&mut client, &good).await.unwrap();
+}
+
+/// A card whose certificate ends so many seconds from now.
+fn card_until(pki: &DevPki, name: &str, seconds: i64) -> Card {
+    let end = uketsuke_tests::clock::now_ms() / 1000 + seconds;
+    let not_after = time::OffsetDateTime::from_unix_timestamp(end).unwrap();
+    pki.card(name, &CardOptions { not_after, ..CardOptions::shared() }).unwrap()
+}
+
+#[tokio::test]
+async fn a_request_that_waited_for_hours_proves_what_it_proved_when_it_was_signed() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    let card = card_until(&pki, "TEST-VALID-WAITED", 3_600);
+    let request = eligibility_request(&card);
+    let signed = sign_by_card(&card, &request).unwrap();
+    let mut tampered = signed.clone();
+    tampered.payload[3] ^= 1;
+
+    // By now the certificate has expired, and its three months of grace are over too.
+    let waited = Duration::from_secs(120 * 24 * 3_600);
+    simulator.set_clock_ahead(waited);
+    let refused = ask(&mut client, &tampered).await.unwrap_err();
+    let answer = ask(&mut client, &signed).await.unwrap();
+
+    assert_eq!(refused.code(), Code::PermissionDenied, "time heals no signature");
+    assert_eq!(answer.qualification_validity, "1");
+    let late_by = answer.answered_at_ms - request.asked_at_ms;
+    assert!(late_by >= i64::try_from(waited.as_millis()).unwrap(), "{late_by} ms");
+    let [effect] = simulator.effects().try_into().unwrap();
+    assert_eq!(effect.reception_id.as_bytes()[..], request.reception_id);
+}
+
+#[tokio::test]
+async fn a_card_that_was_not_valid_when_it_was_asked_for_is_refused_however_late() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    const DAY_S: i64 = 24 * 3_600;
+    let in_grace = card_until(&pki, "TEST-VALID-GRACE", -30 * DAY_S);
+    let long_ago = card_until(&pki, "TEST-VALID-LONG-AGO", -100 * DAY_S);
+    ask(&mut client, &sign_by_card(&in_grace, &eligibility_request(&in_grace)).unwrap()).await.unwrap();
+    let request = eligibility_request(&long_ago);
+    let refused = ask(&mut client, &sign_by_card(&long_ago, &request).unwrap()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument);
+    // A clock that nobody vouches for condemns no card.
+    let unsure = uketsuke_proto::central_v1::EligibilityRequest { clock_synchronised: false, ..request };
+    ask(&mut client, &sign_by_card(&long_ago, &unsure).unwrap()).await.unwrap();
+    let mut early = eligibility_request(&in_grace);
+    early.asked_at_ms += 3_600_000;
+    let refused = ask(&mut client, &sign_by_card(&in_grace, &early).unwrap()).await.unwrap_err();
+    assert_eq!(refused.code(), Code::InvalidArgument, "asked in the future");
 }
 
 #[test]
@@ -627,7 +680,8 @@ async fn who_changed_the_insurer_is_found_by_the_new_numbers() {
     stranger.birthdate = "18680101".to_owned();
 
     for (numbers, found) in [(&old, "3"), (&new, "1"), (&stranger, "4")] {
-        let asked = FollowUpRequest { search: Some(numbers.search()), ..follow_up(&request, Purpose::Recheck) };
+        let asked =
+            FollowUpRequest { whom: Some(Whom::Search(numbers.search())), ..follow_up(&request, Purpose::Recheck) };
         assert_eq!(again(&mut client, &pki, &asked).await.unwrap().qualification_validity, found);
         let without_request = FollowUpRequest { request_id: Vec::new(), ..with_new_id(&asked) };
         assert_eq!(again(&mut client, &pki, &without_request).await.unwrap().qualification_validity, found);
@@ -666,7 +720,7 @@ async fn a_document_without_a_card_is_found_by_a_wish_and_asked_for_by_the_gatew
     let by_card = ask(&mut client, &sign_by_card(&card, &request).unwrap()).await.unwrap_err();
     let first = ask(&mut client, &sign_by_gateway(&pki, &request).unwrap()).await.unwrap();
     let forgotten = again(&mut client, &pki, &follow_up(&request, Purpose::Recheck)).await.unwrap_err();
-    let asked = FollowUpRequest { search: Some(numbers.search()), ..follow_up(&request, Purpose::Recheck) };
+    let asked = FollowUpRequest { whom: Some(Whom::Search(numbers.search())), ..follow_up(&request, Purpose::Recheck) };
     let second = again(&mut client, &pki, &asked).await.unwrap();
 
     assert_eq!(by_card.code(), Code::InvalidArgument);
@@ -674,6 +728,48 @@ async fn a_document_without_a_card_is_found_by_a_wish_and_asked_for_by_the_gatew
     assert_eq!(forgotten.code(), Code::InvalidArgument, "the central system keeps no numbers");
     assert_eq!(second.qualification_validity, "1");
     assert_eq!(Numbers::of(&second.results[0]), numbers);
+}
+
+#[tokio::test]
+async fn who_was_asked_about_by_the_four_items_is_asked_about_again_by_them() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    // Somebody whom the central system knows by a card that they did not bring.
+    let card = card(&pki, "TEST-LATE-0001");
+    simulator.wish(&Person::of_serial(&card.serial_hex, Class::Valid).with_dots(false)).unwrap();
+    let known = ask(&mut client, &sign_by_card(&card, &eligibility_request(&card)).unwrap()).await.unwrap();
+    let known = &known.results[0];
+    let items = FourItems {
+        name: known.name.replace('　', " "),
+        sex: known.sex1.clone(),
+        birthdate: known.birthdate.clone(),
+        address: known.address.clone(),
+    };
+    simulator.wish(&Person::of_serial(&card.serial_hex, Class::None).later(Class::Valid).with_dots(false)).unwrap();
+
+    let request = four_items_request(&items);
+    let first = ask(&mut client, &sign_by_gateway(&pki, &request).unwrap()).await.unwrap();
+    let asked = follow_up(&request, Purpose::Recheck);
+    let forgotten = again(&mut client, &pki, &asked).await.unwrap_err();
+    let nameless = FourItems { name: " ".to_owned(), ..items.clone() };
+    let by = |items: &FourItems| FollowUpRequest { whom: Some(Whom::FourItems(items.clone())), ..with_new_id(&asked) };
+    let nameless = again(&mut client, &pki, &by(&nameless)).await.unwrap_err();
+    let second = again(&mut client, &pki, &by(&items)).await.unwrap();
+    let without_request = FollowUpRequest { request_id: Vec::new(), ..by(&items) };
+    let third = again(&mut client, &pki, &without_request).await.unwrap();
+    let twin = FourItems { name: format!("{}二", items.name), ..items.clone() };
+    let somebody_else = again(&mut client, &pki, &by(&twin)).await.unwrap();
+    let register = FollowUpRequest { purpose: Purpose::Register.into(), ..by(&items) };
+    let registered = again(&mut client, &pki, &register).await.unwrap_err();
+
+    assert_eq!(first.qualification_validity, "4");
+    assert_eq!(forgotten.code(), Code::InvalidArgument, "the central system keeps no items");
+    assert_eq!(nameless.code(), Code::InvalidArgument);
+    assert_eq!((second.qualification_validity.as_str(), third.qualification_validity.as_str()), ("1", "1"));
+    assert_eq!(second.results[0].name, known.name);
+    assert_eq!(somebody_else.qualification_validity, "4", "nobody is joined with somebody else");
+    assert_eq!(registered.code(), Code::InvalidArgument);
 }
 
 #[tokio::test]

@@ -52,6 +52,23 @@ impl fmt::Debug for PersonalDate {
     }
 }
 
+/// 性別, by the codes of the eligibility system. Never printed, wiped when dropped.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
+pub struct Sex(u8);
+
+impl Sex {
+    /// 1 男, 2 女, 3 未設定, for the request and the sealed column.
+    pub fn code(&self) -> u8 {
+        self.0
+    }
+}
+
+impl fmt::Debug for Sex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Sex(redacted)")
+    }
+}
+
 /// A field that staff fill in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -70,6 +87,8 @@ pub enum Field {
     ValidUntil,
     /// 氏名.
     Name,
+    /// 氏名カナ.
+    NameKana,
     /// 性別.
     Sex,
     /// 住所.
@@ -87,6 +106,7 @@ impl Field {
             Self::Birthdate => Words { ja: "生年月日", en: "birth date" },
             Self::ValidUntil => Words { ja: "有効期限", en: "valid until" },
             Self::Name => Words { ja: "氏名", en: "name" },
+            Self::NameKana => Words { ja: "氏名カナ", en: "kana" },
             Self::Sex => Words { ja: "性別", en: "sex" },
             Self::Address => Words { ja: "住所", en: "address" },
         }
@@ -202,5 +222,25 @@ impl Reader {
             return None;
         }
         Some(PersonalDate::new(date))
+    }
+
+    /// A 性別, as a word or as its code.
+    pub(crate) fn sex(&mut self, typed: &str) -> Option<Sex> {
+        let typed = self.required(Field::Sex, typed, true)?;
+        match typed.reveal() {
+            "1" | "男" | "男性" | "M" | "m" => Some(Sex(1)),
+            "2" | "女" | "女性" | "F" | "f" => Some(Sex(2)),
+            "3" | "未設定" | "不明" => Some(Sex(3)),
+            _ => {
+                self.problem(
+                    Field::Sex,
+                    Words { ja: "性別として読めません。", en: "It cannot be read as a sex." },
+                    Words {
+                        ja: "「男」「女」または「未設定」を選んでください。", en: "Choose 男, 女 or 未設定."
+                    },
+                );
+                None
+            }
+        }
     }
 }

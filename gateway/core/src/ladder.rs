@@ -15,6 +15,7 @@ mod aging;
 mod answers;
 mod declaration;
 mod event;
+mod known;
 mod staff;
 pub mod words;
 
@@ -23,6 +24,8 @@ pub use declaration::{CannotConfirm, Declaration, FieldProblem, FormField, OnFil
 pub use event::{
     Answered, Basis, Cause, Chosen, CloseReason, Effect, Event, Final, Numbers, PersonMatch, Refusal, StaffAction,
 };
+
+pub use known::Known;
 
 use crate::clock::Now;
 use serde::{Deserialize, Serialize};

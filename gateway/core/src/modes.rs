@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-pub use four_items::{FourItems, FourItemsTyped, Sex};
+pub use four_items::{FourItems, FourItemsTyped};
 
 /// While a mode is open its remaining time is asked to be persisted this often.
 pub const PERSIST_EVERY: Duration = Duration::from_secs(60);

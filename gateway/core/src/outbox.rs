@@ -4,6 +4,9 @@
 //! destination works is tried again, less and less often but never seldom, and never given up here: it may have been the
 //! destination's fault after all. The store lets the patient's other requests pass meanwhile. When nothing gets through at
 //! all, everything pauses. One row per patient (order key) is in flight at a time.
+//!
+//! The window counts requests that the destination has not answered. One whose verdict is on its way to disk stays in flight, but makes
+//! room for another: neither the line nor a patient at a reader waits for the disk.
 
 mod window;
 
@@ -17,7 +20,7 @@ use window::Window;
 /// Limits of one courier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
-    /// Requests in flight at the most.
+    /// Requests without an answer at the most; as many again may wait for their verdict to be on disk.
     pub window_max: u32,
     /// Mean time between connection probes while the destination is down; each is spread by ± 50 %.
     pub probe_every: Duration,
@@ -165,6 +168,8 @@ struct Flight {
     head: Head,
     /// Deliveries before it was sent: any since then show that the destination works.
     delivered: u64,
+    /// The try has ended; its verdict is on its way to disk.
+    tried: bool,
 }
 
 /// The plan of one courier.
@@ -220,7 +225,7 @@ impl Plan {
         self.in_flight.contains_key(&seq)
     }
 
-    /// Requests that may be in flight now.
+    /// Requests that may be without an answer now.
     pub fn window(&self) -> u32 {
         self.window.size()
     }
@@ -302,7 +307,7 @@ impl Plan {
     }
 
     fn select(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let room = self.window.size().saturating_sub(u32::try_from(self.in_flight.len()).unwrap_or(u32::MAX));
+        let room = self.room();
         if self.circuit == Circuit::Up && self.wanted && !self.selecting && room > 0 {
             self.selecting = true;
             self.wanted = false;
@@ -310,6 +315,16 @@ impl Plan {
             let busy = self.in_flight.values().map(|flight| flight.head.order_key).collect();
             effects.push(Effect::Select { limit: room, busy });
         }
+    }
+
+    /// How many more may be sent.
+    fn room(&self) -> u32 {
+        let count = |rows: usize| u32::try_from(rows).unwrap_or(u32::MAX);
+        let sent = self.in_flight.values().filter(|flight| !flight.tried).count();
+        // A disk that falls behind holds the line back in the end.
+        let unwritten = self.window.size().saturating_add(self.rules.window_max);
+        let room = self.window.size().saturating_sub(count(sent));
+        room.min(unwritten.saturating_sub(count(self.in_flight.len())))
     }
 
     fn selected(&mut self, rows: Vec<Head>, effects: &mut Vec<Effect>) {
@@ -322,7 +337,7 @@ impl Plan {
             if taken || self.in_flight.contains_key(&head.seq) {
                 continue;
             }
-            self.in_flight.insert(head.seq, Flight { head, delivered: self.delivered });
+            self.in_flight.insert(head.seq, Flight { head, delivered: self.delivered, tried: false });
             // There was something, so there may be more as soon as there is room.
             self.wanted = true;
             effects.push(Effect::Send(head.seq));
@@ -330,7 +345,9 @@ impl Plan {
     }
 
     fn tried(&mut self, now: Now, seq: i64, tried: Tried, jitter: f64, effects: &mut Vec<Effect>) {
-        let Some(Flight { head, delivered }) = self.in_flight.get(&seq).copied() else { return };
+        let Some(flight) = self.in_flight.get_mut(&seq) else { return };
+        flight.tried = true;
+        let Flight { head, delivered, .. } = *flight;
         if !matches!(tried, Tried::Unreachable | Tried::Doubtful { .. }) {
             self.heard = now.mono;
         }

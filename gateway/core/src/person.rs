@@ -8,10 +8,12 @@
 mod date;
 mod difference;
 mod fold;
+mod typed;
 mod variants;
 
 pub use date::{CivilDate, DateMatch};
 pub use difference::{CodePoints, Difference, Field};
+pub use typed::PersonTyped;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -32,7 +34,7 @@ impl Spelling {
     }
 
     /// Nothing but spaces.
-    fn is_blank(&self) -> bool {
+    pub(crate) fn is_blank(&self) -> bool {
         self.0.chars().all(char::is_whitespace)
     }
 }
@@ -141,6 +143,11 @@ pub fn compare(local: &Person, central: &Person) -> Comparison {
         Some(because) => Comparison::Undecided { because },
         None => Comparison::SamePerson { differences: difference::between(&local, &central) },
     }
+}
+
+/// Where the spellings differ beyond width and spaces, whoever the two are: for staff who are to tell.
+pub fn differences(local: &Person, central: &Person) -> Vec<Difference> {
+    difference::between(&Present::of(local), &Present::of(central))
 }
 
 /// The spelling to go on with: the local one wherever there is one. A local spelling is never overwritten.

@@ -1,7 +1,11 @@
 //! One connection to the central system, shared by the requests in flight.
 
+use super::fault::LineFault;
+use super::link::LinkStatus;
+use super::material::{Fingerprint, Material, MaterialError};
 use super::status::{self, CentralError};
-use super::{tls, wire};
+use super::{dial, wire};
+use crate::clock::Clock;
 use crate::config;
 use crate::store::{OutboxRow, RequestKind};
 use hyper_util::rt::TokioIo;
@@ -10,10 +14,11 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+use tokio::sync::watch;
+use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status};
 use uketsuke_core::record::Reply;
@@ -28,6 +33,8 @@ const KEEP_ALIVE_DEADLINE: Duration = Duration::from_secs(3);
 /// An answer larger than this makes no sense.
 const ANSWER_BYTES_MAX: usize = 256 * 1024;
 
+type Client = OnlineEligibilityClient<Channel>;
+
 /// What a request that took effect came back with.
 pub enum Delivery {
     /// To an eligibility request or a follow-up: what it means, and the whole answer.
@@ -41,29 +48,48 @@ pub enum Delivery {
     Taken,
 }
 
-/// The central system as the courier sees it. Cheap to clone; connects when it is first used, and again after a break.
+/// The central system as the courier sees it. Cheap to clone; connects when it is first used, and again after a break. Every clone
+/// uses renewed certificates from the moment that they are in use.
 #[derive(Clone)]
 pub struct CentralClient {
-    channel: Channel,
+    line: Arc<RwLock<Generation>>,
+    status: Arc<watch::Sender<LinkStatus>>,
+    /// The files as they were before the first reading: a change from then on is one.
+    first_read: Arc<Fingerprint>,
     call_deadline: Duration,
 }
 
-impl CentralClient {
-    /// Reads and checks the TLS material; opens nothing yet. Must be called within a tokio runtime.
-    ///
-    /// # Errors
-    /// [`tls::TlsError`] names the file and what to do.
-    pub fn new(central: &config::Central) -> Result<Self, tls::TlsError> {
-        let (client_config, server_name) = tls::client_config(central)?;
-        let connect_deadline = Duration::from_millis(central.connect_timeout_ms);
+/// One connection with the material that it was, and will again be, opened with.
+#[derive(Clone)]
+pub(super) struct Generation {
+    channel: Channel,
+    /// What is known to be wrong with it.
+    fault: Arc<Mutex<Option<LineFault>>>,
+}
+
+impl Generation {
+    /// Opens nothing yet. Must be called within a tokio runtime.
+    pub(super) fn new(central: &config::Central, material: &Material) -> Self {
+        let deadline = Duration::from_millis(central.connect_timeout_ms);
         let address: Arc<str> = central.address.as_str().into();
+        let (tls, name) = (material.tls.clone(), material.server_name.clone());
+        let fault = Arc::new(Mutex::new(None));
+        let noted = fault.clone();
         let connector = tower::service_fn(move |_| {
-            let connecting = connect(address.clone(), client_config.clone(), server_name.clone());
+            let (address, tls, name, noted) = (address.clone(), tls.clone(), name.clone(), noted.clone());
             async move {
-                match tokio::time::timeout(connect_deadline, connecting).await {
+                let connecting = connect(&address, tls, name, deadline);
+                let connected = match tokio::time::timeout(deadline, connecting).await {
                     Ok(connected) => connected,
-                    Err(_) => Err(io::ErrorKind::TimedOut.into()),
-                }
+                    Err(_) => Err(LineFault::Silent(address.to_string())),
+                };
+                note(&noted, |known| match (&connected, known) {
+                    (Err(fault), _) => Some(fault.clone()),
+                    // The peer looks at our certificate after the handshake: only an answered call takes this back.
+                    (Ok(_), Some(known)) if known.is_about_our_certificate() => Some(known),
+                    (Ok(_), _) => None,
+                });
+                connected.map(TokioIo::new).map_err(io::Error::other)
             }
         });
         // The connector brings its own TLS and address; the name here is only the :authority of the requests.
@@ -72,7 +98,90 @@ impl CentralClient {
             .keep_alive_timeout(KEEP_ALIVE_DEADLINE)
             .keep_alive_while_idle(true)
             .connect_with_connector_lazy(connector);
-        Ok(Self { channel, call_deadline: Duration::from_millis(central.call_deadline_ms) })
+        Self { channel, fault }
+    }
+
+    /// Whether the service answers; its clock, milliseconds since 1970.
+    pub(super) async fn ping(&self, deadline: Duration) -> Result<i64, CentralError> {
+        let ping = |mut client: Client| async move { client.ping(PingRequest {}).await };
+        self.call(deadline, ping).await.map(|reply| reply.central_time_ms)
+    }
+
+    /// What is known to be wrong.
+    pub(super) fn fault(&self) -> Option<LineFault> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn call<T, F>(&self, deadline: Duration, call: impl Fn(Client) -> F) -> Result<T, CentralError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let client = || Client::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
+        let calling = async {
+            match call(client()).await {
+                // The peer ended the connection in order just as the request was handed to it. Another one is opened.
+                Err(status) if status::never_sent(&status) => call(client()).await,
+                called => called,
+            }
+        };
+        let called = match tokio::time::timeout(deadline, calling).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(status::from_status(&status)),
+            Err(_) => Err(CentralError::TimedOut),
+        };
+        note(&self.fault, |known| match &called {
+            Ok(_) => None,
+            Err(error) => error.fault(known),
+        });
+        called
+    }
+}
+
+fn note(fault: &Mutex<Option<LineFault>>, change: impl FnOnce(Option<LineFault>) -> Option<LineFault>) {
+    let mut fault = fault.lock().unwrap_or_else(PoisonError::into_inner);
+    *fault = change(fault.take());
+}
+
+impl CentralClient {
+    /// Reads and checks the TLS material; opens nothing yet. Must be called within a tokio runtime. Material that is past its date is
+    /// taken nevertheless: patients are received without the line, and the line says what is wrong with it.
+    ///
+    /// # Errors
+    /// [`MaterialError`] names the file and what to do.
+    pub fn new(central: &config::Central, clock: &Clock) -> Result<Self, MaterialError> {
+        let first_read = Arc::new(Fingerprint::of(central));
+        let material = Material::load(central, clock.stamp().wall_ms)?;
+        let status = LinkStatus::new(material.validity, central.warn_days);
+        Ok(Self {
+            line: Arc::new(RwLock::new(Generation::new(central, &material))),
+            status: Arc::new(watch::Sender::new(status)),
+            first_read,
+            call_deadline: Duration::from_millis(central.call_deadline_ms),
+        })
+    }
+
+    /// What is to be known about certificates and line.
+    pub fn status(&self) -> watch::Receiver<LinkStatus> {
+        self.status.subscribe()
+    }
+
+    pub(super) fn first_read(&self) -> Fingerprint {
+        Fingerprint::clone(&self.first_read)
+    }
+
+    /// For the keeper of the certificates, the only one that changes it.
+    pub(super) fn set_status(&self, change: impl FnOnce(&mut LinkStatus)) {
+        self.status.send_modify(change);
+    }
+
+    /// What requests use now.
+    pub(super) fn generation(&self) -> Generation {
+        self.line.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// New requests take this one; the former connection ends with the last answer that is under way on it.
+    pub(super) fn replace(&self, generation: Generation) {
+        *self.line.write().unwrap_or_else(PoisonError::into_inner) = generation;
     }
 
     /// Sends a row. Idempotent by its id.
@@ -83,16 +192,34 @@ impl CentralClient {
         // Our own bytes, sealed since: if they do not decode, no other try will do better.
         let signed = Signed::decode(row.request.body.as_slice())
             .map_err(|_| CentralError::Rejected("undecodable_body".into()))?;
-        let mut client = self.client();
-        match row.request.kind {
-            RequestKind::Eligibility => answered(row, &self.within_deadline(client.check_eligibility(signed)).await?),
-            RequestKind::FollowUp => answered(row, &self.within_deadline(client.ask_again(signed)).await?),
-            RequestKind::Consent => {
-                let receipt = self.within_deadline(client.record_consent(signed)).await?;
-                about(row, &receipt.consent_id)?;
-                Ok(Delivery::Taken)
+        let line = self.generation();
+        let deadline = self.call_deadline;
+        let delivered = match row.request.kind {
+            RequestKind::Eligibility => {
+                let ask = |mut client: Client| {
+                    let signed = signed.clone();
+                    async move { client.check_eligibility(signed).await }
+                };
+                line.call(deadline, ask).await.and_then(|answer| answered(row, &answer))
             }
-        }
+            RequestKind::FollowUp => {
+                let ask = |mut client: Client| {
+                    let signed = signed.clone();
+                    async move { client.ask_again(signed).await }
+                };
+                line.call(deadline, ask).await.and_then(|answer| answered(row, &answer))
+            }
+            RequestKind::Consent => {
+                let record = |mut client: Client| {
+                    let signed = signed.clone();
+                    async move { client.record_consent(signed).await }
+                };
+                let taken = line.call(deadline, record).await;
+                taken.and_then(|receipt| about(row, &receipt.consent_id)).map(|()| Delivery::Taken)
+            }
+        };
+        self.publish(&line);
+        delivered
     }
 
     /// Whether the service, not only the port, is there.
@@ -100,23 +227,25 @@ impl CentralClient {
     /// # Errors
     /// [`CentralError`].
     pub async fn ping(&self) -> Result<(), CentralError> {
-        let mut client = self.client();
-        self.within_deadline(client.ping(PingRequest {})).await.map(drop)
+        let line = self.generation();
+        let answered = line.ping(self.call_deadline).await.map(drop);
+        self.publish(&line);
+        answered
     }
 
-    fn client(&self) -> OnlineEligibilityClient<Channel> {
-        OnlineEligibilityClient::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
-    }
-
-    async fn within_deadline<T>(
-        &self,
-        call: impl Future<Output = Result<Response<T>, Status>>,
-    ) -> Result<T, CentralError> {
-        match tokio::time::timeout(self.call_deadline, call).await {
-            Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => Err(status::from_status(&status)),
-            Err(_) => Err(CentralError::TimedOut),
-        }
+    fn publish(&self, line: &Generation) {
+        let fault = line.fault();
+        self.status.send_if_modified(|status| {
+            let changed = status.fault != fault;
+            if changed {
+                match &fault {
+                    Some(fault) => tracing::warn!(%fault, "the line to the central system"),
+                    None => tracing::info!("the line to the central system works"),
+                }
+                status.fault = fault;
+            }
+            changed
+        });
     }
 }
 
@@ -135,12 +264,11 @@ fn about(row: &OutboxRow, id: &[u8]) -> Result<(), CentralError> {
 }
 
 async fn connect(
-    address: Arc<str>,
-    client_config: Arc<ClientConfig>,
-    server_name: ServerName<'static>,
-) -> io::Result<TokioIo<tokio_rustls::client::TlsStream<TcpStream>>> {
-    let stream = TcpStream::connect(&*address).await?;
-    stream.set_nodelay(true)?;
-    let stream = TlsConnector::from(client_config).connect(server_name, stream).await?;
-    Ok(TokioIo::new(stream))
+    address: &str,
+    tls: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    deadline: Duration,
+) -> Result<TlsStream<TcpStream>, LineFault> {
+    let addresses = dial::resolve(address, deadline).await?;
+    dial::tls(dial::tcp(&addresses, deadline).await?, tls, name, deadline).await
 }

@@ -1,16 +1,25 @@
 //! The central eligibility system: gRPC over mutual TLS. With a remote driver the only place that names tonic.
 
 mod client;
+mod dial;
+mod fault;
+mod inspect;
+mod link;
+mod material;
 mod person;
 mod status;
 mod tls;
 mod wire;
 
 pub use client::{CentralClient, Delivery};
+pub use fault::{LineFault, Said};
+pub use inspect::{Layer, LineCheck, Looked, Outcome, inspect};
+pub use link::{LinkStatus, watch};
+pub use material::{MaterialError, Validity, days_left};
 pub use person::{Insured, insured};
 pub use status::CentralError;
-pub use tls::TlsError;
+pub use tls::{FileKind, TlsError};
 pub use wire::{
-    FollowUp, GatewaySigner, NewRequest, Numbers, Purpose, SignerError, Subject, consent_request, eligibility_payload,
-    follow_up_request, sealed_request,
+    FollowUp, FourItems, GatewaySigner, NewRequest, Numbers, Purpose, SignerError, Subject, Whom, consent_request,
+    eligibility_payload, follow_up_request, sealed_request,
 };

@@ -1,5 +1,6 @@
 //! What an answer other than "yes" says: about the destination, or about this request.
 
+use super::fault::LineFault;
 use std::error::Error;
 use std::time::Duration;
 use tonic::{Code, Status};
@@ -25,6 +26,24 @@ pub enum CentralError {
     /// It answered something that makes no sense, or failed at this request: another try may mend it.
     #[error("the central system failed at this request ({0})")]
     Protocol(String),
+}
+
+impl CentralError {
+    /// What it says about the line, after `known` was: a broken connection or a missing answer explains nothing that is explained
+    /// already. `None` when the line works.
+    pub(super) fn fault(&self, known: Option<LineFault>) -> Option<LineFault> {
+        match self {
+            Self::Unreachable(cause) => known.or_else(|| Some(LineFault::Broke(cause.clone()))),
+            Self::TimedOut => known.or(Some(LineFault::NoAnswer)),
+            Self::Busy(_) => Some(LineFault::Busy),
+            Self::Refused(code) if code == snake(Code::Unimplemented) => Some(LineFault::NoService),
+            Self::Refused(code) => {
+                LineFault::certificate_alert(code).or_else(|| Some(LineFault::NotAccepted(code.clone())))
+            }
+            // The service is there and speaks about one request.
+            Self::Rejected(_) | Self::Protocol(_) => None,
+        }
+    }
 }
 
 /// Metadata key with the pause that a busy peer asks for, in milliseconds (gRFC A6, server pushback).
@@ -68,21 +87,32 @@ pub(super) fn from_status(status: &Status) -> CentralError {
     }
 }
 
+/// Whether a request certainly had no effect, because the connection ended in order before it left or was taken up: it may be sent
+/// again at once without being a second try.
+pub(super) fn never_sent(status: &Status) -> bool {
+    let mut cause = status.source();
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<hyper::Error>()
+            && error.is_canceled()
+        {
+            return true;
+        }
+        if let Some(error) = error.downcast_ref::<h2::Error>() {
+            let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            // The streams that a farewell leaves out were not taken up (RFC 9113, 6.8).
+            let farewell = error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR);
+            return refused || farewell;
+        }
+        cause = error.source();
+    }
+    false
+}
+
 /// What the peer has against our certificate, by the TLS alert that it sent. With TLS 1.3 the alert comes after our side of the
 /// handshake, when the connection is in the hands of h2, which keeps only the words of an error.
 fn certificate_alert(cause: &str) -> Option<&str> {
     let alert = cause.strip_prefix("received fatal alert: ")?;
-    let about_us = [
-        "UnknownCA",
-        "BadCertificate",
-        "UnsupportedCertificate",
-        "CertificateRevoked",
-        "CertificateExpired",
-        "CertificateUnknown",
-        "CertificateRequired",
-        "AccessDenied",
-    ];
-    about_us.contains(&alert).then_some(alert)
+    LineFault::certificate_alert(alert).map(|_| alert)
 }
 
 /// The deepest error: "Connection refused", "invalid peer certificate: UnknownIssuer", …
@@ -145,6 +175,49 @@ mod tests {
             };
             assert!(right, "{code:?} became {found:?}");
             assert!(!found.to_string().contains("secret"), "{found}");
+        }
+    }
+
+    fn broken(code: Code, cause: impl Error + Send + Sync + 'static) -> Status {
+        let mut status = Status::new(code, "transport error");
+        status.set_source(std::sync::Arc::new(cause));
+        status
+    }
+
+    #[test]
+    fn a_broken_transport_is_the_lines_fault_under_every_code_that_tonic_gives_it() {
+        for code in [Code::Unavailable, Code::Unknown, Code::Cancelled, Code::Internal] {
+            let found = from_status(&broken(code, std::io::Error::other(LineFault::TheirAuthorityUnknown)));
+            let CentralError::Unreachable(cause) = &found else { panic!("{code:?} became {found:?}") };
+            assert_eq!(*cause, LineFault::TheirAuthorityUnknown.to_string());
+            let alert = std::io::Error::other("received fatal alert: CertificateRevoked");
+            let found = from_status(&broken(code, alert));
+            assert_eq!(found, CentralError::Refused("CertificateRevoked".into()), "{code:?}");
+            let other = std::io::Error::other("received fatal alert: ProtocolVersion");
+            assert!(matches!(from_status(&broken(code, other)), CentralError::Unreachable(_)), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn every_code_says_what_it_means_for_the_line_and_explains_away_nothing_that_is_known() {
+        let known = || Some(LineFault::NobodyListens("x".into()));
+        for number in 0..=16 {
+            let code = Code::from_i32(number);
+            let error = from_status(&Status::new(code, ""));
+            let (fresh, kept) = (error.fault(None), error.fault(known()));
+            match code {
+                Code::Unavailable => assert!(matches!(fresh, Some(LineFault::Broke(_))) && kept == known()),
+                Code::Cancelled | Code::DeadlineExceeded => {
+                    assert!(fresh == Some(LineFault::NoAnswer) && kept == known());
+                }
+                Code::ResourceExhausted => assert!(fresh == Some(LineFault::Busy) && kept == fresh),
+                Code::Unimplemented => assert!(fresh == Some(LineFault::NoService) && kept == fresh),
+                Code::Unauthenticated | Code::PermissionDenied => {
+                    assert!(matches!(fresh, Some(LineFault::NotAccepted(_))) && kept == fresh);
+                }
+                // It answers: the line works.
+                _ => assert!(fresh.is_none() && kept.is_none(), "{code:?}: {fresh:?}, {kept:?}"),
+            }
         }
     }
 

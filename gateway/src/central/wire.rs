@@ -1,20 +1,20 @@
 //! Requests and answers as they travel: built once, signed once, sent as these exact bytes every time.
 
-use super::tls::{self, TlsError};
+use super::tls::{self, FileKind, TlsError};
 use crate::config;
 use crate::store::{Request, RequestKind};
 use prost::Message;
 use rand::RngCore;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
-use rustls::pki_types::PrivateKeyDer;
-use std::sync::Arc;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use std::path::Path;
+use std::sync::{Arc, PoisonError, RwLock};
 use thiserror::Error;
 use uketsuke_core::answer::{Answer, Validity, bounded_code};
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::consent::{Consent, ConsentKind, GivenBy};
 use uketsuke_core::ids::{ReceptionId, RequestId};
-use uketsuke_core::modes::FourItems;
 use uketsuke_core::record::{Method, Reply};
 use uketsuke_proto::central_v1 as wire;
 use zeroize::Zeroizing;
@@ -46,7 +46,31 @@ pub enum Subject<'a> {
     /// What staff entered from a document.
     Document(Numbers<'a>),
     /// What staff entered while no card and no document could be used.
-    FourItems(&'a FourItems),
+    FourItems(FourItems<'a>),
+}
+
+/// 氏名・性別・生年月日・住所. Personal, so without `Debug`.
+#[derive(Clone, Copy)]
+pub struct FourItems<'a> {
+    /// 氏名, as the patient says it.
+    pub name: &'a str,
+    /// 1 男, 2 女, 3 未設定.
+    pub sex: &'a str,
+    /// yyyyMMdd.
+    pub birthdate: &'a str,
+    /// 住所.
+    pub address: &'a str,
+}
+
+impl FourItems<'_> {
+    fn search(&self) -> wire::FourItems {
+        wire::FourItems {
+            name: self.name.to_owned(),
+            sex: self.sex.to_owned(),
+            birthdate: self.birthdate.to_owned(),
+            address: self.address.to_owned(),
+        }
+    }
 }
 
 /// The numbers by which an insured person is found without a card. Personal, so without `Debug`.
@@ -91,12 +115,7 @@ pub fn eligibility_payload(new: &NewRequest<'_>) -> Zeroizing<Vec<u8>> {
         subject: Some(match &new.subject {
             Subject::Card(certificate) => wire::eligibility_request::Subject::CardCertificate(certificate.to_vec()),
             Subject::Document(numbers) => wire::eligibility_request::Subject::Search(numbers.search()),
-            Subject::FourItems(items) => wire::eligibility_request::Subject::FourItems(wire::FourItems {
-                name: items.name.reveal().to_owned(),
-                sex: items.sex.code().to_string(),
-                birthdate: items.birthdate.reveal().to_owned(),
-                address: items.address.reveal().to_owned(),
-            }),
+            Subject::FourItems(items) => wire::eligibility_request::Subject::FourItems(items.search()),
         }),
         verification: match new.method {
             Method::Face => wire::Verification::Face,
@@ -188,6 +207,15 @@ pub enum Purpose {
     Recheck,
 }
 
+/// By what a follow-up looks for somebody. Personal, so without `Debug`.
+#[derive(Clone, Copy)]
+pub enum Whom<'a> {
+    /// Current or earlier numbers, or those that a reception without a card began with.
+    Numbers(Numbers<'a>),
+    /// What a reception without card and document began with.
+    FourItems(FourItems<'a>),
+}
+
 /// What a follow-up says: somebody who was asked about before is asked about once more.
 pub struct FollowUp<'a> {
     /// Fresh.
@@ -198,11 +226,11 @@ pub struct FollowUp<'a> {
     pub request: Option<RequestId>,
     /// Of the site.
     pub medical_institution_code: &'a str,
-    /// What for. [`Purpose::Register`] needs a request that was proven by face or PIN, and no numbers.
+    /// What for. [`Purpose::Register`] needs a request that was proven by face or PIN, and nothing to look by.
     pub purpose: Purpose,
-    /// Other numbers to look under: current or earlier ones. Without a request they say whom it asks about; after a request about a
-    /// document they are needed too, because the central system keeps none.
-    pub search: Option<Numbers<'a>>,
+    /// By what to look. Without a request it says whom it asks about; after a request without a card it is needed too, because the
+    /// central system keeps neither numbers nor items.
+    pub whom: Option<Whom<'a>>,
     /// When.
     pub asked: Stamp,
 }
@@ -222,7 +250,10 @@ pub fn follow_up_request(signer: &GatewaySigner, follow_up: &FollowUp<'_>) -> Re
             Purpose::Recheck => wire::follow_up_request::Purpose::Recheck,
         }
         .into(),
-        search: follow_up.search.as_ref().map(Numbers::search),
+        whom: follow_up.whom.map(|whom| match whom {
+            Whom::Numbers(numbers) => wire::follow_up_request::Whom::Search(numbers.search()),
+            Whom::FourItems(items) => wire::follow_up_request::Whom::FourItems(items.search()),
+        }),
         asked_at_ms: follow_up.asked.wall_ms,
         clock_synchronised: follow_up.asked.synchronised,
     };
@@ -243,9 +274,14 @@ pub enum SignerError {
     Sign,
 }
 
-/// Signs requests in the name of the site, with the key of the gateway's certificate.
+/// Signs requests in the name of the site, with the key of the gateway's certificate. Clones stay one: when certificate and key are
+/// renewed, all of them sign with the new ones.
 #[derive(Clone)]
-pub struct GatewaySigner {
+pub struct GatewaySigner(Arc<RwLock<Signing>>);
+
+/// A key with its certificate; they change together.
+#[derive(Clone)]
+struct Signing {
     key: Arc<EcdsaKeyPair>,
     certificate: Arc<[u8]>,
 }
@@ -256,13 +292,33 @@ impl GatewaySigner {
     /// # Errors
     /// [`SignerError`] names the file and what to do.
     pub fn load(central: &config::Central) -> Result<Self, SignerError> {
-        let kind = || SignerError::Kind(central.key_file.display().to_string());
-        let PrivateKeyDer::Pkcs8(key) = tls::private_key(&central.key_file)? else { return Err(kind()) };
-        let random = SystemRandom::new();
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key.secret_pkcs8_der(), &random)
-            .map_err(|_| kind())?;
-        let certificate = tls::own_certificate(&central.certificate_file)?;
-        Ok(Self { key: Arc::new(key), certificate: certificate.as_ref().into() })
+        let chain = tls::certificates(FileKind::Certificate, &central.certificate_file)?;
+        Self::of(&tls::private_key(&central.key_file)?, &chain, &central.key_file)
+    }
+
+    /// Of a key that was read from `key_file`, and the chain that begins with its certificate.
+    pub(super) fn of(
+        key: &PrivateKeyDer<'_>,
+        chain: &[CertificateDer<'_>],
+        key_file: &Path,
+    ) -> Result<Self, SignerError> {
+        let kind = || SignerError::Kind(key_file.display().to_string());
+        let PrivateKeyDer::Pkcs8(key) = key else { return Err(kind()) };
+        let key =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key.secret_pkcs8_der(), &SystemRandom::new())
+                .map_err(|_| kind())?;
+        let certificate = chain.first().map(AsRef::as_ref).unwrap_or_default();
+        Ok(Self(Arc::new(RwLock::new(Signing { key: Arc::new(key), certificate: certificate.into() }))))
+    }
+
+    /// Signs like `renewed` from now on, and so does every clone.
+    pub(super) fn follow(&self, renewed: &Self) {
+        let signing = renewed.signing();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = signing;
+    }
+
+    fn signing(&self) -> Signing {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A signer with a key of its own, that no central system knows.
@@ -271,7 +327,7 @@ impl GatewaySigner {
         let random = SystemRandom::new();
         let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
         let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, document.as_ref(), &random).unwrap();
-        Self { key: Arc::new(key), certificate: Arc::new([]) }
+        Self(Arc::new(RwLock::new(Signing { key: Arc::new(key), certificate: Arc::new([]) })))
     }
 
     /// Signs a payload.
@@ -279,12 +335,13 @@ impl GatewaySigner {
     /// # Errors
     /// [`SignerError::Sign`].
     pub fn sign(&self, id: RequestId, kind: RequestKind, payload: &[u8]) -> Result<Request, SignerError> {
-        let signature = self.key.sign(&SystemRandom::new(), payload).map_err(|_| SignerError::Sign)?;
+        let Signing { key, certificate } = self.signing();
+        let signature = key.sign(&SystemRandom::new(), payload).map_err(|_| SignerError::Sign)?;
         let signed = wire::Signed {
             payload: payload.to_vec(),
             signature: signature.as_ref().to_vec(),
             signer: wire::Signer::Gateway.into(),
-            certificate: self.certificate.to_vec(),
+            certificate: certificate.to_vec(),
         };
         Ok(Request { id, kind, body: Zeroizing::new(signed.encode_to_vec()) })
     }

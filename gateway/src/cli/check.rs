@@ -1,7 +1,7 @@
 //! `uketsuke check`
 
 use super::out::say;
-use super::{Common, fail};
+use super::{Common, Lang, fail};
 use crate::check::{self, Grade};
 use crate::config::Config;
 use crate::exit;
@@ -9,6 +9,9 @@ use clap::Args;
 
 #[derive(Args)]
 pub(super) struct Check {
+    /// Language of the sentences about the connection to the central system
+    #[arg(long, value_enum, default_value = "en")]
+    lang: Lang,
     #[command(flatten)]
     common: Common,
 }
@@ -20,7 +23,7 @@ impl Check {
             Ok(config) => config,
             Err(error) => return fail(json, exit::CONFIG, &error),
         };
-        let findings = match super::block_on(check::all(&config)) {
+        let findings = match super::block_on(check::all(&config, self.lang.into())) {
             Ok(findings) => findings,
             Err(error) => return fail(json, exit::GAVE_UP, &error),
         };
@@ -33,7 +36,7 @@ impl Check {
                     Grade::Warning => "warn",
                     Grade::Fatal => "FAIL",
                 };
-                say!("{mark}  {:<14}  {}", finding.check, finding.text);
+                say!("{mark}  {:<15}  {}", finding.check, finding.text);
             }
         }
         if findings.iter().any(|finding| finding.grade == Grade::Fatal) { exit::FAILED } else { exit::OK }

@@ -143,6 +143,15 @@ pub struct Central {
     pub certificate_file: PathBuf,
     /// PEM: its private key (PKCS#8, EC P-256), mode 0600.
     pub key_file: PathBuf,
+    /// PEM: revocation lists of the authorities; once named, none may be missing or out of date.
+    #[serde(default)]
+    pub crl_file: Option<PathBuf>,
+    /// Between looks at these files.
+    #[serde(default = "defaults::watch_every_ms")]
+    pub watch_every_ms: u64,
+    /// Days before the end of a certificate or list from which it is warned of.
+    #[serde(default = "defaults::warn_days")]
+    pub warn_days: u32,
     /// TCP and TLS together.
     #[serde(default = "defaults::connect_timeout_ms")]
     pub connect_timeout_ms: u64,
@@ -347,6 +356,12 @@ mod defaults {
     pub fn probe_every_ms() -> u64 {
         1_000
     }
+    pub fn watch_every_ms() -> u64 {
+        2_000
+    }
+    pub fn warn_days() -> u32 {
+        30
+    }
 }
 
 impl Default for Face {
@@ -550,7 +565,7 @@ impl Config {
             &mut self.face.models_dir,
             &mut self.clock.synchronised_marker,
         ];
-        for path in paths.into_iter().chain(&mut self.card.trust_anchors) {
+        for path in paths.into_iter().chain(&mut self.central.crl_file).chain(&mut self.card.trust_anchors) {
             *path = base.join(&*path);
         }
     }

@@ -39,6 +39,7 @@ pub(super) fn main(config: &Config) -> Result<(), Problem> {
     within("store.receptions_kept_days", u64::from(config.store.receptions_kept_days), 61, 36_500)?;
     within("store.set_aside_after_h", u64::from(config.store.set_aside_after_h), 1, 8_760)?;
     within("central.window_max", u64::from(config.central.window_max), 1, 256)?;
+    within("central.warn_days", u64::from(config.central.warn_days), 1, 3_650)?;
     face(config)?;
     durations(config)?;
     ladder(config)?;
@@ -110,6 +111,7 @@ fn durations(config: &Config) -> Result<(), Problem> {
         ("central.connect_timeout_ms", config.central.connect_timeout_ms, 100),
         ("central.call_deadline_ms", config.central.call_deadline_ms, 100),
         ("central.probe_every_ms", config.central.probe_every_ms, 100),
+        ("central.watch_every_ms", config.central.watch_every_ms, 100),
         ("reception.read_deadline_ms", reception.read_deadline_ms, 1_000),
         ("reception.choose_deadline_ms", reception.choose_deadline_ms, 1_000),
         ("reception.face_deadline_ms", reception.face_deadline_ms, 1_000),

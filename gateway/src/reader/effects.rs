@@ -204,7 +204,7 @@ impl Reader {
             request: Some(session.request),
             medical_institution_code: &self.parts.desk.medical_institution_code,
             purpose: Purpose::Register,
-            search: None,
+            whom: None,
             asked,
         };
         match follow_up_request(&self.parts.desk.signer, &follow_up) {

@@ -1,14 +1,16 @@
 //! One step of a case: read, told what is new, written with what it asks.
 
 use super::ReconcilerParts;
-use crate::central::{self, FollowUp, Numbers as SearchNumbers, Purpose, SignerError, follow_up_request, insured};
+use crate::central::{
+    self, FollowUp, FourItems, Numbers as SearchNumbers, Purpose, SignerError, Whom, follow_up_request, insured,
+};
 use crate::store::papers::{self, EnteredNumbers, Filed, Paper};
 use crate::store::{CaseRow, CaseWrite, KeptReply, Lane, Request, StoreError};
 use std::time::Duration;
 use uketsuke_core::answer::Verdict;
 use uketsuke_core::ids::{ReceptionId, RequestId};
-use uketsuke_core::ladder::{Answered, Case, Effect, Event, Numbers, PersonMatch, Refusal, StaffAction};
-use uketsuke_core::person::{self, Comparison, Person};
+use uketsuke_core::ladder::{Answered, Case, Effect, Event, Numbers, Refusal, StaffAction};
+use uketsuke_core::person::{Person, Spelling};
 use uketsuke_core::record::{Method, ReceptionRecord, Reply};
 
 /// A case of which only the age has changed is written when it has grown by this much.
@@ -145,38 +147,8 @@ async fn answered(
 ) -> Result<Answered, StoreError> {
     let bytes = parts.store.answer(reception, request).await?;
     let results = bytes.and_then(|bytes| insured(&bytes)).unwrap_or_default();
-    let person = match papers::person(filed) {
-        Some(local) => {
-            let all = results.iter().map(|one| PersonMatch::from(&person::compare(local, &one.person)));
-            all.max_by_key(|matched| caution(*matched)).unwrap_or(PersonMatch::NothingToCompare)
-        }
-        // A birth date alone makes nobody the same person, but another one makes somebody else.
-        None if results.iter().any(|one| contradicts(filed, &one.person)) => PersonMatch::DifferentPerson,
-        None => PersonMatch::NothingToCompare,
-    };
+    let person = papers::known(filed).matches(results.iter().map(|one| &one.person));
     Ok(Answered { verdict, results: u32::try_from(results.len()).unwrap_or(u32::MAX), person })
-}
-
-/// Whether the birth date that staff typed is not the one in the answer.
-fn contradicts(filed: &[Paper], central: &Person) -> bool {
-    let typed = [Numbers::Earlier, Numbers::Current, Numbers::Original]
-        .into_iter()
-        .find_map(|which| papers::numbers(filed, which));
-    typed.is_some_and(|typed| {
-        let local = Person { birthdate: Some(typed.birthdate.clone()), ..Person::default() };
-        matches!(person::compare(&local, central), Comparison::DifferentPerson { .. })
-    })
-}
-
-/// Of several results the one that needs most care speaks for all.
-fn caution(matched: PersonMatch) -> u8 {
-    match matched {
-        PersonMatch::SamePerson => 0,
-        PersonMatch::SameWithDifferences => 1,
-        PersonMatch::NothingToCompare => 2,
-        PersonMatch::Undecided => 3,
-        PersonMatch::DifferentPerson => 4,
-    }
 }
 
 /// The signed question. What it cannot say, because nobody has entered it, the central system refuses, and the case goes on.
@@ -186,8 +158,8 @@ fn ask_again(
     filed: &[Paper],
     with: Numbers,
 ) -> Result<Request, SignerError> {
-    let by_numbers = with != Numbers::Original || record.evidence.verification.method == Method::Document;
-    let entered = papers::numbers(filed, with).filter(|_| by_numbers);
+    let by_card = with == Numbers::Original && record.evidence.verification.method != Method::Document;
+    let whom = if by_card { None } else { whom(filed, with) };
     // The central system does not know a request that it refused.
     let refused = matches!(record.replied, Some((_, Reply::Rejected(_))));
     let follow_up = FollowUp {
@@ -196,10 +168,29 @@ fn ask_again(
         request: (!refused).then_some(record.request),
         medical_institution_code: &parts.medical_institution_code,
         purpose: Purpose::Recheck,
-        search: entered.map(search),
+        whom,
         asked: parts.clock.stamp(),
     };
     follow_up_request(&parts.signer, &follow_up)
+}
+
+/// By what to look for somebody without a card: the numbers, or the four items as the reception began with them.
+fn whom(filed: &[Paper], with: Numbers) -> Option<Whom<'_>> {
+    let items =
+        || papers::began_with(filed).filter(|_| with == Numbers::Original).map(|person| Whom::FourItems(items(person)));
+    papers::numbers(filed, with).map(|entered| Whom::Numbers(search(entered))).or_else(items)
+}
+
+fn items(person: &Person) -> FourItems<'_> {
+    fn text(part: &Option<Spelling>) -> &str {
+        part.as_ref().map_or("", Spelling::as_str)
+    }
+    FourItems {
+        name: text(&person.name),
+        sex: text(&person.sex),
+        birthdate: text(&person.birthdate),
+        address: text(&person.address),
+    }
 }
 
 fn search(entered: &EnteredNumbers) -> SearchNumbers<'_> {

@@ -31,6 +31,12 @@ struct Scene {
 impl Scene {
     /// A reception whose case goes on after `later`.
     async fn new(later: Vec<Duration>) -> Self {
+        let scene = Self::empty();
+        scene.receive(RECEPTION, QUESTION, later).await;
+        scene
+    }
+
+    fn empty() -> Self {
         let store = Store::model();
         let (orders, receiver) = async_channel::bounded(8);
         let parts = ReconcilerParts {
@@ -41,17 +47,33 @@ impl Scene {
             orders: receiver,
             counts: Arc::new(watch::Sender::new(CaseCounts::default())),
         };
-        let scene = Self { store, orders, parts, life: None };
-        scene.receive(RECEPTION, QUESTION, later).await;
+        Self { store, orders, parts, life: None }
+    }
+
+    /// A reception without a card, that began with this paper.
+    async fn without_card(later: Vec<Duration>, paper: Filed) -> Self {
+        let scene = Self::empty();
+        scene.receive_by(RECEPTION, QUESTION, later, Method::Document, vec![paper]).await;
         scene
     }
 
     async fn receive(&self, reception: ReceptionId, question: RequestId, later_data_after: Vec<Duration>) {
+        self.receive_by(reception, question, later_data_after, Method::Pin, vec![]).await;
+    }
+
+    async fn receive_by(
+        &self,
+        reception: ReceptionId,
+        question: RequestId,
+        later_data_after: Vec<Duration>,
+        method: Method,
+        filed: Vec<Filed>,
+    ) {
         let opening = Opening {
             reception,
             reader: "desk-1/a".into(),
             order_key: OrderKey([1; 32]),
-            evidence: Evidence::of(Verification::by(Method::Pin)),
+            evidence: Evidence::of(Verification::by(method)),
             opened: Now { boot: 1, mono: Mono(0), stamp: AT },
             request: Request {
                 id: question,
@@ -62,12 +84,14 @@ impl Scene {
         self.store.open_reception(opening).await.unwrap();
         let rules = Rules { later_data_after, ..Rules::default() };
         let case = Case::open(rules, self.parts.clock.now(), Cause::NoAnswer, &mut Vec::new());
+        let paper = |filed| Paper { filed, by: StaffName::new("7").unwrap(), at: AT };
+        let papers = filed.into_iter().map(paper).collect();
         let recording = Recording {
             reception,
             shown: Shown::Provisional,
             consents: vec![],
             request: None,
-            case: Some(NewCase { case, asked: question, papers: vec![] }),
+            case: Some(NewCase { case, asked: question, papers }),
             recorded: AT,
         };
         self.store.record_reception(recording).await.unwrap();
@@ -85,6 +109,11 @@ impl Scene {
 
     /// The central system answers a request, about this name or nobody.
     async fn answer(&self, request: RequestId, verdict: Verdict, name: Option<&str>) {
+        self.answer_about(request, verdict, name.as_slice()).await;
+    }
+
+    /// The same with a result for each name.
+    async fn answer_about(&self, request: RequestId, verdict: Verdict, names: &[&str]) {
         let rows = self.store.outbox(Destination::Central, 99).await.unwrap();
         let seq = rows.iter().find(|row| row.id == request).unwrap().seq;
         let result = |name: &str| wire::Qualification {
@@ -93,7 +122,7 @@ impl Scene {
             ..wire::Qualification::default()
         };
         let answer = wire::EligibilityAnswer {
-            results: name.into_iter().map(result).collect(),
+            results: names.iter().map(|name| result(name)).collect(),
             ..wire::EligibilityAnswer::default()
         };
         let reply = Reply::Answered { verdict, unmapped_characters: false };
@@ -122,6 +151,14 @@ impl Scene {
         let by = StaffName::new("7").unwrap();
         self.orders.send(CaseOrder { reception: RECEPTION, turn, action, paper, by, done }).await.unwrap();
         told.await.unwrap()
+    }
+
+    /// By what the central system is to look in this question.
+    async fn whom(&self, request: RequestId) -> Option<wire::follow_up_request::Whom> {
+        let rows = self.store.select(Destination::Central, 99, &[], AT.wall_ms).await.unwrap();
+        let body = &rows.into_iter().find(|row| row.request.id == request).unwrap().request.body;
+        let signed = wire::Signed::decode(body.as_slice()).unwrap();
+        wire::FollowUpRequest::decode(signed.payload.as_slice()).unwrap().whom
     }
 
     async fn asked(&self) -> Vec<RequestId> {
@@ -256,6 +293,108 @@ async fn an_answer_about_somebody_else_settles_nothing() {
     let other = Some(StaffAction::PersonChecked { ask: 0, same: false });
     assert!(matches!(scene.order(row.case.turn(), other, None).await, CaseTold::Done { .. }));
     scene.until(Work::EnterCurrentNumbers).await;
+}
+
+#[tokio::test]
+async fn who_was_received_by_the_four_items_is_asked_about_again_by_them_as_they_were_taken_down() {
+    let text = |text: &str| Some(text.into());
+    let person = Person {
+        name: text("髙橋 恵子"),
+        name_kana: None,
+        birthdate: text("19800105"),
+        sex: text("2"),
+        address: text("見本県"),
+    };
+    let mut scene = Scene::without_card(vec![Duration::ZERO], Filed::Person(person)).await;
+    scene.start();
+    let turn = scene.until(Work::AwaitAnswer).await.case.turn();
+    // What is recorded later is compared, but nobody else is asked about.
+    scene.order(turn, None, Some(known("鈴木 一郎"))).await;
+    scene.answer(QUESTION, not_found(), None).await;
+    let row = scene.until(Work::AwaitLaterData).await;
+    let Some(wire::follow_up_request::Whom::FourItems(items)) = scene.whom(row.asks[1]).await else {
+        panic!("it asks by something else")
+    };
+    let [name, sex, birthdate, address] = [items.name, items.sex, items.birthdate, items.address];
+    assert_eq!([name, sex, birthdate, address], ["髙橋 恵子", "2", "19800105", "見本県"]);
+    scene.answer(row.asks[1], Verdict::Eligible, Some("●橋 恵子")).await;
+    let row = scene.until(Work::CheckPerson { ask: 1 }).await;
+    scene.order(row.case.turn(), None, Some(known("髙橋 恵子"))).await;
+    scene.until(Work::Done(Final::Confirmed)).await;
+}
+
+#[tokio::test]
+async fn a_document_is_asked_about_again_by_its_numbers_and_a_card_by_its_request() {
+    let mut scene = Scene::without_card(vec![Duration::ZERO], numbers(Numbers::Original)).await;
+    scene.start();
+    scene.answer(QUESTION, not_found(), None).await;
+    let row = scene.until(Work::AwaitLaterData).await;
+    let whom = scene.whom(row.asks[1]).await;
+    assert!(matches!(whom, Some(wire::follow_up_request::Whom::Search(search)) if search.birthdate == "19800105"));
+
+    let mut scene = Scene::new(vec![Duration::ZERO]).await;
+    scene.start();
+    let turn = scene.until(Work::AwaitAnswer).await.case.turn();
+    scene.order(turn, None, Some(known("佐藤 花子"))).await;
+    scene.answer(QUESTION, not_found(), None).await;
+    let row = scene.until(Work::AwaitLaterData).await;
+    assert_eq!(scene.whom(row.asks[1]).await, None, "the card is asked about by what it proved");
+}
+
+#[tokio::test]
+async fn a_name_on_our_own_papers_is_compared_with_the_answer_to_a_document_and_to_a_card() {
+    for (name, work) in [
+        ("●橋 恵子", Work::Done(Final::Confirmed)),
+        ("高橋 恵子", Work::Done(Final::Confirmed)),
+        ("鈴木 一郎", Work::CheckPerson { ask: 0 }),
+    ] {
+        let nameless = Filed::Person(Person { name: Some("髙橋 恵子".into()), ..Person::default() });
+        let document = Scene::without_card(vec![], numbers(Numbers::Original)).await;
+        for (mut scene, paper) in [(document, nameless), (Scene::new(vec![]).await, known("髙橋 恵子"))] {
+            scene.start();
+            let turn = scene.until(Work::AwaitAnswer).await.case.turn();
+            scene.order(turn, None, Some(paper)).await;
+            scene.answer(QUESTION, Verdict::Eligible, Some(name)).await;
+            scene.until(work).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_result_about_somebody_else_keeps_a_reply_with_several_from_being_offered() {
+    let several = || Verdict::Ineligible(Reason::SeveralInsurances);
+    for (names, work) in [
+        (["●橋 恵子", "高橋 恵子"], Work::ChooseInsurance { ask: 0, count: 2 }),
+        (["高橋 恵子", "鈴木 一郎"], Work::CheckPerson { ask: 0 }),
+    ] {
+        let mut scene = Scene::new(vec![]).await;
+        scene.start();
+        let turn = scene.until(Work::AwaitAnswer).await.case.turn();
+        scene.order(turn, None, Some(known("髙橋 恵子"))).await;
+        scene.answer_about(QUESTION, several(), &names).await;
+        scene.until(work).await;
+    }
+}
+
+#[tokio::test]
+async fn a_declaration_says_who_it_is_as_well() {
+    let mut scene = Scene::new(vec![]).await;
+    scene.start();
+    let turn = scene.until(Work::AwaitAnswer).await.case.turn();
+    let fields = [
+        ("name", "髙橋 恵子"),
+        ("birthdate", "昭和55年1月5日"),
+        ("sex", "女"),
+        ("address", "見本県"),
+        ("insurer_unknown", "yes"),
+        ("cause", "other"),
+        ("signed", "yes"),
+    ];
+    let declaration = uketsuke_core::ladder::Declaration::parse(fields).unwrap();
+    let declared = Some(StaffAction::Declared(declaration.on_file()));
+    scene.order(turn, declared, Some(Filed::Declaration(declaration))).await;
+    scene.answer(QUESTION, Verdict::Eligible, Some("鈴木 一郎")).await;
+    scene.until(Work::CheckPerson { ask: 0 }).await;
 }
 
 #[tokio::test]

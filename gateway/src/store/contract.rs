@@ -56,6 +56,7 @@ contract! {
     a_rejection_is_kept_shown_and_releases_its_successor
     a_rejected_question_rejects_the_consents_that_reference_it
     a_later_question_that_is_rejected_with_its_first_one_has_its_reply
+    a_later_question_that_is_asked_after_the_rejection_has_its_reply_at_once_and_never_goes
     a_consent_recorded_after_its_questions_rejection_is_kept_as_rejected
     a_consent_never_holds_back_another_receptions_question
     a_question_passes_a_row_of_another_reception_that_failed_and_waits
@@ -513,6 +514,20 @@ async fn a_later_question_that_is_rejected_with_its_first_one_has_its_reply(rig:
     let replies = rig.store.kept_replies(reception(1)).await.unwrap();
     let replies: Vec<_> = replies.into_iter().map(|kept| (kept.request, kept.reply)).collect();
     assert_eq!(replies, [rejected(eligibility(1).id, "bad_signature"), rejected(follow_up(1).id, REQUEST_REJECTED)]);
+}
+
+async fn a_later_question_that_is_asked_after_the_rejection_has_its_reply_at_once_and_never_goes(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    rig.store.record_reception(with_case(1)).await.unwrap();
+    let case = rig.store.case(reception(1)).await.unwrap().unwrap();
+    rig.settle(eligibility(1).id, Settlement::Rejected { code: "bad_signature".into() }).await;
+    rig.store.follow_up(reception(1), follow_up(1), Lane::Backlog, at(1)).await.unwrap();
+    rig.store.save_case(case_write(&case, 2)).await.unwrap();
+    let replies = rig.store.kept_replies(reception(1)).await.unwrap();
+    let rejected = Reply::Rejected(Rejection { code: REQUEST_REJECTED.into() });
+    let later: Vec<_> = replies.into_iter().skip(1).map(|kept| (kept.request, kept.reply)).collect();
+    assert_eq!(later, [(follow_up(1).id, rejected.clone()), (follow_up(2).id, rejected)]);
+    assert!(rig.select(9).await.is_empty());
 }
 
 async fn a_consent_recorded_after_its_questions_rejection_is_kept_as_rejected(rig: Rig) {

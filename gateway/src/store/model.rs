@@ -603,6 +603,15 @@ impl Disk {
         self.keep_settled(index, at);
     }
 
+    fn append_follow_up(&mut self, of: usize, request: &Request, lane: Lane, at: Stamp, told: &mut Told) {
+        let Reception { order_key, record, .. } = &self.receptions[of];
+        let (reception, rejected) = (record.reception, matches!(record.replied, Some((_, Reply::Rejected(_)))));
+        self.append(request, reception, *order_key, lane, at, told);
+        if rejected {
+            self.reject_dependents(reception, at, told);
+        }
+    }
+
     fn reject_dependents(&mut self, reception: ReceptionId, at: Stamp, told: &mut Told) {
         for index in 0..self.outbox.len() {
             let Row { row, state, .. } = &self.outbox[index];
@@ -651,8 +660,7 @@ impl Disk {
                 told.cases.push(CaseNotice { reception: row.reception, version: row.version });
                 self.cases[index] = (*row, papers);
                 if let (Some(request), Some(of)) = (&write.request, self.reception(write.reception)) {
-                    let key = self.receptions[of].order_key;
-                    self.append(request, write.reception, key, write.lane, write.at, told);
+                    self.append_follow_up(of, request, write.lane, write.at, told);
                 }
             }
         }
@@ -684,8 +692,7 @@ impl Disk {
             Some(body) if *body == request.body => DONE,
             Some(_) => conflict(what, "its later question's id is in use"),
             None => {
-                let key = self.receptions[index].order_key;
-                self.append(request, id, key, lane, at, told);
+                self.append_follow_up(index, request, lane, at, told);
                 DONE
             }
         }

@@ -6,7 +6,7 @@ use super::StoreError;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use uketsuke_core::clock::Stamp;
-use uketsuke_core::ladder::{Declaration, Numbers};
+use uketsuke_core::ladder::{Declaration, Known, Numbers};
 use uketsuke_core::person::{Person, Spelling};
 use uketsuke_core::record::StaffName;
 
@@ -100,12 +100,44 @@ pub fn numbers(papers: &[Paper], which: Numbers) -> Option<&EnteredNumbers> {
     })
 }
 
-/// The person as this site knows them by now.
-pub fn person(papers: &[Paper]) -> Option<&Person> {
-    papers.iter().rev().find_map(|paper| match &paper.filed {
+/// The person as a reception without card and document began with them: the four items.
+pub fn began_with(papers: &[Paper]) -> Option<&Person> {
+    papers.iter().find_map(|paper| match &paper.filed {
         Filed::Person(person) => Some(person),
         _ => None,
     })
+}
+
+/// The person as this site knows them by now: of each part the latest that a paper says, a declaration included. `None` when none says
+/// anything.
+pub fn person(papers: &[Paper]) -> Option<Person> {
+    let known = papers.iter().fold(Person::default(), |known, paper| match &paper.filed {
+        Filed::Person(person) => said_since(known, person),
+        Filed::Declaration(declaration) => said_since(known, &declaration.person()),
+        Filed::Numbers(_) | Filed::Note(_) | Filed::Action(_) => known,
+    });
+    (known != Person::default()).then_some(known)
+}
+
+/// Everything that is known here about who was received.
+pub fn known(papers: &[Paper]) -> Known {
+    let birthdate = |which| numbers(papers, which).map(|numbers| numbers.birthdate.clone());
+    Known {
+        person: person(papers).unwrap_or_default(),
+        received: birthdate(Numbers::Original),
+        typed: [Numbers::Current, Numbers::Earlier].into_iter().filter_map(birthdate).collect(),
+    }
+}
+
+fn said_since(known: Person, later: &Person) -> Person {
+    let part = |known: Option<Spelling>, later: &Option<Spelling>| later.clone().or(known);
+    Person {
+        name: part(known.name, &later.name),
+        name_kana: part(known.name_kana, &later.name_kana),
+        birthdate: part(known.birthdate, &later.birthdate),
+        sex: part(known.sex, &later.sex),
+        address: part(known.address, &later.address),
+    }
 }
 
 /// Whether so many papers can be kept.

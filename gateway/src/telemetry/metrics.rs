@@ -1,6 +1,7 @@
 //! The metric catalogue, as OpenMetrics text for `/metrics`.
 
 use super::state::in_service;
+use crate::central::days_left;
 use crate::handle::SiteHandle;
 use crate::upkeep::Upkept;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -51,6 +52,11 @@ struct FigureLabel {
     figure: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartLabel {
+    part: &'static str,
+}
+
 /// Everything that is counted. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -67,6 +73,9 @@ pub struct Metrics {
     outbox_rejected: Gauge,
     cases_open: Family<OwnerLabel, Gauge>,
     store: Family<FigureLabel, Gauge>,
+    certificate_days: Family<PartLabel, Gauge>,
+    certificate_swaps: Gauge,
+    certificate_refusals: Gauge,
 }
 
 /// 1 ms to about 3.4 s in steps of 15 %: fine enough to read a p95 off.
@@ -112,6 +121,23 @@ impl Default for Metrics {
              waiting request in seconds, walks through every row, receptions forgotten",
             store.clone(),
         );
+        let certificate_days = Family::default();
+        registry.register(
+            "central_certificate_days",
+            "Whole days until the end of what the line to the central system uses; negative once it is over",
+            certificate_days.clone(),
+        );
+        let (certificate_swaps, certificate_refusals) = (Gauge::default(), Gauge::default());
+        registry.register(
+            "central_certificate_swaps",
+            "Times that renewed certificate files were taken into use",
+            certificate_swaps.clone(),
+        );
+        registry.register(
+            "central_certificate_refusals",
+            "Times that changed certificate files were refused, and the former ones kept",
+            certificate_refusals.clone(),
+        );
         Self {
             store,
             registry: Arc::new(Mutex::new(registry)),
@@ -126,6 +152,9 @@ impl Default for Metrics {
             outbox_pending,
             outbox_rejected,
             cases_open,
+            certificate_days,
+            certificate_swaps,
+            certificate_refusals,
         }
     }
 }
@@ -173,8 +202,8 @@ impl Metrics {
         self.settle.observe(took.as_secs_f64());
     }
 
-    /// The whole catalogue as OpenMetrics text, with the site's present state.
-    pub fn render(&self, site: &SiteHandle, upkept: &Upkept) -> String {
+    /// The whole catalogue as OpenMetrics text, with the site's present state. `now_ms` is the wall clock's.
+    pub fn render(&self, site: &SiteHandle, upkept: &Upkept, now_ms: i64) -> String {
         for handle in site.readers.iter() {
             let status = handle.status().borrow().clone();
             let label = ReaderLabel { reader: handle.name().to_string() };
@@ -202,6 +231,12 @@ impl Metrics {
         ] {
             self.store.get_or_create(&FigureLabel { figure }).set(i64::try_from(value).unwrap_or(i64::MAX));
         }
+        let link = site.link.borrow().clone();
+        for (part, end_ms) in link.validity.parts() {
+            self.certificate_days.get_or_create(&PartLabel { part }).set(days_left(end_ms, now_ms));
+        }
+        self.certificate_swaps.set(i64::try_from(link.swaps).unwrap_or(i64::MAX));
+        self.certificate_refusals.set(i64::try_from(link.refusals).unwrap_or(i64::MAX));
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         // Writing to a String does not fail.

@@ -7,7 +7,7 @@ use super::WebState;
 use super::forms::{Said, said};
 use super::page;
 use super::words::Words;
-use crate::central;
+use crate::central::{self, Insured};
 use crate::reconciler::{CaseOrder, CaseTold};
 use crate::store::StoreError;
 use crate::store::papers::{self, EnteredNumbers, Filed, Note, Paper};
@@ -19,11 +19,12 @@ use std::collections::BTreeMap;
 use tokio::sync::oneshot;
 use uketsuke_core::desk::{DocumentEntry, EntryKind, Fields};
 use uketsuke_core::explain::{self, Explanation};
+use uketsuke_core::fields::FieldProblem;
 use uketsuke_core::ids::{ReceptionId, RequestId};
 use uketsuke_core::ladder::{
     Basis, Case, Chosen, CloseReason, Declaration, Numbers, StaffAction, Work, words as ladder_words,
 };
-use uketsuke_core::person::{Comparison, Person, compare};
+use uketsuke_core::person::{Comparison, Contradiction, Doubt, Person, PersonTyped, compare, differences};
 use uketsuke_core::record::{ReceptionRecord, StaffName};
 use uketsuke_core::rules::Today;
 use zeroize::Zeroizing;
@@ -43,7 +44,7 @@ struct CasePage {
     choices: Vec<String>,
     /// The insurance that staff chose where there were several.
     chosen: Option<String>,
-    person: Option<PersonRows>,
+    persons: Vec<PersonRows>,
     seen: Vec<Vec<String>>,
     papers: Vec<String>,
 }
@@ -76,8 +77,9 @@ impl CasePage {
     }
 }
 
-/// What staff compare: only what differs, character by character.
+/// What staff compare with one result of an answer: only what differs, character by character.
 struct PersonRows {
+    insurer: String,
     verdict: String,
     differences: Vec<DifferenceRow>,
 }
@@ -124,11 +126,7 @@ async fn draw(state: &WebState, id: ReceptionId, w: Words) -> Result<Option<Case
     let Some(Seen { record, case, asks }) = look(state, id).await? else { return Ok(None) };
     let told = explain::case(&case, state.clock.now(), w.0);
     let work = case.work();
-    let asked = match work {
-        Work::CheckPerson { ask } | Work::ChooseInsurance { ask, .. } => asks.get(ask as usize),
-        _ => asks.get(case.ask() as usize),
-    };
-    let insured = results(state, id, asked).await?;
+    let insured = answered(state, id, work, &asks).await?;
     let choices = match work {
         Work::ChooseInsurance { .. } => insured.iter().map(label).collect(),
         _ => Vec::new(),
@@ -143,8 +141,10 @@ async fn draw(state: &WebState, id: ReceptionId, w: Words) -> Result<Option<Case
         _ => Vec::new(),
     };
     let papers = state.store.papers(id).await?;
-    let person =
-        papers::person(&papers).zip(insured.first()).map(|(local, first)| rows(&compare(local, &first.person), w));
+    let persons = match papers::person(&papers) {
+        Some(_) => insured.iter().map(|one| rows(&papers::known(&papers).local(), one, w)).collect(),
+        None => Vec::new(),
+    };
     Ok(Some(CasePage {
         w,
         id,
@@ -157,24 +157,39 @@ async fn draw(state: &WebState, id: ReceptionId, w: Words) -> Result<Option<Case
         ended: case.is_final(),
         choices,
         chosen,
-        person,
+        persons,
         seen,
         papers: papers.iter().filter_map(|paper| filed(paper, w)).collect(),
     }))
 }
 
-/// The results in the answer to a question.
-async fn results(
+/// The results that the page is about: of the answer that waits for a look or a choice, else of the latest that has any.
+async fn answered(
     state: &WebState,
     id: ReceptionId,
-    asked: Option<&RequestId>,
-) -> Result<Vec<central::Insured>, StoreError> {
+    work: Work,
+    asks: &[RequestId],
+) -> Result<Vec<Insured>, StoreError> {
+    if let Work::CheckPerson { ask } | Work::ChooseInsurance { ask, .. } = work {
+        return results(state, id, asks.get(ask as usize)).await;
+    }
+    for request in asks.iter().rev() {
+        let insured = results(state, id, Some(request)).await?;
+        if !insured.is_empty() {
+            return Ok(insured);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The results in the answer to a question.
+async fn results(state: &WebState, id: ReceptionId, asked: Option<&RequestId>) -> Result<Vec<Insured>, StoreError> {
     let Some(request) = asked else { return Ok(Vec::new()) };
     Ok(state.store.answer(id, *request).await?.and_then(|answer| central::insured(&answer)).unwrap_or_default())
 }
 
 /// An insurance, as staff tell it from another one.
-fn label(insured: &central::Insured) -> String {
+fn label(insured: &Insured) -> String {
     format!("{} ({})", insured.insurer, insured.since)
 }
 
@@ -211,22 +226,9 @@ fn action_words(word: &str, w: Words) -> Option<&'static str> {
     })
 }
 
-fn rows(comparison: &Comparison, w: Words) -> PersonRows {
-    let (verdict, differences) = match comparison {
-        Comparison::SamePerson { differences } => {
-            (w.t("同じ方です。", "The same person.").to_owned(), differences.as_slice())
-        }
-        Comparison::DifferentPerson { .. } => (
-            w.t("別の方の答えです。受付した方とは結びつけません。", "The answer is about somebody else.").to_owned(),
-            [].as_slice(),
-        ),
-        Comparison::Undecided { .. } => (
-            w.t("同じ方かどうか、自動では判断できません。", "Whether it is the same person cannot be told by itself.")
-                .to_owned(),
-            [].as_slice(),
-        ),
-    };
-    let differences = differences
+fn rows(local: &Person, insured: &Insured, w: Words) -> PersonRows {
+    let verdict = verdict(&compare(local, &insured.person), w).to_owned();
+    let differences = differences(local, &insured.person)
         .iter()
         .map(|difference| DifferenceRow {
             field: difference.field.label(w.0),
@@ -235,7 +237,40 @@ fn rows(comparison: &Comparison, w: Words) -> PersonRows {
             code_points: difference.code_points.iter().map(|at| at.render()).collect::<Vec<_>>().join("、"),
         })
         .collect();
-    PersonRows { verdict, differences }
+    PersonRows { insurer: insured.insurer.clone(), verdict, differences }
+}
+
+fn verdict(comparison: &Comparison, w: Words) -> &'static str {
+    match comparison {
+        Comparison::SamePerson { .. } => w.t("同じ方です。", "The same person."),
+        Comparison::DifferentPerson { because: Contradiction::Birthdate } => {
+            w.t("生年月日が違います。別の方の答えです。", "Another birth date: the answer is about somebody else.")
+        }
+        Comparison::DifferentPerson { because: Contradiction::Sex } => {
+            w.t("性別が違います。別の方の答えです。", "Another sex: the answer is about somebody else.")
+        }
+        Comparison::Undecided { because } => match because {
+            Doubt::Birthdate => w.t(
+                "生年月日がそろわないため、自動では判断できません。",
+                "Without both birth dates it cannot be told by itself.",
+            ),
+            Doubt::NameMissing => {
+                w.t("比べる氏名がないため、自動では判断できません。", "Without both names it cannot be told by itself.")
+            }
+            Doubt::NameDiffers => w.t(
+                "氏名が違うため、自動では判断できません。本人に確かめてください。",
+                "The names differ: it cannot be told by itself. Ask the patient.",
+            ),
+            Doubt::KanaDiffers => w.t(
+                "氏名に●があり、カナが違います。自動では判断できません。本人に確かめてください。",
+                "The name has a ● and the kana differ: it cannot be told by itself. Ask the patient.",
+            ),
+            Doubt::TooManyUnmapped => w.t(
+                "氏名に●が多く、自動では判断できません。カナを記録すると判断できることがあります。",
+                "The name has too many ●: it cannot be told by itself. Recording the kana may help.",
+            ),
+        },
+    }
 }
 
 /// What staff do, as the page's forms say it.
@@ -251,6 +286,8 @@ enum What {
     EndIneligible,
     Close,
     Note,
+    /// What the patient's own papers or the receipt computer say about who it is.
+    Person,
 }
 
 /// `POST /staff/case/{reception}`: one action, with whatever fields it needs.
@@ -383,7 +420,25 @@ fn order(form: &CaseForm, today: Today, w: Words) -> Result<Order, Gaps> {
             Some(note) => (None, Some(note)),
             None => return Err(Gaps(vec![w.t("メモ: 書かれていません。", "note: it is empty").to_owned()])),
         },
+        What::Person => {
+            let typed = PersonTyped {
+                name: form.field("name"),
+                name_kana: form.field("name_kana"),
+                birthdate: form.field("birthdate"),
+                sex: form.field("sex"),
+                address: form.field("address"),
+            };
+            (None, Some(Filed::Person(Person::parse(&typed, today).map_err(|problems| gaps(&problems, w))?)))
+        }
     })
+}
+
+fn gaps(problems: &[FieldProblem], w: Words) -> Gaps {
+    let line = |problem: &FieldProblem| {
+        let problem = super::forms::Problem::of(problem, w);
+        format!("{}: {} {}", problem.label, problem.what, problem.fix)
+    };
+    Gaps(problems.iter().map(line).collect())
 }
 
 fn numbers(form: &CaseForm, which: Numbers, today: Today, w: Words) -> Result<EnteredNumbers, Gaps> {
@@ -395,17 +450,8 @@ fn numbers(form: &CaseForm, which: Numbers, today: Today, w: Words) -> Result<En
         birthdate: form.field("birthdate"),
         valid_until: "",
     };
-    let entry = DocumentEntry::parse(EntryKind::EligibilityCertificate, &typed, today).map_err(|problems| {
-        Gaps(
-            problems
-                .iter()
-                .map(|problem| {
-                    let problem = super::forms::Problem::of(problem, w);
-                    format!("{}: {} {}", problem.label, problem.what, problem.fix)
-                })
-                .collect(),
-        )
-    })?;
+    let entry = DocumentEntry::parse(EntryKind::EligibilityCertificate, &typed, today)
+        .map_err(|problems| gaps(&problems, w))?;
     let text =
         |value: Option<&uketsuke_core::fields::Personal>| value.map(|value| value.reveal()).unwrap_or_default().into();
     Ok(EnteredNumbers {
@@ -448,7 +494,7 @@ mod tests {
             ended,
             choices,
             chosen: None,
-            person: None,
+            persons: Vec::new(),
             seen: Vec::new(),
             papers: Vec::new(),
         };

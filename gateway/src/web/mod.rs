@@ -31,6 +31,7 @@ mod forms;
 mod guard;
 mod jst;
 mod kiosk;
+mod line;
 mod ops;
 mod orders;
 mod pace;
@@ -45,6 +46,7 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+use crate::central::LineCheck;
 use crate::clock::Clock;
 use crate::front_desk::FrontDesk;
 use crate::handle::{ReaderHandle, SiteHandle, View};
@@ -88,6 +90,8 @@ pub struct WebState {
     pub clock: Clock,
     /// The metrics in OpenMetrics text format.
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
+    /// The connection check.
+    pub line: LineCheck,
     /// Whether the gateway can do its work.
     pub health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
     /// `false` once the gateway is about to stop: no new pages and connections, but for kiosks in the middle of a reception;
@@ -144,6 +148,7 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/staff/ws", web::get().to(staff_socket::connect))
         .route("/staff/decision", web::post().to(orders::decision))
         .route("/staff/assist", web::post().to(orders::assist))
+        .route("/staff/line", web::get().to(line::page))
         .route("/staff/desk", web::get().to(desk::page))
         .route("/staff/document", web::post().to(desk::document))
         .route("/staff/four-items", web::post().to(desk::four_items))

@@ -5,6 +5,7 @@ use super::jst;
 use super::orders;
 use super::page;
 use super::words::Words;
+use crate::central::{LinkStatus, Said};
 use crate::handle::{CourierStatus, ReaderHandle};
 use crate::health::{HealthPart, HealthReport};
 use crate::store::{CaseRow, Store, StoreError};
@@ -73,6 +74,10 @@ struct CentralFragment {
     pending: u64,
     rejected: u64,
     attention: Vec<String>,
+    /// Why the line does not work.
+    fault: Option<String>,
+    /// What somebody should see to before it fails.
+    warnings: Vec<String>,
 }
 
 #[derive(Template)]
@@ -133,7 +138,9 @@ impl Fragments {
 /// Draws the page's parts as things are now.
 pub(super) async fn fragments(state: &WebState, w: Words) -> Result<Fragments, askama::Error> {
     let readers = ReadersFragment { w, readers: state.site.readers.iter().map(|reader| row(reader, w)).collect() };
-    let central = central(*state.site.central.borrow(), attention(&(state.health)(), w), w);
+    let line = (*state.site.central.borrow(), state.site.link.borrow().clone());
+    let attention = attention(&(state.health)(), w);
+    let central = central(line.0, &line.1, attention, state.clock.stamp().wall_ms, w);
     let lists = match lists(&state.store, state.clock.now(), w).await {
         Ok(lists) => Some(lists),
         Err(error) => {
@@ -189,7 +196,7 @@ fn state_words(state: &'static str, w: Words) -> &'static str {
     }
 }
 
-fn central(status: CourierStatus, attention: Vec<String>, w: Words) -> CentralFragment {
+fn central(status: CourierStatus, link: &LinkStatus, attention: Vec<String>, now_ms: i64, w: Words) -> CentralFragment {
     let (up, state) = match status.circuit {
         Circuit::Up => (true, w.t("つながっています", "connected")),
         Circuit::Down { .. } => {
@@ -198,7 +205,18 @@ fn central(status: CourierStatus, attention: Vec<String>, w: Words) -> CentralFr
         Circuit::Paused { .. } => (false, w.t("混み合っています(少し待っています)", "busy; waiting a little")),
     };
     let since = jst::time_of_day(status.since.wall_ms);
-    CentralFragment { w, up, state, since, pending: status.pending, rejected: status.rejected, attention }
+    let said = |said: Said| said.pick(w.0).to_owned();
+    CentralFragment {
+        w,
+        up,
+        state,
+        since,
+        pending: status.pending,
+        rejected: status.rejected,
+        fault: link.fault.as_ref().map(|fault| said(fault.said())),
+        warnings: link.warnings(now_ms).into_iter().map(said).collect(),
+        attention,
+    }
 }
 
 /// What an administrator should look at; receptions go on.

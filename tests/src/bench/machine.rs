@@ -52,3 +52,13 @@ pub(super) fn resident_mib(pid: u32) -> Result<f64> {
     let kib: f64 = line.trim().trim_end_matches("kB").trim().parse()?;
     Ok(kib / 1024.0)
 }
+
+/// Processor time that a process has used so far, in user and system mode.
+pub(super) fn cpu(pid: u32) -> Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("reading a process's times")?;
+    // The name before the last parenthesis may hold anything; state is the first field behind it, utime and stime the 12th and 13th.
+    let fields = stat.rsplit_once(')').context("no name in a process's times")?.1;
+    let ticks: Vec<u64> = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+    // Linux counts these in hundredths of a second for every program.
+    Ok(Duration::from_millis(ticks.iter().sum::<u64>() * 10))
+}

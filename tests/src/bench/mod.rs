@@ -4,6 +4,7 @@
 //! here fails for being slow: a bench passes when it could measure everything.
 
 mod append;
+mod drain;
 mod histogram;
 mod machine;
 mod reception;
@@ -26,6 +27,8 @@ pub struct Bench {
 pub struct Settings {
     /// How long a patient looks at each screen before pressing something.
     pub pause: Duration,
+    /// Rows of a queue, where the bench has one; the bench's own number without.
+    pub rows: Option<u64>,
 }
 
 /// Every measurement.
@@ -34,6 +37,16 @@ pub const BENCHES: &[Bench] = &[
         name: "append",
         what: "receptions that become durable in a second, beside a file with fsync, grouped inserts by sqlx, and PostgreSQL 15",
         run: append::run,
+    },
+    Bench {
+        name: "drain",
+        what: "100,000 requests of an outage delivered to the simulator, and what patients wait meanwhile",
+        run: drain::run,
+    },
+    Bench {
+        name: "queue",
+        what: "start, append, drain and memory with a queue of 1,000,000 rows beside 1,000",
+        run: drain::queue::run,
     },
     Bench {
         name: "reception",

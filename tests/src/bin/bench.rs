@@ -20,6 +20,9 @@ struct Arguments {
     /// How long a patient looks at each screen before pressing something; 0 saturates the machine
     #[arg(long, value_name = "MS", default_value_t = 300)]
     pause_ms: u64,
+    /// Rows of the queue of `drain` and `queue`, instead of 100,000 and 1,000,000
+    #[arg(long, value_name = "N")]
+    rows: Option<u64>,
     /// Write the figures to this file as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -41,6 +44,6 @@ fn main() -> Result<ExitCode> {
         eprintln!("there is no bench {name:?}; see --list");
         return Ok(ExitCode::from(USAGE));
     };
-    let settings = Settings { pause: Duration::from_millis(arguments.pause_ms) };
+    let settings = Settings { pause: Duration::from_millis(arguments.pause_ms), rows: arguments.rows };
     bench.run(settings).finish(arguments.json.as_deref())
 }

@@ -46,6 +46,9 @@ struct Arguments {
     /// Status of error, such as UNAVAILABLE.
     #[arg(long, value_name = "NAME")]
     mode_code: Option<String>,
+    /// End each connection in order at about this age; clients shake hands again.
+    #[arg(long, value_name = "S")]
+    connection_age_s: Option<u64>,
     /// Return to up after this many requests.
     #[arg(long, value_name = "N")]
     mode_count: Option<u32>,
@@ -100,6 +103,7 @@ impl Arguments {
             None => Vec::new(),
         };
         Ok(Options {
+            connection_age: self.connection_age_s.map(std::time::Duration::from_secs),
             listen: self.listen,
             control: self.control,
             pki: DevPki::open(self.pki)?,

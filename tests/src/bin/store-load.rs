@@ -13,7 +13,10 @@ struct Arguments {
     /// The folder of the store; its key file lies beside it
     #[arg(long)]
     dir: PathBuf,
-    /// Receptions to write
+    /// The number of the first reception
+    #[arg(long, default_value_t = 0)]
+    first: u32,
+    /// Receptions to write, those before the first included
     #[arg(long, default_value_t = 100)]
     receptions: u32,
     /// Readers that write at the same time
@@ -28,8 +31,8 @@ struct Arguments {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let Arguments { dir, receptions, readers, ballast_bytes, abort } = Arguments::parse();
+    let Arguments { dir, first, receptions, readers, ballast_bytes, abort } = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let code = runtime.block_on(load::run(&dir, Load { receptions, readers, ballast_bytes, abort }))?;
+    let code = runtime.block_on(load::run(&dir, Load { first, receptions, readers, ballast_bytes, abort }))?;
     Ok(ExitCode::from(code))
 }

@@ -16,7 +16,8 @@ use uketsuke_proto::central_v1::eligibility_request::Subject;
 use uketsuke_proto::central_v1::follow_up_request::Purpose;
 use uketsuke_proto::central_v1::online_eligibility_client::OnlineEligibilityClient;
 use uketsuke_proto::central_v1::{
-    Consent, ConsentKind, ConsentRecord, EligibilityRequest, FollowUpRequest, GivenBy, Signed, Signer, Verification,
+    Consent, ConsentKind, ConsentRecord, EligibilityRequest, FollowUpRequest, FourItems, GivenBy, Signed, Signer,
+    Verification,
 };
 use uuid::Uuid;
 
@@ -58,6 +59,11 @@ pub fn document_request(numbers: &Numbers) -> EligibilityRequest {
     request_about(Subject::Search(numbers.search()), Verification::Document)
 }
 
+/// A request about somebody without card and document, with new ids.
+pub fn four_items_request(items: &FourItems) -> EligibilityRequest {
+    request_about(Subject::FourItems(items.clone()), Verification::Document)
+}
+
 /// Asks again about the person of `request`.
 pub fn follow_up(request: &EligibilityRequest, purpose: Purpose) -> FollowUpRequest {
     FollowUpRequest {
@@ -66,7 +72,7 @@ pub fn follow_up(request: &EligibilityRequest, purpose: Purpose) -> FollowUpRequ
         request_id: request.request_id.clone(),
         medical_institution_code: request.medical_institution_code.clone(),
         purpose: purpose.into(),
-        search: None,
+        whom: None,
         asked_at_ms: now_ms(),
         clock_synchronised: true,
     }

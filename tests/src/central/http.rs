@@ -74,6 +74,7 @@ fn server(listener: TcpListener, shared: Arc<Shared>) -> Result<actix_web::dev::
             .route("/ledger", web::get().to(get_ledger))
             .route("/stats", web::get().to(get_stats))
             .route("/person", web::put().to(put_person))
+            .route("/clock", web::put().to(put_clock))
     })
     .workers(1)
     .disable_signals()
@@ -114,6 +115,17 @@ async fn put_person(shared: web::Data<Shared>, person: web::Json<Person>) -> Htt
         Ok(()) => HttpResponse::Ok().json(&*person),
         Err(error) => refuse(StatusCode::BAD_REQUEST, error),
     }
+}
+
+/// How far the central system's clock is ahead of the machine's.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ClockSpec {
+    pub(crate) ahead_ms: i64,
+}
+
+async fn put_clock(shared: web::Data<Shared>, spec: web::Json<ClockSpec>) -> HttpResponse {
+    shared.central.set_clock_ahead(spec.ahead_ms);
+    HttpResponse::Ok().json(&*spec)
 }
 
 fn refuse(status: StatusCode, error: String) -> HttpResponse {

@@ -1,24 +1,27 @@
 //! The line: a TLS listener that can go away and come back, and connections that can be reset while in use.
 //!
 //! Promises:
-//! * TLS 1.3 only; a client without a certificate of the link CA does not get past the handshake;
+//! * TLS 1.3 only; a client without a certificate of the link CA does not get past the handshake, nor one whose certificate has
+//!   expired or is on the link CA's revocation list;
+//! * certificates and list are read again for every handshake, and no session is resumed: what is replaced holds at once;
 //! * when [`Line::close`] returns, nothing listens on the address any more and every connection is reset (RST, not
 //!   FIN), handshakes under way included;
 //! * [`Line::open`] listens on the very same address again.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -27,7 +30,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-use crate::pki::DevPki;
+use crate::pki::{DevPki, serial_of_der};
 
 /// A client that has not finished its handshake by then never will.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
@@ -40,6 +43,27 @@ pub(super) struct Counters {
     pub(super) accepted: AtomicU64,
     pub(super) refused: AtomicU64,
     pub(super) open: AtomicU64,
+    /// Finished handshakes by the serial of the client's certificate.
+    pub(super) by_serial: Mutex<BTreeMap<String, u64>>,
+    /// Failed handshakes by reason.
+    pub(super) refused_why: Mutex<BTreeMap<String, u64>>,
+}
+
+impl Counters {
+    fn shaken(&self, tls: &TlsStream<TcpStream>) {
+        let leaf = tls.get_ref().1.peer_certificates().and_then(<[_]>::first);
+        let serial = leaf.and_then(|leaf| serial_of_der(leaf).ok()).unwrap_or_default();
+        *lock(&self.by_serial).entry(serial).or_default() += 1;
+    }
+
+    fn refuse(&self, why: String) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        *lock(&self.refused_why).entry(why).or_default() += 1;
+    }
+}
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 enum Command {
@@ -60,14 +84,20 @@ impl Line {
         address: SocketAddr,
         pki: &DevPki,
     ) -> Result<(Self, mpsc::Receiver<io::Result<Connection>>)> {
-        let acceptor = TlsAcceptor::from(Arc::new(tls(pki)?));
+        let config = Arc::new(tls(pki)?);
         let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
         let address = listener.local_addr().context("asking for the listener's address")?;
         let (commands, orders) = mpsc::channel(1);
         let (connections, incoming) = mpsc::channel(WAITING_CONNECTIONS);
         let counters = Arc::new(Counters::default());
-        let port =
-            Port { address, acceptor, connections, counters: counters.clone(), reset_all: watch::Sender::new(0) };
+        let port = Port {
+            address,
+            pki: pki.clone(),
+            config,
+            connections,
+            counters: counters.clone(),
+            reset_all: watch::Sender::new(0),
+        };
         tokio::spawn(port.serve(listener, orders));
         Ok((Self { address, commands, counters }, incoming))
     }
@@ -106,7 +136,13 @@ fn tls(pki: &DevPki) -> Result<ServerConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(pki.link_ca_pem()).context("reading the link CA")?)?;
-    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone()).build()?;
+    let mut clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    if pki.link_crl_pem().is_file() {
+        let crl =
+            CertificateRevocationListDer::from_pem_file(pki.link_crl_pem()).context("reading the revocation list")?;
+        clients = clients.with_crls([crl]);
+    }
+    let clients = clients.build()?;
     let certificate = CertificateDer::from_pem_file(pki.server_pem()).context("reading the server certificate")?;
     let key = PrivateKeyDer::from_pem_file(pki.server_key()).context("reading the server key")?;
     let mut config = ServerConfig::builder_with_provider(provider)
@@ -114,20 +150,24 @@ fn tls(pki: &DevPki) -> Result<ServerConfig> {
         .with_client_cert_verifier(clients)
         .with_single_cert(vec![certificate], key)?;
     config.alpn_protocols = vec![b"h2".to_vec()];
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     Ok(config)
 }
 
 /// What the listener task owns besides the listener itself.
 struct Port {
     address: SocketAddr,
-    acceptor: TlsAcceptor,
+    pki: DevPki,
+    /// The last one that could be read.
+    config: Arc<ServerConfig>,
     connections: mpsc::Sender<io::Result<Connection>>,
     counters: Arc<Counters>,
     reset_all: watch::Sender<u64>,
 }
 
 impl Port {
-    async fn serve(self, listener: TcpListener, mut orders: mpsc::Receiver<Command>) {
+    async fn serve(mut self, listener: TcpListener, mut orders: mpsc::Receiver<Command>) {
         let mut listener = Some(listener);
         loop {
             tokio::select! {
@@ -156,10 +196,15 @@ impl Port {
     }
 
     /// Performs the handshake beside the accept loop and hands the connection to the service.
-    fn greet(&self, stream: TcpStream) {
+    fn greet(&mut self, stream: TcpStream) {
+        match tls(&self.pki) {
+            Ok(config) => self.config = Arc::new(config),
+            // Certificate and key are replaced one after the other: for a moment they do not fit.
+            Err(error) => eprintln!("certificates are not read again: {error:#}"),
+        }
         self.counters.accepted.fetch_add(1, Ordering::Relaxed);
         let (acceptor, connections, counters) =
-            (self.acceptor.clone(), self.connections.clone(), self.counters.clone());
+            (TlsAcceptor::from(self.config.clone()), self.connections.clone(), self.counters.clone());
         let mut reset_all = self.reset_all.subscribe();
         tokio::spawn(async move {
             // Small answers must not wait for the acknowledgement of earlier ones.
@@ -172,12 +217,12 @@ impl Port {
             };
             match finished {
                 Ok(Ok(tls)) => {
+                    counters.shaken(&tls);
                     let connection = Connection::new(tls, reset_all, counters);
                     let _ = connections.send(Ok(connection)).await;
                 }
-                Ok(Err(_)) | Err(_) => {
-                    counters.refused.fetch_add(1, Ordering::Relaxed);
-                }
+                Ok(Err(error)) => counters.refuse(error.to_string()),
+                Err(_) => counters.refuse("not finished in time".to_owned()),
             }
         });
     }

@@ -22,7 +22,7 @@ mod signed;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ use uketsuke_proto::central_v1::online_eligibility_server::OnlineEligibilityServ
 
 pub use class::{Class, Rates};
 pub use faults::{Mode, ModeSpec};
-pub(crate) use http::Refusal;
+pub(crate) use http::{ClockSpec, Refusal};
 pub use numbers::Numbers;
 pub use population::{CardIdentity, Outcome, Person, Population, Which};
 pub use service::Stats;
@@ -65,6 +65,8 @@ pub struct Options {
     pub think_ms: u64,
     /// The mode to start in.
     pub mode: ModeSpec,
+    /// Age at which a connection is ended in order, so that clients shake hands again; `None` lets it live.
+    pub connection_age: Option<Duration>,
     /// Explicit outcomes.
     pub persons: Vec<Person>,
 }
@@ -82,6 +84,7 @@ impl Options {
             rates: Rates::default(),
             think_ms: 20,
             mode: ModeSpec::new("up"),
+            connection_age: None,
             persons: Vec::new(),
         }
     }
@@ -110,6 +113,8 @@ impl Shared {
             connections_accepted: counters.accepted.load(Ordering::Relaxed),
             handshakes_refused: counters.refused.load(Ordering::Relaxed),
             connections_open: counters.open.load(Ordering::Relaxed),
+            handshakes: line::lock(&counters.by_serial).clone(),
+            handshakes_refused_why: line::lock(&counters.refused_why).clone(),
             ..self.central.state().stats.clone()
         }
     }
@@ -138,12 +143,17 @@ impl Simulator {
             trust: signed::Trust::load(&options.pki)?,
             faults: faults::Faults::new(),
             think_ms: options.think_ms,
+            ahead_ms: AtomicI64::new(0),
             state: Mutex::new(service::State::new(Ledger::open(options.ledger.as_deref())?, population)),
         });
         let (line, incoming) = line::Line::listen(options.listen, &options.pki).await?;
         let (stop, stopped) = oneshot::channel();
+        let mut server = Server::builder();
+        if let Some(age) = options.connection_age {
+            server = server.max_connection_age(age);
+        }
         let served = tokio::spawn(
-            Server::builder()
+            server
                 .add_service(OnlineEligibilityServer::new(service::Service(central.clone())))
                 .serve_with_incoming_shutdown(ReceiverStream::new(incoming), async {
                     let _ = stopped.await;
@@ -169,6 +179,11 @@ impl Simulator {
     pub async fn set_mode(&self, spec: &ModeSpec) -> Result<()> {
         let (mode, count) = spec.parse().map_err(|error| anyhow!(error))?;
         self.shared.set_mode(mode, count).await
+    }
+
+    /// Puts the central system's clock ahead of this machine's, as if so much time had passed.
+    pub fn set_clock_ahead(&self, ahead: Duration) {
+        self.shared.central.set_clock_ahead(i64::try_from(ahead.as_millis()).unwrap_or(i64::MAX));
     }
 
     /// Chooses the outcome of a card.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
-use uketsuke_proto::central_v1::{Qualification, QualificationConfirmSearchInfo};
+use uketsuke_proto::central_v1::{FourItems, Qualification, QualificationConfirmSearchInfo};
 
 use super::population::Which;
 
@@ -59,8 +59,16 @@ impl Numbers {
         })
     }
 
-    /// What stands for somebody who was looked up by name and birth date, without any number. Spaces in a name do not count.
-    pub(super) fn of_items(name: &str, birthdate: &str) -> Self {
+    /// What stands for the four items that are asked with, or what is wrong with them.
+    pub(super) fn of_items(items: &FourItems) -> Result<Self, &'static str> {
+        if items.name.trim().is_empty() || items.birthdate.len() != 8 || !digits(&items.birthdate) {
+            return Err("name and birth date are needed");
+        }
+        Ok(Self::of_name(&items.name, &items.birthdate))
+    }
+
+    /// What stands for somebody who is looked up by name and birth date, without any number. Spaces in a name do not count.
+    pub(super) fn of_name(name: &str, birthdate: &str) -> Self {
         let number = name.split_whitespace().collect();
         Self {
             insurer: String::new(),

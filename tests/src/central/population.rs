@@ -248,7 +248,7 @@ impl Population {
         for which in outcome.findable() {
             let numbers = Numbers::of(&self.qualification(card, outcome, which));
             self.index.insert(&numbers, Found { person: card.serial.to_vec(), which });
-            let items = Numbers::of_items(&self.qualification(card, outcome, which).name, &numbers.birthdate);
+            let items = Numbers::of_name(&self.qualification(card, outcome, which).name, &numbers.birthdate);
             self.index.insert(&items, Found { person: card.serial.to_vec(), which });
         }
     }

@@ -1,6 +1,7 @@
 //! The gRPC service: verifies, applies once, answers.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tonic::metadata::MetadataValue;
 use tonic::{Request, Response, Status};
 use uketsuke_proto::central_v1::eligibility_request::Subject;
+use uketsuke_proto::central_v1::follow_up_request::Whom;
 use uketsuke_proto::central_v1::online_eligibility_server::OnlineEligibility;
 use uketsuke_proto::central_v1::{
     Consent, ConsentKind, ConsentReceipt, ConsentRecord, EligibilityAnswer, EligibilityRequest, FollowUpRequest,
@@ -30,6 +32,8 @@ use crate::clock::now_ms;
 
 /// A consent is valid for 24 hours (domain facts A.3).
 const CONSENT_VALIDITY_MS: i64 = 24 * 60 * 60 * 1000;
+/// By how much a site's clock may be ahead of ours.
+const ASKED_AHEAD_MAX_MS: i64 = 10 * 60 * 1000;
 /// Length of the fresh challenge in a request.
 const NONCE_LENGTH: usize = 32;
 
@@ -59,6 +63,12 @@ pub struct Stats {
     pub handshakes_refused: u64,
     /// Connections open now.
     pub connections_open: u64,
+    /// Finished handshakes, by the serial of the client's certificate.
+    #[serde(default)]
+    pub handshakes: BTreeMap<String, u64>,
+    /// Failed handshakes, by reason.
+    #[serde(default)]
+    pub handshakes_refused_why: BTreeMap<String, u64>,
 }
 
 /// What requests change.
@@ -86,12 +96,22 @@ pub(super) struct Central {
     pub(super) trust: Trust,
     pub(super) faults: Faults,
     pub(super) think_ms: u64,
+    /// By how much this clock is ahead of the machine's.
+    pub(super) ahead_ms: AtomicI64,
     pub(super) state: Mutex<State>,
 }
 
 impl Central {
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_clock_ahead(&self, ahead_ms: i64) {
+        self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+    }
+
+    pub(super) fn now_ms(&self) -> i64 {
+        now_ms().saturating_add(self.ahead_ms.load(Ordering::Relaxed))
     }
 
     /// Lets a request meet the current mode: `work` is what the central system does when it does it.
@@ -146,7 +166,7 @@ impl Central {
         }
         let subject = self.subject(signed, &request)?;
         let mut state = self.state();
-        let effect = once(&mut state, Kind::Eligibility, request_id, &signed.payload, |state, new| {
+        let effect = once(&mut state, Kind::Eligibility, request_id, &signed.payload, self.now_ms(), |state, new| {
             let verification = request.verification();
             let effect = Effect { reception_id, proven: proves(verification), ..new };
             Ok(match &subject {
@@ -177,7 +197,12 @@ impl Central {
                 if by_document {
                     return Err(Status::invalid_argument("a card is no document"));
                 }
-                let holder = self.trust.with_card(certificate, Holder::of)?;
+                // A request that waited proves what it proved when it was made, so the dates are those of the asking.
+                let at_ms = request.clock_synchronised.then_some(request.asked_at_ms);
+                if at_ms.is_some_and(|at_ms| at_ms > self.now_ms().saturating_add(ASKED_AHEAD_MAX_MS)) {
+                    return Err(Status::invalid_argument("asked in the future"));
+                }
+                let holder = self.trust.with_card(certificate, at_ms, Holder::of)?;
                 Ok(Asked::Card { holder, order: sha256(certificate)[..32].to_owned() })
             }
             Some(Subject::Search(search)) => {
@@ -192,10 +217,7 @@ impl Central {
                         "the four items are asked for by the gateway, without a card",
                     ));
                 }
-                if items.name.trim().is_empty() || items.birthdate.len() != 8 {
-                    return Err(Status::invalid_argument("name and birth date are needed"));
-                }
-                Ok(Asked::Numbers(Numbers::of_items(&items.name, &items.birthdate)))
+                Numbers::of_items(items).map(Asked::Numbers).map_err(Status::invalid_argument)
             }
         }
     }
@@ -217,21 +239,26 @@ impl Central {
             [] => None,
             bytes => Some(id(bytes, "request_id")?),
         };
-        let numbers = request.search.as_ref().map(Numbers::asked).transpose().map_err(Status::invalid_argument)?;
+        let (search, numbers) = match &request.whom {
+            None => (None, Ok(None)),
+            Some(Whom::Search(search)) => (Some(search), Numbers::asked(search).map(Some)),
+            Some(Whom::FourItems(items)) => (None, Numbers::of_items(items).map(Some)),
+        };
+        let numbers = numbers.map_err(Status::invalid_argument)?;
         if purpose == Purpose::Register && (request_id.is_none() || numbers.is_some()) {
             return Err(Status::invalid_argument(
-                "registering takes the request that proved the person, and no numbers",
+                "registering takes the request that proved the person, and nothing to look by",
             ));
         }
         if request_id.is_none() && numbers.is_none() {
             return Err(Status::invalid_argument("it asks about nobody"));
         }
         let mut state = self.state();
-        let effect = once(&mut state, Kind::FollowUp, follow_up_id, &signed.payload, |state, new| {
+        let effect = once(&mut state, Kind::FollowUp, follow_up_id, &signed.payload, self.now_ms(), |state, new| {
             let effect = Effect { reception_id, request_id, purpose: Some(purpose), ..new };
             follow_up(state, effect, purpose, numbers.as_ref())
         })?;
-        Ok(answer(&state, &effect, &request.medical_institution_code, request.search.as_ref()))
+        Ok(answer(&state, &effect, &request.medical_institution_code, search))
     }
 
     fn record(&self, signed: &Signed) -> Result<ConsentReceipt, Status> {
@@ -242,7 +269,7 @@ impl Central {
         institution(&record.medical_institution_code)?;
         let consents = record.consents.iter().map(consent).collect::<Result<Vec<_>, _>>()?;
         let mut state = self.state();
-        let effect = once(&mut state, Kind::Consent, consent_id, &signed.payload, |state, new| {
+        let effect = once(&mut state, Kind::Consent, consent_id, &signed.payload, self.now_ms(), |state, new| {
             let Some(request) = state.ledger.find(Kind::Eligibility, request_id) else {
                 return Err(Status::failed_precondition("the consent refers to an unknown request"));
             };
@@ -336,7 +363,7 @@ fn follow_up(state: &mut State, effect: Effect, purpose: Purpose, numbers: Optio
         return Ok(Effect { order, ..by_numbers(&state.population, numbers, effect, Outcome::again) });
     }
     if asked.by_numbers {
-        return Err(Status::invalid_argument("a document is asked about again by its numbers"));
+        return Err(Status::invalid_argument("who has no card is asked about again by the numbers or the four items"));
     }
     let serial = unhex(&asked.person).unwrap_or_default();
     let outcome = match (asked.outcome, purpose) {
@@ -373,25 +400,26 @@ fn once(
     kind: Kind,
     id: Uuid,
     payload: &[u8],
+    at_ms: i64,
     decide: impl FnOnce(&mut State, Effect) -> Result<Effect, Status>,
 ) -> Result<Effect, Status> {
     let payload_sha256 = sha256(payload);
-    if let Some(effect) = known(state, kind, id, &payload_sha256)? {
+    if let Some(effect) = known(state, kind, id, &payload_sha256, at_ms)? {
         return Ok(effect);
     }
-    let effect = decide(state, Effect { payload_sha256, at_ms: now_ms(), ..Effect::new(kind, id) })?;
+    let effect = decide(state, Effect { payload_sha256, at_ms, ..Effect::new(kind, id) })?;
     let effect = state.ledger.apply(effect).map_err(|error| Status::internal(format!("{error:#}")))?;
     state.stats.applied += 1;
     Ok(effect)
 }
 
 /// The effect already applied under this id; counts the repetition. INVALID_ARGUMENT when the payload differs.
-fn known(state: &mut State, kind: Kind, id: Uuid, payload_sha256: &str) -> Result<Option<Effect>, Status> {
+fn known(state: &mut State, kind: Kind, id: Uuid, payload_sha256: &str, at_ms: i64) -> Result<Option<Effect>, Status> {
     let Some(effect) = state.ledger.find(kind, id).cloned() else { return Ok(None) };
     if effect.payload_sha256 != payload_sha256 {
         return Err(Status::invalid_argument("this id was used with another payload"));
     }
-    state.ledger.repeat(kind, id, now_ms()).map_err(|error| Status::internal(format!("{error:#}")))?;
+    state.ledger.repeat(kind, id, at_ms).map_err(|error| Status::internal(format!("{error:#}")))?;
     state.stats.repeated += 1;
     Ok(Some(effect))
 }
@@ -516,6 +544,6 @@ impl OnlineEligibility for Service {
     async fn ping(&self, _request: Request<PingRequest>) -> Result<Response<PingReply>, Status> {
         self.0.state().stats.pings_received += 1;
         let (mode, _) = self.0.faults.current();
-        self.0.meet(mode, None, || Ok(PingReply { central_time_ms: now_ms() })).await
+        self.0.meet(mode, None, || Ok(PingReply { central_time_ms: self.0.now_ms() })).await
     }
 }

@@ -89,7 +89,9 @@ pub async fn go_through_as(kiosk: &mut Kiosk, manner: Manner<'_>) -> Result<Visi
         version = Some(shown.version);
         screens.push((shown.name.clone(), start.elapsed()));
         seen(&shown);
-        if matches!(shown.name.as_str(), "choose" | "pin" | "ineligible" | "consent" | "take_card") {
+        // A PIN screen without its pad asks for nothing and is soon gone.
+        let asks = shown.name != "pin" || shown.html.contains("data-position");
+        if asks && matches!(shown.name.as_str(), "choose" | "pin" | "ineligible" | "consent" | "take_card") {
             tokio::time::sleep(pause).await;
         }
         match shown.name.as_str() {

@@ -5,14 +5,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, RevokedCertParams, SerialNumber,
+    date_time_ymd,
 };
 use time::OffsetDateTime;
 
 use super::{DevPki, files};
 
-/// Validity of a further client certificate.
+/// Name of the CA of the site network.
+const LINK_CA: &str = "Uketsuke development link CA";
+
+/// Validity of a further certificate.
 #[derive(Debug, Clone)]
 pub struct ClientOptions {
     /// Start of validity.
@@ -35,7 +39,7 @@ fn validity() -> (OffsetDateTime, OffsetDateTime) {
 
 /// Makes both CAs and their certificates where they are missing.
 pub(super) fn create_missing(pki: &DevPki) -> Result<()> {
-    let link = authority(&pki.link_ca_pem(), "Uketsuke development link CA")?;
+    let link = authority(&pki.link_ca_pem(), LINK_CA)?;
     leaf_if_missing(&link, &pki.server_pem(), &pki.server_key(), server_params)?;
     leaf_if_missing(&link, &pki.gateway_pem(), &pki.gateway_key(), || {
         client_params("Uketsuke development gateway", &ClientOptions::default())
@@ -48,10 +52,47 @@ pub(super) fn create_missing(pki: &DevPki) -> Result<()> {
 
 /// Issues a client certificate of the link CA under a name of its own.
 pub(super) fn issue_client(pki: &DevPki, name: &str, options: &ClientOptions) -> Result<(PathBuf, PathBuf)> {
-    let link = authority(&pki.link_ca_pem(), "Uketsuke development link CA")?;
+    let link = authority(&pki.link_ca_pem(), LINK_CA)?;
     let paths = (pki.dir().join(format!("{name}.pem")), pki.dir().join(format!("{name}.key")));
     leaf(&link, &paths.0, &paths.1, client_params(name, options)?)?;
     Ok(paths)
+}
+
+/// Issues the server's certificate again.
+pub(super) fn issue_server(pki: &DevPki, options: &ClientOptions) -> Result<()> {
+    let link = authority(&pki.link_ca_pem(), LINK_CA)?;
+    let mut params = server_params()?;
+    (params.not_before, params.not_after) = (options.not_before, options.not_after);
+    leaf(&link, &pki.server_pem(), &pki.server_key(), params)
+}
+
+/// Writes the link CA's revocation list.
+pub(super) fn write_crl(pki: &DevPki, serials: &[String], next_update: OffsetDateTime) -> Result<()> {
+    let link = authority(&pki.link_ca_pem(), LINK_CA)?;
+    let revoked = |serial: &String| {
+        let bytes = unhex(serial).with_context(|| format!("{serial} is no serial"))?;
+        Ok(RevokedCertParams {
+            serial_number: SerialNumber::from_slice(&bytes),
+            revocation_time: validity().0,
+            reason_code: None,
+            invalidity_date: None,
+        })
+    };
+    let number = crate::clock::now_ms().to_be_bytes();
+    let params = CertificateRevocationListParams {
+        this_update: validity().0,
+        next_update,
+        crl_number: SerialNumber::from_slice(&number),
+        issuing_distribution_point: None,
+        revoked_certs: serials.iter().map(revoked).collect::<Result<_>>()?,
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    files::write_public(&pki.link_crl_pem(), params.signed_by(&link)?.pem()?.as_bytes())
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let pairs = (0..text.len()).step_by(2).map(|at| text.get(at..at + 2));
+    pairs.map(|pair| u8::from_str_radix(pair?, 16).ok()).collect()
 }
 
 /// The CA whose certificate lies at `pem`, its key beside it with the ending `.key`.

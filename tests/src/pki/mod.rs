@@ -16,9 +16,25 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use time::OffsetDateTime;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 pub use card::{Card, CardOptions};
 pub use link::ClientOptions;
+
+/// Serial of the first certificate of a PEM file, lower-case hexadecimal.
+pub fn serial_of(pem: &Path) -> Result<String> {
+    let der = CertificateDer::from_pem_file(pem).with_context(|| format!("reading {}", pem.display()))?;
+    serial_of_der(&der)
+}
+
+/// Serial of a certificate, lower-case hexadecimal.
+pub(crate) fn serial_of_der(der: &[u8]) -> Result<String> {
+    let (_, certificate) = X509Certificate::from_der(der).context("parsing a certificate")?;
+    Ok(certificate.raw_serial().iter().map(|byte| format!("{byte:02x}")).collect())
+}
 
 /// A directory with the certificates and keys of one development installation.
 #[derive(Debug, Clone)]
@@ -66,6 +82,18 @@ impl DevPki {
         link::issue_client(self, name, options).with_context(|| format!("issuing the client certificate {name}"))
     }
 
+    /// Another certificate for the central server, in the place of the present one.
+    pub fn renew_server(&self, options: &ClientOptions) -> Result<()> {
+        let _lock = self.lock()?;
+        link::issue_server(self, options).context("issuing the server's certificate")
+    }
+
+    /// The link CA's revocation list with these serials (lower-case hexadecimal), valid until `next_update`; replaces the present one.
+    pub fn revoke(&self, serials: &[String], next_update: OffsetDateTime) -> Result<()> {
+        let _lock = self.lock()?;
+        link::write_crl(self, serials, next_update).context("writing the revocation list")
+    }
+
     /// The directory itself.
     pub fn dir(&self) -> &Path {
         &self.dir
@@ -74,6 +102,11 @@ impl DevPki {
     /// CA of the site network: signs the central server and the gateways.
     pub fn link_ca_pem(&self) -> PathBuf {
         self.dir.join("link-ca.pem")
+    }
+
+    /// The link CA's revocation list; there is none until [`Self::revoke`] makes it.
+    pub fn link_crl_pem(&self) -> PathBuf {
+        self.dir.join("link-crl.pem")
     }
 
     /// Certificate of the central server, for `localhost`, 127.0.0.1 and ::1.

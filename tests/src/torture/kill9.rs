@@ -123,7 +123,7 @@ pub(super) fn codes(site: &Site) -> Result<HashMap<String, String>> {
 }
 
 /// Runs a command of the gateway's binary; returns its lines of JSON.
-fn ask(site: &Site, arguments: &[&str]) -> Result<Vec<Value>> {
+pub(super) fn ask(site: &Site, arguments: &[&str]) -> Result<Vec<Value>> {
     let (code, text) = site.ask(arguments)?;
     ensure!(code == Some(0), "uketsuke {arguments:?} ended with {code:?}: {text}");
     text.lines().map(|line| serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))).collect()

@@ -3,6 +3,7 @@
 //! A campaign draws its faults from a seed, lets patients go about their business meanwhile, and judges afterwards by what
 //! patients were shown, what the central system's ledger says, and what the gateway says about itself.
 
+mod certs;
 mod crowd;
 pub mod disk;
 mod journal;
@@ -55,6 +56,20 @@ pub enum Without {
 
 /// Every campaign.
 pub const CAMPAIGNS: &[Campaign] = &[
+    Campaign {
+        name: "certs",
+        what: "certificates of 60 s life, renewed every 40 s under load, half-written and wrong ones among them; then a revoked and an expired one",
+        cycles: 15,
+        guarded: false,
+        run: certs::run,
+    },
+    Campaign {
+        name: "bitflip",
+        what: "a bit of the store's files flips, or two rows exchange a value: found out, or harmless",
+        cycles: 1_000,
+        guarded: false,
+        run: disk::bitflip::run,
+    },
     Campaign {
         name: "iofault",
         what: "each call by which the store touches its disk fails, once or from then on; and the disk is full, to twenty degrees",

@@ -27,12 +27,14 @@ impl Case {
             PersonMatch::NothingToCompare => ask.with == Numbers::Original,
         };
         let several = Verdict::Ineligible(Reason::SeveralInsurances);
-        let found = match &answered.verdict {
-            Verdict::Eligible => Found::Valid,
-            verdict if *verdict == several && answered.results > 0 && present && !heard_before => {
+        let found = match (&answered.verdict, ask.check) {
+            (Verdict::Eligible, _) => Found::Valid,
+            // It is told again, with more known about the person.
+            (verdict, Check::Pending(found @ Found::Several { .. })) if *verdict == several => found,
+            (verdict, _) if *verdict == several && answered.results > 0 && present && !heard_before => {
                 Found::Several { count: answered.results }
             }
-            Verdict::Ineligible(reason) => {
+            (Verdict::Ineligible(reason), _) => {
                 if present && !heard_before {
                     self.ineligible(reason);
                 }
@@ -40,6 +42,7 @@ impl Case {
             }
         };
         if about_this_person {
+            ask.check = Check::NotNeeded;
             self.settle(found, number, effects);
         } else if !matches!(ask.check, Check::Pending(_)) {
             ask.check = Check::Pending(found);

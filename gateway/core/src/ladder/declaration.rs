@@ -2,7 +2,7 @@
 //!
 //! Source: 保発0710第1号 (2023-07-10). A declaration with a gap is refused with every gap named, so that staff ask the patient once.
 
-use crate::person::{CivilDate, Spelling};
+use crate::person::{CivilDate, Person, Spelling};
 use serde::{Deserialize, Serialize};
 
 /// Characters that a field may have: more than any name or address, less than what would hurt.
@@ -120,6 +120,17 @@ impl Declaration {
                 Ok(Self { name, birthdate, sex, address, insurer_or_employer, changed_on, cause })
             }
             _ => Err(problems),
+        }
+    }
+
+    /// Whom the patient declares to be, each part as it was written.
+    pub fn person(&self) -> Person {
+        Person {
+            name: Some(self.name.clone()),
+            name_kana: None,
+            birthdate: Some(self.birthdate.clone()),
+            sex: Some(self.sex.clone()),
+            address: Some(self.address.clone()),
         }
     }
 

@@ -305,6 +305,19 @@ fn several_insurances_of_somebody_else_are_not_offered() {
 }
 
 #[test]
+fn what_becomes_known_about_the_person_settles_an_answer_that_waits_for_a_look() {
+    let mut scene = Scene::open(Cause::Answered(several(2, PersonMatch::Undecided)));
+    assert_eq!(scene.answer(0, several(2, PersonMatch::DifferentPerson)), []);
+    assert_eq!(scene.case.work(), Work::CheckPerson { ask: 0 });
+    assert_eq!(scene.answer(0, several(2, PersonMatch::SamePerson)), []);
+    assert_eq!(scene.case.work(), Work::ChooseInsurance { ask: 0, count: 2 });
+    let mut scene = Scene::after_answer(Reason::NewInsurance);
+    scene.staff(StaffAction::NumbersEntered(Numbers::Current));
+    scene.answer(1, valid(PersonMatch::NothingToCompare));
+    assert_eq!(scene.answer(1, valid(PersonMatch::SameWithDifferences)), [Effect::Ended(Final::Changed)]);
+}
+
+#[test]
 fn numbers_that_were_typed_need_a_look_where_nobody_can_be_compared() {
     let mut scene = Scene::after_answer(Reason::NewInsurance);
     scene.staff(StaffAction::NumbersEntered(Numbers::Current));

@@ -35,9 +35,34 @@ fn the_window_starts_at_one_and_grows_with_each_delivery() {
     let effects = step(&mut plan, 1, Event::Tried(1, Tried::Delivered));
     assert_eq!(
         effects,
-        [Effect::Settle(1, Settle::Delivered), Effect::Select { limit: 1, busy: vec![OrderKey([1; 32])] }]
+        [Effect::Settle(1, Settle::Delivered), Effect::Select { limit: 2, busy: vec![OrderKey([1; 32])] }]
     );
     assert_eq!(plan.window(), 2);
+}
+
+#[test]
+fn an_answer_makes_room_before_it_is_on_disk_until_the_disk_is_a_window_behind() {
+    let mut plan = plan();
+    step(&mut plan, 0, Event::Wake);
+    assert_eq!(step(&mut plan, 0, Event::Selected(vec![head(1, 1)])), [Effect::Send(1)]);
+    let mut events = vec![Event::Tried(1, Tried::Delivered)];
+    let mut seq = 1;
+    while let Some(event) = events.pop() {
+        for effect in step(&mut plan, 0, event) {
+            match effect {
+                Effect::Select { .. } => {
+                    seq += 1;
+                    events.push(Event::Selected(vec![head(seq, u8::try_from(seq).unwrap())]));
+                }
+                Effect::Send(seq) => events.push(Event::Tried(seq, Tried::Delivered)),
+                // The disk writes nothing.
+                Effect::Settle(..) | Effect::Probe => {}
+            }
+        }
+    }
+    assert_eq!(plan.window(), Rules::default().window_max);
+    assert_eq!(plan.in_flight(), 2 * Rules::default().window_max as usize);
+    assert!(matches!(step(&mut plan, 0, Event::Settled(1))[..], [Effect::Select { limit: 1, .. }]));
 }
 
 #[test]

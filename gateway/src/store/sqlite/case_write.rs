@@ -1,7 +1,7 @@
 //! The durable writes of cases, of later replies, and of the links between the receptions of a visit.
 
 use super::case_rows::{CaseCells, LaterCells};
-use super::rows::{OutboxCells, ReceptionCells, parse};
+use super::rows::{ReceptionCells, parse};
 use super::write::{Batch, Stop};
 use crate::store::cases::{self, Step};
 use crate::store::{CaseNotice, CaseRow, CaseWrite, KeptReply, NewCase, Opened, Opening, StoreError, visit_age};
@@ -42,9 +42,7 @@ impl Batch<'_> {
         let Step::Write(row, papers) = cases::step(write, &row, &papers, known)? else { return Ok(()) };
         if let Some(request) = request {
             let of = self.reception(write.reception.0).await?.ok_or_else(|| StoreError::Unknown { what: what() })?;
-            *self.last_seq += 1;
-            let row = OutboxCells::new(self.keys, *self.last_seq, request, of.id, of.order_key, write.lane, write.at);
-            self.append(&[row]).await?;
+            self.append_follow_up(&of, request, write.lane, write.at).await?;
         }
         Ok(self.put_case(found.seq, *row, &papers).await?)
     }

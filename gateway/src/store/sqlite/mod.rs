@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `open` | what is checked before the first acknowledgement |
 //! | `writer` | group commit |
-//! | `write` | the durable writes, inside a transaction |
+//! | `write`, `settle` | the durable writes, inside a transaction; many answers at once |
 //! | `read`, `select` | the reads |
 //! | `walk` | every row, one after the other: looked at, sealed anew |
 //! | `tend` | rows set aside, tried again, forgotten; figures |
@@ -27,6 +27,7 @@ mod rescue_tests;
 mod rotation_tests;
 mod rows;
 mod select;
+mod settle;
 mod tend;
 #[cfg(test)]
 mod tests;

@@ -67,10 +67,17 @@ impl Sqlite {
     }
 
     pub(in crate::store) async fn outbox_counts(&self, destination: Destination) -> Result<OutboxCounts, StoreError> {
+        // Each from the index alone: beside them lie the bodies, gigabytes of them after a long outage.
         let query: Query<'_, (i64, i64, i64, Option<i64>)> = sqlx::query_as(
-            "SELECT COUNT(*) FILTER (WHERE state = 'pending'), COUNT(*) FILTER (WHERE state = 'isolated'), \
-             COUNT(*) FILTER (WHERE state = 'rejected'), MIN(created_ms) FILTER (WHERE state = 'pending') \
-             FROM outbox WHERE destination = ?",
+            "SELECT (SELECT COUNT(*) FROM outbox INDEXED BY outbox_by_lane WHERE destination = ?1 AND state = 'pending'), \
+             (SELECT COUNT(*) FROM outbox INDEXED BY outbox_by_lane WHERE destination = ?1 AND state = 'isolated'), \
+             (SELECT COUNT(*) FROM outbox INDEXED BY outbox_by_lane WHERE destination = ?1 AND state = 'rejected'), \
+             (SELECT MIN(created_ms) FROM outbox WHERE seq IN ( \
+                 SELECT MIN(seq) FROM outbox INDEXED BY outbox_by_lane \
+                 WHERE destination = ?1 AND state = 'pending' AND lane = 'interactive' \
+                 UNION ALL \
+                 SELECT MIN(seq) FROM outbox INDEXED BY outbox_by_lane \
+                 WHERE destination = ?1 AND state = 'pending' AND lane = 'backlog'))",
         );
         let counts = self.rows(query.bind(word(destination))).await?.pop();
         Ok(counts.map_or_else(OutboxCounts::default, |(pending, isolated, rejected, oldest_created_ms)| OutboxCounts {
@@ -86,8 +93,14 @@ impl Sqlite {
         destination: Destination,
         limit: usize,
     ) -> Result<Vec<OutboxHead>, StoreError> {
-        let query: Query<'_, OutboxCells> =
-            sqlx::query_as("SELECT * FROM outbox WHERE destination = ? ORDER BY state = 'rejected', seq LIMIT ?");
+        let query: Query<'_, OutboxCells> = sqlx::query_as(
+            "SELECT * FROM (SELECT * FROM outbox NOT INDEXED WHERE destination = ?1 AND state <> 'rejected' \
+                 ORDER BY seq LIMIT ?2) \
+                 UNION ALL \
+                 SELECT * FROM (SELECT * FROM outbox INDEXED BY outbox_by_lane \
+                 WHERE destination = ?1 AND state = 'rejected' ORDER BY seq LIMIT ?2) \
+                 LIMIT ?2",
+        );
         let rows = self.rows(query.bind(word(destination)).bind(count(limit))).await?;
         Ok(rows.into_iter().filter_map(|row| row.head().ok()).collect())
     }

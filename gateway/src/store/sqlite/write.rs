@@ -8,8 +8,8 @@ use super::rows::{FaceCells, OutboxCells, ReceptionCells, json, parse, word};
 use crate::store::command::{Command, DONE, Effect, Outcome};
 use crate::store::keys::{Keys, Ring, SealingKey};
 use crate::store::{
-    CaseNotice, ISOLATED_HOLD, KeptReply, Lane, Opening, REQUEST_REJECTED, RETRY_AFTER_MAX, Recording, ReplyNotice,
-    Request, RequestKind, RowState, SETTLED_KEPT, Settlement, StoreError,
+    CaseNotice, Destination, ISOLATED_HOLD, KeptReply, Lane, Opening, REQUEST_REJECTED, RETRY_AFTER_MAX, Recording,
+    ReplyNotice, Request, RequestKind, RowState, SETTLED_KEPT, Settlement, StoreError,
 };
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
 use std::collections::HashMap;
@@ -49,7 +49,8 @@ pub(super) struct Told {
     pub(super) tampered: Vec<String>,
     /// Keys that are used from the commit on.
     pub(super) ring: Option<Ring>,
-    settled: Option<Stamp>,
+    /// Ids were settled, at this time: older ones may be forgotten.
+    pub(super) settled: Option<Stamp>,
 }
 
 /// Why a command ends early.
@@ -81,10 +82,13 @@ fn after_ms(at: Stamp, by: Duration) -> i64 {
 }
 
 impl Batch<'_> {
-    /// Performs commands in order; runs of T1 share their statements. An error means the transaction has failed.
+    /// Performs commands in order; runs of T1 share their statements, and so do runs of settlements. An error means the transaction has
+    /// failed.
     pub(super) async fn apply(&mut self, commands: &[&Command]) -> sqlx::Result<Vec<Outcome>> {
         let mut outcomes = Vec::with_capacity(commands.len());
-        for run in commands.chunk_by(|a, b| matches!((a, b), (Command::Open(_), Command::Open(_)))) {
+        for run in commands.chunk_by(|a, b| {
+            matches!((a, b), (Command::Open(_), Command::Open(_)) | (Command::Settle { .. }, Command::Settle { .. }))
+        }) {
             if let [Command::Open(_), ..] = run {
                 let openings: Vec<&Opening> = run
                     .iter()
@@ -93,7 +97,12 @@ impl Batch<'_> {
                 outcomes.extend(self.open(&openings).await?);
                 continue;
             }
+            let mut settled = self.settle_together(run).await?.into_iter();
             for command in run {
+                if settled.next() == Some(true) {
+                    outcomes.push(DONE);
+                    continue;
+                }
                 outcomes.push(match self.one(command).await {
                     Ok(effect) => Ok(effect),
                     Err(Stop::Answer(error)) => Err(error),
@@ -320,14 +329,14 @@ impl Batch<'_> {
 
     /// The central system will never know the request that these reference: consents, and later questions on their way. Whoever asked
     /// those hears of it as of any other refusal. An altered one is left for the selection to find.
-    async fn reject_dependents(&mut self, question: &OutboxCells, at: Stamp) -> Result<(), Stop> {
+    async fn reject_dependents(&mut self, order_key: &[u8], reception: Uuid, at: Stamp) -> Result<(), Stop> {
         let dependents: Vec<OutboxCells> = sqlx::query_as(
             "SELECT * FROM outbox WHERE destination = ? AND order_key = ? AND reception = ? AND kind <> ? AND state = ? \
              ORDER BY seq",
         )
-        .bind(&question.destination)
-        .bind(&question.order_key)
-        .bind(question.reception)
+        .bind(word(Destination::Central))
+        .bind(order_key)
+        .bind(reception)
         .bind(word(RequestKind::Eligibility))
         .bind(word(RowState::Pending))
         .fetch_all(&mut *self.conn)
@@ -384,9 +393,24 @@ impl Batch<'_> {
             let same = *body == self.keys.body_mac(&request.body);
             return if same { Ok(()) } else { Err(conflict(what(), "its later question's id is in use").into()) };
         }
+        self.append_follow_up(&row, request, lane, at).await
+    }
+
+    /// A later question of a reception. One that references a rejected question is refused at once, as it would be had it come before.
+    pub(super) async fn append_follow_up(
+        &mut self,
+        of: &ReceptionCells,
+        request: &Request,
+        lane: Lane,
+        at: Stamp,
+    ) -> Result<(), Stop> {
         *self.last_seq += 1;
-        let row = OutboxCells::new(self.keys, *self.last_seq, request, row.id, row.order_key, lane, at);
-        Ok(self.append(&[row]).await?)
+        let row = OutboxCells::new(self.keys, *self.last_seq, request, of.id, of.order_key.clone(), lane, at);
+        self.append(&[row]).await?;
+        if of.question_rejected() {
+            self.reject_dependents(&of.order_key, of.id, at).await?;
+        }
+        Ok(())
     }
 
     async fn count_face(&mut self, order_key: OrderKey, count: FaceCount, at: Stamp) -> Result<(), Stop> {
@@ -478,7 +502,7 @@ impl Batch<'_> {
                     self.attach(&row, ask, &Reply::Rejected(Rejection { code: code.clone() }), None, at).await?;
                 }
                 if kind == RequestKind::Eligibility {
-                    self.reject_dependents(&row, at).await?;
+                    self.reject_dependents(&row.order_key, row.reception, at).await?;
                 }
                 self.keep_settled(&row, at).await?;
                 row.reject(code);

@@ -1,6 +1,7 @@
 //! Pages, orders, and what is refused.
 
-use super::{Scene, id};
+use super::{NOW, Scene, id};
+use crate::central::{LineFault, Said};
 use crate::handle::ReaderInput;
 use crate::reconciler::CaseTold;
 use crate::store::papers::Filed;
@@ -12,8 +13,10 @@ use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::{App, web};
 use std::sync::atomic::Ordering;
 use uketsuke_core::ladder::{Cause, Numbers, Refusal, StaffAction};
+use uketsuke_core::person::Spelling;
 use uketsuke_core::reception::{Attention, Screen, StaffDecision, StaffReason};
 use uketsuke_core::record::{Abandonment, Stage};
+use uketsuke_proto::central_v1 as wire;
 
 async fn call(scene: &Scene, request: TestRequest) -> ServiceResponse {
     let app = App::new().app_data(web::Data::new(scene.state.clone())).wrap(from_fn(guard::guard)).configure(routes);
@@ -41,6 +44,34 @@ fn post(path: &str, json: &str) -> TestRequest {
         .insert_header(("origin", "http://localhost:8080"))
         .insert_header(("content-type", "application/json"))
         .set_payload(json.to_owned())
+}
+
+#[actix_web::test]
+async fn the_connection_check_says_layer_by_layer_what_is_wrong_and_what_was_not_tried() {
+    let scene = Scene::new();
+    let shown = page(&scene, "/staff/line?lang=en").await;
+    assert!(shown.contains("name: failed") && shown.contains("check the spelling of central.address"), "{shown}");
+    assert_eq!(shown.matches("not tried").count(), 6, "{shown}");
+    let shown = page(&scene, "/staff/line").await;
+    assert!(shown.contains("名前解決: 異常") && shown.contains("仮受付"), "{shown}");
+}
+
+#[actix_web::test]
+async fn the_staff_page_warns_of_certificates_that_end_or_are_not_used_and_says_why_the_line_is_down() {
+    let scene = Scene::new();
+    let calm = page(&scene, "/staff?lang=en").await;
+    assert!(!calm.contains("certificate"), "{calm}");
+    scene.link.send_modify(|link| {
+        link.validity.certificate_ms = NOW.wall_ms + 29 * 24 * 3_600_000;
+        link.refused = Some(Said::new("組が合いません", "they do not belong together"));
+        link.fault = Some(LineFault::OurCertificateRevoked);
+    });
+    let shown = page(&scene, "/staff?lang=en").await;
+    assert!(shown.contains("our certificate"), "{shown}");
+    assert!(shown.contains("are not used") && shown.contains("they do not belong together"), "{shown}");
+    assert!(shown.contains("our certificate has been revoked"), "{shown}");
+    let shown = page(&scene, "/staff").await;
+    assert!(shown.contains("失効しているとして拒否") && shown.contains("組が合いません"), "{shown}");
 }
 
 #[actix_web::test]
@@ -331,6 +362,60 @@ async fn what_staff_do_to_a_case_is_handed_over_with_its_turn_and_gaps_are_named
     };
     let (answer, ()) = tokio::join!(call(&scene, act(numbers)), done);
     assert_eq!(answer.status(), 409, "the case has moved on since they looked");
+}
+
+#[actix_web::test]
+async fn who_it_is_by_our_own_papers_is_handed_over_as_typed_and_gaps_are_named_first() {
+    let scene = Scene::new();
+    let reception = scene.with_case(Cause::NoAnswer).await;
+    let path = format!("/staff/case/{reception}");
+    let act = |fields: &str| post(&path, &format!(r#"{{"by":"佐藤","turn":1,"what":"person",{fields}}}"#));
+    let gaps = call(&scene, act(r#""name":" ","birthdate":"昨日","sex":"?""#)).await;
+    assert_eq!(gaps.status(), 422);
+    let gaps = text(gaps).await;
+    assert!(["氏名", "生年月日", "性別"].iter().all(|field| gaps.contains(field)) && !gaps.contains("昨日"), "{gaps}");
+    assert!(scene.cases.is_empty());
+    let done = async {
+        let order = scene.cases.recv().await.unwrap();
+        assert_eq!((order.reception, order.action), (reception, None));
+        let Some(Filed::Person(person)) = order.paper else { panic!("a person") };
+        let part = |part: &Option<Spelling>| part.as_ref().map(|part| part.as_str().to_owned());
+        assert_eq!(part(&person.name).as_deref(), Some("髙﨑　惠子"));
+        assert_eq!((part(&person.birthdate).as_deref(), part(&person.sex).as_deref()), (Some("19800102"), Some("2")));
+        order.done.send(CaseTold::Done { turn: 1 }).unwrap();
+    };
+    let typed = r#""name":"髙﨑　惠子","name_kana":"ﾀｶｻｷ ｹｲｺ","birthdate":"S55.1.2","sex":"女""#;
+    let (answer, ()) = tokio::join!(call(&scene, act(typed)), done);
+    assert_eq!(answer.status(), 200);
+}
+
+#[actix_web::test]
+async fn the_page_of_a_case_shows_where_each_result_is_spelt_in_another_way_also_after_its_end() {
+    let scene = Scene::new();
+    let reception = scene.with_case(Cause::NoAnswer).await;
+    let path = format!("/staff/case/{reception}?lang=en");
+    let result = |name: &str, kana: &str, insurer: &str| wire::Qualification {
+        name: name.into(),
+        name_kana: kana.into(),
+        birthdate: "19800102".into(),
+        insurer_name: insurer.into(),
+        ..wire::Qualification::default()
+    };
+    let results = [result("●崎　恵子", "ﾀｶｻｷ ｹｲｺ", "甲組合"), result("高崎　良子", "ﾀｶｻｷ ﾖｼｺ", "乙組合")];
+    scene.answer(reception, results.into()).await;
+    assert!(!page(&scene, &path).await.contains("Differences"), "nobody is known here");
+    scene.file(reception, r#"{"name":"髙﨑　惠子","name_kana":"ﾀｶｻｷ ｹｲｺ","birthdate":"19800102"}"#).await;
+    let html = page(&scene, &path).await;
+    for told in ["甲組合", "乙組合", "髙 U+9AD9 → ● U+25CF", "﨑 U+FA11 → 崎 U+5D0E", "惠 U+60E0 → 良 U+826F"]
+    {
+        assert!(html.contains(told), "{told}: {html}");
+    }
+    assert_eq!(html.matches("髙﨑　惠子").count(), 2, "the local spelling stays beside each central one");
+    assert!(html.contains("The same person.") && html.contains("The names differ"), "{html}");
+    scene.close(reception).await;
+    let html = page(&scene, &path).await;
+    assert!(html.contains("髙 U+9AD9 → ● U+25CF") && html.contains(r#"value="person""#), "{html}");
+    assert!(!html.contains(r#"value="numbers""#) && html.contains("id=\"by\""), "{html}");
 }
 
 #[actix_web::test]

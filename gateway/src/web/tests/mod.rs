@@ -5,24 +5,31 @@ mod screens;
 mod sockets;
 
 use super::WebState;
-use crate::central::GatewaySigner;
+use crate::central::{GatewaySigner, LineCheck, LinkStatus, Validity};
 use crate::clock::Clock;
+use crate::config;
 use crate::front_desk::FrontDesk;
 use crate::handle::{self, CourierStatus, ReaderName, ReaderPort, ReaderStatus, SiteHandle, View};
 use crate::health::{HealthPart, HealthReport};
 use crate::modes::ModesHandle;
 use crate::reconciler::CaseOrder;
-use crate::store::{Keys, NewCase, Opening, Recording, Request, RequestKind, Store};
+use crate::store::papers::{Filed, Paper};
+use crate::store::{
+    CaseWrite, Destination, Keys, Lane, NewCase, Opening, Recording, Request, RequestKind, Settlement, Store,
+};
+use prost::Message;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::watch;
+use uketsuke_core::answer::Verdict;
 use uketsuke_core::clock::{Mono, Now, Stamp};
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
-use uketsuke_core::ladder::{self, Cause};
+use uketsuke_core::ladder::{self, Cause, CloseReason, StaffAction};
 use uketsuke_core::modes::Limits;
 use uketsuke_core::outbox::Circuit;
 use uketsuke_core::reception::{Attention, Screen};
-use uketsuke_core::record::{Evidence, Method, Shown, StaffName, Verification};
+use uketsuke_core::record::{Evidence, Method, Reply, Shown, StaffName, Verification};
+use uketsuke_proto::central_v1 as wire;
 use uuid::Uuid;
 
 const NOW: Stamp = Stamp { wall_ms: 1_780_326_000_000, synchronised: true };
@@ -33,10 +40,30 @@ struct Scene {
     port: ReaderPort,
     _odd: ReaderPort,
     _central: watch::Sender<CourierStatus>,
+    link: watch::Sender<LinkStatus>,
     restarts: async_channel::Receiver<ReaderName>,
     cases: async_channel::Receiver<CaseOrder>,
     accepting: watch::Sender<bool>,
     healthy: Arc<AtomicBool>,
+}
+
+/// A central system whose name does not exist (RFC 6761).
+fn nowhere() -> config::Central {
+    let file = || "/nonexistent".into();
+    config::Central {
+        address: "central.invalid:443".into(),
+        server_name: "central.invalid".into(),
+        ca_file: file(),
+        certificate_file: file(),
+        key_file: file(),
+        crl_file: None,
+        watch_every_ms: 2_000,
+        warn_days: 30,
+        connect_timeout_ms: 500,
+        call_deadline_ms: 500,
+        window_max: 1,
+        probe_every_ms: 1_000,
+    }
 }
 
 impl Scene {
@@ -55,6 +82,9 @@ impl Scene {
         let (accepting_in, accepting) = watch::channel(true);
         let healthy = Arc::new(AtomicBool::new(true));
         let asked = healthy.clone();
+        let far = NOW.wall_ms + 1_000 * 24 * 3_600_000;
+        let validity = Validity { certificate_ms: far, authorities_ms: far, crl_ms: None };
+        let link_in = watch::Sender::new(LinkStatus::new(validity, 30));
         let (store, clock) = (Store::model(), Clock::new("/nonexistent".into()));
         let limits = Limits { authorised: [StaffName::new("院長").unwrap()].into(), ..Limits::default() };
         let desk_page = FrontDesk {
@@ -71,12 +101,14 @@ impl Scene {
                 site: "みどり薬局".into(),
                 readers: Arc::new([desk, odd_desk]),
                 central,
+                link: link_in.subscribe(),
                 restarts: restart_in,
                 cases: cases_in,
                 case_counts: watch::channel(crate::reconciler::CaseCounts::default()).1,
             },
             help_line: None,
             desk: desk_page,
+            line: LineCheck::new(nowhere(), clock.clone()),
             store,
             clock,
             metrics: Arc::new(|| "# EOF\n".to_owned()),
@@ -86,7 +118,17 @@ impl Scene {
             }),
             accepting,
         };
-        Self { state, port, _odd: odd, _central: central_in, restarts, cases, accepting: accepting_in, healthy }
+        Self {
+            state,
+            port,
+            _odd: odd,
+            _central: central_in,
+            link: link_in,
+            restarts,
+            cases,
+            accepting: accepting_in,
+            healthy,
+        }
     }
 
     fn show(&self, reception: Option<ReceptionId>, version: u64, screen: Screen) {
@@ -118,6 +160,40 @@ impl Scene {
                 body: b"question".to_vec().into(),
             },
         }
+    }
+
+    /// The central system answers the reception's own question with these results.
+    async fn answer(&self, reception: ReceptionId, results: Vec<wire::Qualification>) {
+        let asked = self.state.store.case(reception).await.unwrap().unwrap().asks[0];
+        let rows = self.state.store.outbox(Destination::Central, 99).await.unwrap();
+        let seq = rows.iter().find(|row| row.id == asked).unwrap().seq;
+        let reply = Reply::Answered { verdict: Verdict::Eligible, unmapped_characters: true };
+        let answer = wire::EligibilityAnswer { results, ..wire::EligibilityAnswer::default() };
+        let answer = Settlement::Answered { reply, answer: answer.encode_to_vec().into() };
+        self.state.store.settle(seq, answer, NOW).await.unwrap();
+    }
+
+    /// Staff file who it is.
+    async fn file(&self, reception: ReceptionId, person: &str) {
+        let filed = Filed::Person(serde_json::from_str(person).unwrap());
+        let papers = vec![Paper { filed, by: StaffName::new("7").unwrap(), at: NOW }];
+        self.step(reception, papers, None).await;
+    }
+
+    /// Staff close the case.
+    async fn close(&self, reception: ReceptionId) {
+        self.step(reception, vec![], Some(StaffAction::Close(CloseReason::ConfirmedElsewhere))).await;
+    }
+
+    async fn step(&self, reception: ReceptionId, papers: Vec<Paper>, action: Option<StaffAction>) {
+        let row = self.state.store.case(reception).await.unwrap().unwrap();
+        let (mut case, turn) = (row.case.clone(), row.case.turn());
+        if let Some(action) = action {
+            case.step(self.state.clock.now(), ladder::Event::Staff { turn, action }, &mut Vec::new());
+        }
+        let (version, request, lane) = (row.version, None, Lane::Interactive);
+        let write = CaseWrite { reception, version, case, papers, request, lane, at: NOW };
+        self.state.store.save_case(write).await.unwrap();
     }
 
     /// A reception that was recorded without an answer.

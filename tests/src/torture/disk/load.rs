@@ -21,7 +21,9 @@ const IDLE: Duration = Duration::from_millis(2);
 /// What the process is asked to do.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
-    /// Receptions.
+    /// The number of the first reception.
+    pub first: u32,
+    /// Receptions, those before the first included.
     pub receptions: u32,
     /// Readers that write at the same time.
     pub readers: u32,
@@ -51,7 +53,7 @@ pub async fn run(dir: &Path, load: Load) -> Result<u8> {
             return Ok(STORE_FAILED);
         }
     };
-    let (next, left) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(load.readers)));
+    let (next, left) = (Arc::new(AtomicU32::new(load.first)), Arc::new(AtomicU32::new(load.readers)));
     let readers: Vec<_> = (0..load.readers)
         .map(|_| tokio::spawn(read(store.clone(), next.clone(), left.clone(), load.receptions)))
         .collect();

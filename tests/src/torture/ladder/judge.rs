@@ -1,7 +1,7 @@
 //! Compares the end of every case with the one that it deserves, and whom it was joined with with whom was received.
 
 use super::people::{By, End, Patient};
-use super::staff::Diary;
+use super::staff::{Diary, RECORDED};
 use crate::central::Class;
 use crate::central::ledger::Effect;
 use crate::report::Report;
@@ -52,6 +52,7 @@ pub(super) fn judge(report: &mut Report, ended: &[Ended<'_>], ledger: &[Effect],
     report.figure("orders", diary.orders);
     report.figure("refused_stale", diary.stale_refused);
     report.figure("refused_gaps", diary.gaps_refused);
+    report.figure("persons_recorded", diary.persons_recorded);
     report.figure("same_person", diary.same_person);
     report.figure("other_person", diary.other_person);
 }
@@ -118,7 +119,11 @@ fn respelled(one: &Ended<'_>) -> bool {
 fn lost(one: &Ended<'_>, diary: &Diary) -> Option<String> {
     let orders = diary.acknowledged.iter().filter(|((reception, _), _)| *reception == one.reception);
     let mut missing = orders.filter(|((_, word), times)| {
-        let kept = one.papers.iter().filter(|paper| matches!(&paper.filed, Filed::Action(kept) if kept == word));
+        let kept = one.papers.iter().filter(|paper| match &paper.filed {
+            Filed::Action(kept) => kept == word,
+            Filed::Person(_) => *word == RECORDED,
+            Filed::Numbers(_) | Filed::Declaration(_) | Filed::Note(_) => false,
+        });
         kept.count() < **times
     });
     missing.next().map(|((reception, word), times)| format!("{word} of {reception}, acknowledged {times} times"))

@@ -194,6 +194,7 @@ fn lead_to_the_end(
                         line_up: up,
                         slipped: HashSet::new(),
                         gap_shown: HashSet::new(),
+                        recorded: HashSet::new(),
                         due_since: HashMap::new(),
                     };
                     staff.work(patience).await

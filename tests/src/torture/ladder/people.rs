@@ -142,11 +142,12 @@ impl Patient {
         match (self.by, self.outcome.class) {
             // Data that comes late shows with another insurance, and only the card finds that by itself.
             (By::Card, Class::Invalid) if late => Course::Changes,
+            // By the name the present insurance is found, also late; a name that cannot be expressed there finds nobody.
+            (By::FourItems, Class::Invalid | Class::None) if late && found_by_name => Course::Confirms,
             (_, Class::Invalid) if late => Course::Numbers(Which::New),
             (By::Card | By::Document, Class::None) if late => Course::Confirms,
             (By::FourItems, Class::None) if late => Course::Numbers(Which::Current),
             (_, Class::Invalid | Class::None) => Course::Nothing,
-            // By the name the present insurance is found; a name that cannot be expressed there finds nobody.
             (By::FourItems, _) if found_by_name => Course::Confirms,
             (_, Class::InvalidNew) => Course::Numbers(Which::New),
             (By::FourItems, _) => Course::Numbers(Which::Current),

@@ -23,6 +23,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(300);
 const LEFT_LYING: Duration = Duration::from_secs(30);
 /// Cases that are worked on at the same time.
 const HANDS: usize = 4;
+/// What stands for a person who was recorded: no action, only a paper.
+pub(super) const RECORDED: &str = "person_recorded";
 /// More than there are.
 const ALL: usize = 1_000_000;
 
@@ -34,6 +36,7 @@ pub(super) struct Diary {
     pub(super) orders: usize,
     pub(super) stale_refused: usize,
     pub(super) gaps_refused: usize,
+    pub(super) persons_recorded: usize,
     pub(super) other_person: usize,
     pub(super) same_person: usize,
     /// Orders that should have been refused and were not, and other things that must not be.
@@ -72,6 +75,7 @@ pub(super) struct Staff<'a> {
     pub(super) line_up: Arc<AtomicBool>,
     pub(super) slipped: HashSet<ReceptionId>,
     pub(super) gap_shown: HashSet<ReceptionId>,
+    pub(super) recorded: HashSet<ReceptionId>,
     pub(super) due_since: HashMap<ReceptionId, (u64, Instant)>,
 }
 
@@ -204,6 +208,10 @@ impl Staff<'_> {
                 let index = (patient.number % count.max(1) as usize).to_string();
                 Some(("choose", fields(&[("index", &index)]), "chosen"))
             }
+            // What the receipt computer says may settle it, or say that it is somebody else; else they look.
+            Work::CheckPerson { .. } if patient.number.is_multiple_of(2) && self.recorded.insert(row.reception) => {
+                Some(("person", person(patient), RECORDED))
+            }
             Work::CheckPerson { ask } => {
                 let same = self.is_about(patient, row, ask).await?;
                 let (said, word) = if same { ("yes", "same_person") } else { ("no", "other_person") };
@@ -262,6 +270,7 @@ fn note(diary: &mut Diary, order: &Order, told: &Told) {
     match (order.meant, told) {
         (Meant::Done(word), Told::Done(_)) => {
             *diary.acknowledged.entry((order.reception, word)).or_default() += 1;
+            diary.persons_recorded += usize::from(word == RECORDED);
             diary.other_person += usize::from(word == "other_person");
             diary.same_person += usize::from(word == "same_person");
         }
@@ -281,6 +290,19 @@ fn numbers_form(numbers: &Numbers, which: &str) -> BTreeMap<String, Value> {
         ("number", &numbers.number),
         ("branch", &numbers.branch),
         ("birthdate", &numbers.birthdate),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), json!(value)))
+    .collect()
+}
+
+/// The patient as the clinic's receipt computer has them.
+fn person(patient: &Patient) -> BTreeMap<String, Value> {
+    [
+        ("name", patient.name.as_str()),
+        ("name_kana", &patient.known.name_kana),
+        ("birthdate", &patient.known.birthdate),
+        ("sex", &patient.known.sex1),
     ]
     .into_iter()
     .map(|(key, value)| (key.to_owned(), json!(value)))

@@ -174,13 +174,13 @@ fn remove(folder: &Path) -> Result<()> {
 }
 
 /// The load as a command.
-fn command(folder: &Path, receptions: u32, readers: u32) -> Result<Command> {
+pub(super) fn command(folder: &Path, receptions: u32, readers: u32) -> Result<Command> {
     let mut command = Command::new(crate::site::binary("store-load")?);
     command.arg("--dir").arg(folder).args(["--receptions", &receptions.to_string()]);
     command.args(["--readers", &readers.to_string()]).stdin(Stdio::null());
     Ok(command)
 }
 
-fn promises(output: &Output) -> Result<Vec<Promise>> {
+pub(super) fn promises(output: &Output) -> Result<Vec<Promise>> {
     std::str::from_utf8(&output.stdout)?.lines().map(str::parse).collect()
 }

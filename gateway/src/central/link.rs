@@ -1,0 +1,169 @@
+//! Keeps the line's certificates fresh: files that change are checked, tried on a connection of their own, and only then used.
+//!
+//! Promises: a request under way never notices; what cannot be used changes nothing and is said aloud; the former connection takes
+//! requests until the new one has answered.
+
+use super::client::{CentralClient, Generation};
+use super::fault::{LineFault, Said};
+use super::material::{Fingerprint, Material, Validity};
+use super::status::CentralError;
+use super::wire::GatewaySigner;
+use crate::clock::Clock;
+use crate::config;
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+/// Good files that the peer did not take, or that could not be tried, are tried again this often.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
+
+/// After a panic, which must not end the watch for good.
+const AFTER_PANIC: Duration = Duration::from_secs(5);
+
+/// What is to be known about certificates and line: for `/metrics`, `/healthz` and the staff page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LinkStatus {
+    /// Until when what is in use is valid.
+    pub validity: Validity,
+    /// Days before an end from which it is warned of.
+    pub warn_days: u32,
+    /// Times that renewed files were taken into use.
+    pub swaps: u64,
+    /// Times that changed files were refused.
+    pub refusals: u64,
+    /// Why the files as they are now are not in use; `None` when they are.
+    pub refused: Option<Said>,
+    /// Why the line does not work, as the last use of it found.
+    pub fault: Option<LineFault>,
+}
+
+impl LinkStatus {
+    /// Of material that was just taken into use.
+    pub fn new(validity: Validity, warn_days: u32) -> Self {
+        Self { validity, warn_days, swaps: 0, refusals: 0, refused: None, fault: None }
+    }
+
+    /// What somebody should see to: ends that are near or past, and files that are not used.
+    pub fn warnings(&self, now_ms: i64) -> Vec<Said> {
+        let refused = self.refused.iter().map(|said| {
+            Said::new(
+                format!("新しい証明書ファイルは使わず、前のものを使い続けています: {}", said.ja),
+                format!("the new certificate files are not used, the former ones are: {}", said.en),
+            )
+        });
+        self.validity.warnings(now_ms, self.warn_days).into_iter().chain(refused).collect()
+    }
+}
+
+/// Watches the files for as long as it is not aborted. SIGHUP has them read at once.
+pub fn watch(central: config::Central, client: CentralClient, signer: GatewaySigner, clock: Clock) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        loop {
+            let keeper = Keeper {
+                central: central.clone(),
+                client: client.clone(),
+                signer: signer.clone(),
+                clock: clock.clone(),
+                judged: client.first_read(),
+                pending: None,
+                try_again: None,
+            };
+            if let Err(error) = tokio::spawn(keeper.run()).await {
+                tracing::error!(%error, "the watch over the certificates failed; it begins again");
+            }
+            tokio::time::sleep(AFTER_PANIC).await;
+        }
+    })
+}
+
+struct Keeper {
+    central: config::Central,
+    client: CentralClient,
+    signer: GatewaySigner,
+    clock: Clock,
+    /// The files about which is decided.
+    judged: Fingerprint,
+    /// Files that were seen changed once: they are read when they keep still until the next look, so that nobody is caught writing.
+    pending: Option<Fingerprint>,
+    /// When good files that were not taken are tried once more.
+    try_again: Option<tokio::time::Instant>,
+}
+
+impl Keeper {
+    async fn run(mut self) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(self.central.watch_every_ms));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut hang_ups = signal(SignalKind::hangup()).ok();
+        loop {
+            let asked = tokio::select! {
+                _ = ticks.tick() => false,
+                Some(()) = async { hang_ups.as_mut()?.recv().await } => true,
+            };
+            self.look(asked).await;
+        }
+    }
+
+    async fn look(&mut self, asked: bool) {
+        let print = Fingerprint::of(&self.central);
+        let again = self.try_again.is_some_and(|at| at <= tokio::time::Instant::now());
+        if !asked && !again && print == self.judged {
+            self.pending = None;
+            return;
+        }
+        if !asked && print != self.judged && self.pending.as_ref() != Some(&print) {
+            self.pending = Some(print);
+            return;
+        }
+        let renewed = print != self.judged;
+        (self.judged, self.pending, self.try_again) = (print, None, None);
+        if let Err((said, once_more)) = self.renew().await {
+            self.try_again = once_more.then(|| tokio::time::Instant::now() + TRY_AGAIN);
+            tracing::warn!(why = said.en, "changed certificate files are not used; the former ones are");
+            self.client.set_status(|status| {
+                status.refusals += u64::from(renewed || status.refused.as_ref() != Some(&said));
+                status.refused = Some(said);
+            });
+        }
+    }
+
+    /// Takes the files into use; otherwise says why not, and whether another try may help while they stay the same.
+    async fn renew(&mut self) -> Result<(), (Said, bool)> {
+        let now_ms = self.clock.stamp().wall_ms;
+        let material = Material::load(&self.central, now_ms).map_err(|error| (error.said(), false))?;
+        // A date may be a matter of minutes: not valid yet.
+        material.current(&self.central, now_ms).map_err(|error| (error.said(), true))?;
+        let next = Generation::new(&self.central, &material);
+        let deadline = Duration::from_millis(self.central.call_deadline_ms);
+        if let Err(error) = next.ping(deadline).await
+            && let Some(fault) = keeps_off(&error, next.fault())
+            && !fault.forbids_the_peer()
+            // Without a line that works there is nothing to keep.
+            && self.client.ping().await.is_ok()
+        {
+            return Err((fault.said(), true));
+        }
+        self.client.replace(next);
+        self.signer.follow(&material.signer);
+        self.client.set_status(|status| {
+            status.validity = material.validity;
+            status.swaps += 1;
+            status.refused = None;
+        });
+        tracing::info!(
+            certificate_until = super::material::day(material.validity.certificate_ms),
+            "renewed certificate files are in use"
+        );
+        Ok(())
+    }
+}
+
+/// Why a connection with new files is no good; `None` when an answer came over it that says nothing against them.
+fn keeps_off(error: &CentralError, fault: Option<LineFault>) -> Option<LineFault> {
+    match error {
+        CentralError::Unreachable(_) | CentralError::TimedOut | CentralError::Refused(_) => {
+            fault.or_else(|| error.fault(None))
+        }
+        CentralError::Busy(_) | CentralError::Rejected(_) | CentralError::Protocol(_) => None,
+    }
+}
