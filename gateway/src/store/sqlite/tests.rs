@@ -565,6 +565,8 @@ async fn where_there_is_no_room_for_the_whole_reserve_a_part_of_it_is_held_and_a
             break;
         }
     }
+    // Only a closed file gives its room back.
+    drop(other);
     fs::remove_file(filler).unwrap();
     let mut health = store.health();
     let well = health.wait_for(|health| *health == StoreHealth::Ok);
