@@ -4,18 +4,20 @@ use crate::central::{CentralClient, CentralError, Delivery};
 use crate::clock::Clock;
 use crate::handle::CourierStatus;
 use crate::messages::{Ping, Stop};
-use crate::store::{Destination, OutboxRow, Settlement, Store};
+use crate::store::{Destination, Lane, OutboxRow, Settlement, Store};
 use crate::telemetry::Metrics;
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, StreamHandler, WrapFuture,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 use uketsuke_core::outbox::{Circuit, Effect, Event, Head, Plan, Rules, Settle, Tried};
 
+/// Verdicts that the store is given at once. More would share a commit, but who stands at a reader waits for each commit.
+const SETTLING_MAX: usize = 32;
 /// Between two counts of what waits: at least this long…
 const COUNT_EVERY: Duration = Duration::from_millis(200);
 /// …and so many times what the last one took, so that counting a very long queue costs no more than counting a short one.
@@ -57,6 +59,10 @@ pub struct Courier {
     rows: BTreeMap<i64, OutboxRow>,
     /// Answers that came and are not written down yet, with the moment they came.
     answers: BTreeMap<i64, (Delivery, Instant)>,
+    /// Verdicts that wait to be written down, those that somebody waits for first.
+    verdicts: VecDeque<(i64, Settlement, Option<Instant>)>,
+    /// Verdicts that the store was given.
+    settling: usize,
     timer: Option<SpawnHandle>,
     counting: Counting,
     /// No new rows go out; the life ends when the rest is settled.
@@ -72,6 +78,8 @@ impl Courier {
             plan,
             rows: BTreeMap::new(),
             answers: BTreeMap::new(),
+            verdicts: VecDeque::new(),
+            settling: 0,
             timer: None,
             counting: Counting::Rests,
             stopping: false,
@@ -179,10 +187,27 @@ impl Courier {
             (Settle::Retry { code, after }, _) => Settlement::Retry { code, after },
             (Settle::Rejected { code }, _) => Settlement::Rejected { code },
         };
+        let verdict = (seq, settlement, since);
+        if self.rows.get(&seq).is_some_and(|row| row.lane == Lane::Interactive) {
+            self.verdicts.push_front(verdict);
+        } else {
+            self.verdicts.push_back(verdict);
+        }
+        self.settle_next(context);
+    }
+
+    fn settle_next(&mut self, context: &mut Context<Self>) {
+        if self.settling >= SETTLING_MAX {
+            return;
+        }
+        let Some((seq, settlement, since)) = self.verdicts.pop_front() else { return };
+        self.settling += 1;
         let store = self.parts.store.clone();
         let at = self.parts.clock.stamp();
         let settling = async move { store.settle(seq, settlement, at).await };
         context.spawn(settling.into_actor(self).map(move |settled, actor, context| {
+            actor.settling -= 1;
+            actor.settle_next(context);
             actor.rows.remove(&seq);
             let event = match settled {
                 Ok(()) => {

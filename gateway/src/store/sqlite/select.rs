@@ -10,6 +10,9 @@ use crate::store::{Destination, OutboxRow, RETRY_AFTER_MAX, StoreError};
 use sqlx::AssertSqlSafe;
 use uketsuke_core::ids::OrderKey;
 
+/// Places for busy keys come in steps of this many, those left over filled with what is no key: few texts, so that each is prepared once.
+const BUSY_STEP: usize = 32;
+
 #[derive(sqlx::FromRow)]
 struct Candidate {
     urgent: bool,
@@ -26,13 +29,15 @@ impl Sqlite {
         busy: &[OrderKey],
         now_ms: i64,
     ) -> Result<Vec<OutboxRow>, StoreError> {
-        let mut query = sqlx::query_as::<_, Candidate>(AssertSqlSafe(statement(busy.len())))
+        let places = busy.len().next_multiple_of(BUSY_STEP);
+        let mut query = sqlx::query_as::<_, Candidate>(AssertSqlSafe(statement(places)))
             .bind(word(destination))
             .bind(now_ms)
             .bind(count(limit))
             .bind(RETRY_AFTER_MAX.as_millis() as i64);
-        for key in busy {
-            query = query.bind(key.0.to_vec());
+        let none = std::iter::repeat_n(Vec::new(), places - busy.len());
+        for key in busy.iter().map(|key| key.0.to_vec()).chain(none) {
+            query = query.bind(key);
         }
         let mut found = self.rows(query).await?;
         found.sort_by_key(|candidate| candidate.cells.seq);

@@ -4,6 +4,7 @@ use super::rows::{OutboxCells, ReceptionCells, json, word};
 use super::write::Batch;
 use crate::store::command::Command;
 use crate::store::{ReplyNotice, RequestKind, RowState, Settlement};
+use sqlx::{QueryBuilder, Sqlite};
 use std::collections::HashMap;
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{ReceptionId, RequestId};
@@ -11,6 +12,9 @@ use uketsuke_core::reception::Ask;
 use uketsuke_core::record::Reply;
 use uuid::Uuid;
 use zeroize::Zeroizing;
+
+/// So many answers in a statement, the most first: few texts, so that each is prepared once.
+const STEPS: [usize; 3] = [16, 4, 1];
 
 /// A first answer on its way into the store.
 struct Came<'a> {
@@ -33,7 +37,7 @@ impl Batch<'_> {
         let seqs = list(came.iter().map(|(_, came)| came.seq));
         let mut rows: HashMap<i64, OutboxCells> = self.rows_of(&seqs).await?;
         let mut receptions = self.receptions_of(&seqs).await?;
-        let mut gone = Vec::with_capacity(came.len());
+        let (mut answered, mut gone) = (Vec::with_capacity(came.len()), Vec::with_capacity(came.len()));
         for (index, came) in &came {
             // Removed from the maps: a second settlement of the same row or reception in this run finds nothing, and goes alone.
             let Some(row) = rows.remove(&came.seq) else { continue };
@@ -44,30 +48,48 @@ impl Batch<'_> {
                 && row.genuine(self.keys)
                 && reception.genuine(self.keys);
             if plain {
-                self.answer(&row, reception, came).await?;
+                answered.push(self.answered(&row, reception, came));
                 gone.push((came.seq, came.at));
                 done[*index] = true;
             }
         }
         if let Some((_, at)) = gone.last() {
+            self.attach_together(&answered).await?;
             self.remove_together(&list(gone.iter().map(|(seq, _)| *seq)), *at).await?;
         }
         Ok(done)
     }
 
-    async fn answer(&mut self, row: &OutboxCells, mut reception: ReceptionCells, came: &Came<'_>) -> sqlx::Result<()> {
+    fn answered(&mut self, row: &OutboxCells, mut reception: ReceptionCells, came: &Came<'_>) -> ReceptionCells {
         reception.replied_ms = Some(came.at.wall_ms);
         reception.replied_sync = Some(came.at.synchronised);
         reception.reply = Some(json(came.reply));
         reception.answer = Some(reception.seal(self.keys, "answer", came.answer));
         reception.finish(self.keys);
-        reception.update(self.conn).await?;
         self.told.replies.push(ReplyNotice {
             reception: ReceptionId(row.reception),
             ask: Ask::First,
             request: RequestId(row.id),
             reply: came.reply.clone(),
         });
+        reception
+    }
+
+    async fn attach_together(&mut self, mut rows: &[ReceptionCells]) -> sqlx::Result<()> {
+        while let Some(step) = STEPS.into_iter().find(|step| *step <= rows.len()) {
+            let (some, rest) = rows.split_at(step);
+            rows = rest;
+            let mut query = QueryBuilder::<Sqlite>::new(
+                "UPDATE receptions SET replied_ms = new.column2, replied_sync = new.column3, reply = new.column4, \
+                 answer = new.column5, awaits_reply = new.column6, mac = new.column7 FROM (",
+            );
+            query.push_values(some, |mut values, row| {
+                values.push_bind(row.seq).push_bind(row.replied_ms).push_bind(row.replied_sync).push_bind(&row.reply);
+                values.push_bind(&row.answer).push_bind(row.awaits_reply).push_bind(&row.mac);
+            });
+            query.push(") AS new WHERE receptions.seq = new.column1");
+            query.build().execute(&mut *self.conn).await?;
+        }
         Ok(())
     }
 

@@ -291,6 +291,44 @@ async fn an_altered_outbox_row_is_held_back_and_nobody_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_that_come_together_are_each_kept_and_an_altered_row_among_them_alone_is_held_back() {
+    let (folder, _keys, store) = three().await;
+    for number in 4..=60 {
+        store.open_reception(opening(number, number as u8)).await.unwrap();
+    }
+    meddle(&folder.path().join("store.db"), "UPDATE outbox SET attempts = 7 WHERE seq = 20").await;
+    meddle(&folder.path().join("store.db"), "UPDATE receptions SET method = 'staff' WHERE seq = 30").await;
+    let mut replies = store.replies();
+    let before = store.commits();
+    // Each twice, as after a crash between commit and acknowledgement.
+    let settles = (1..=60).chain(1..=60).map(|seq| {
+        let store = store.clone();
+        async move { (seq, store.settle(seq, answered(), at(0)).await) }
+    });
+    for (seq, settled) in futures_util::future::join_all(settles).await {
+        let tampered = matches!(settled, Err(StoreError::Tampered { .. }));
+        assert_eq!(tampered, [20, 30].contains(&seq), "{seq}: {settled:?}");
+    }
+    assert!(store.commits() - before < 20, "{} commits", store.commits() - before);
+    let counts = store.outbox_counts(Destination::Central).await.unwrap();
+    assert_eq!((counts.pending, counts.isolated), (0, 2));
+    for number in (1..=60).filter(|number| ![20, 30].contains(number)) {
+        let kept = store.kept_replies(reception(number)).await.unwrap();
+        assert_eq!(kept.len(), 1, "reception {number}");
+        let answer = store.answer(reception(number), eligibility(number).id).await.unwrap();
+        assert!(answer.is_some(), "reception {number}");
+        // A settled id is known: the same request is not sent once more.
+        store.open_reception(opening(number, number as u8)).await.unwrap();
+    }
+    assert_eq!(store.outbox_counts(Destination::Central).await.unwrap().pending, 0);
+    let mut told = std::collections::BTreeSet::new();
+    while let Ok(notice) = replies.try_recv() {
+        assert!(told.insert(notice.reception), "told twice");
+    }
+    assert_eq!(told.len(), 58);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_altered_reception_is_not_read_recorded_or_listed() {
     let (folder, _keys, store) = three().await;
     meddle(&folder.path().join("store.db"), "UPDATE receptions SET method = 'staff' WHERE seq = 1").await;
