@@ -28,6 +28,8 @@ const AGAIN: Duration = Duration::from_secs(30);
 const AGED: Duration = Duration::from_secs(6 * 60 * 60);
 /// As in the reconciler.
 const TRIES: u32 = 8;
+/// Of so many writes of the reconciler one is its last, so that the next life is met by what is still on its way to the disk.
+const DIES_WRITING: u32 = 20;
 
 /// Most worlds last minutes, so their cases live for minutes; some keep the rules of a site.
 pub(super) fn rules(rng: &mut StdRng) -> Rules {
@@ -193,6 +195,9 @@ impl World {
                 let store = self.disk.store.clone();
                 let write: Write = Box::pin(async move { store.save_case(*write).await });
                 self.submit(For::Reconciler(life), write);
+                if self.rng.random_ratio(1, DIES_WRITING) {
+                    self.reconciler_dies();
+                }
                 return true;
             }
             Step::Nothing(case) => self.note_case(life, reception, &case),
