@@ -428,7 +428,7 @@ pub fn case(case: &Case, now: Now, lang: Lang) -> CaseExplanation {
         days_left,
         deadline_words: match (days_left, lang) {
             (None, _) => lang.pick("なし", "none").to_owned(),
-            (Some(0), _) => lang.pick("今日中", "within a day").to_owned(),
+            (Some(0), _) => lang.pick("24時間以内", "within 24 hours").to_owned(),
             (Some(days), Lang::Ja) => format!("あと{days}日"),
             (Some(1), Lang::En) => "in 1 day".to_owned(),
             (Some(days), Lang::En) => format!("in {days} days"),

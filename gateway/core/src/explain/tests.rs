@@ -113,6 +113,10 @@ fn a_case_says_whose_it_is_until_when_and_what_to_do() {
         ("the gateway, by itself", "in 2 days")
     );
     assert_eq!(case(&waiting, now(1), Lang::Ja).deadline_words, "あと1日");
+    let hours = |hours: u64| Now { mono: Mono(hours * 3_600_000), ..now(0) };
+    // What is due in less than a day may well be due tomorrow: "today" would be wrong.
+    waiting.step(hours(40), Event::Tick, &mut Vec::new());
+    assert_eq!(case(&waiting, hours(40), Lang::Ja).deadline_words, "24時間以内");
 
     waiting.step(now(2), Event::Tick, &mut Vec::new());
     assert_eq!(case(&waiting, now(2), Lang::En).owner_words, "the desk");
