@@ -4,6 +4,7 @@ use crate::answer::{Reason, Verdict};
 use crate::clock::Now;
 use crate::consent::GivenBy;
 use crate::date::Date;
+use crate::ids::ReceptionId;
 use crate::ladder::{self, Case, Owner, Work};
 use crate::reception::{Attention, Ending, ReadFailure, StaffReason};
 use crate::record::{Abandonment, Basis, Method, ReceptionRecord, Reply, Shown, Stage};
@@ -413,6 +414,9 @@ pub struct Explanation {
     /// Which rules decided; `None` in records of versions that did not keep it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rules: Option<rules::Version>,
+    /// Of several receptions of one visit: the one that counts for the receipt computer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub for_receipt_computer: Option<ReceptionId>,
     /// How its case stands, if it has one; then `advice` is what the case says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub case: Option<CaseExplanation>,
@@ -495,6 +499,49 @@ pub fn with_case(record: &ReceptionRecord, of_case: Option<(&Case, Now)>, lang: 
     }
 }
 
+/// The same, when the answer that counts said 有効(未登録): the insurance is valid, but the medical ticket is not registered yet.
+pub fn without_ticket(mut told: Explanation, lang: Lang) -> Explanation {
+    let what = lang.pick(
+        "資格は有効ですが、医療券・調剤券がまだ登録されていません(医療扶助)。",
+        "The insurance is valid, but the medical ticket (医療券, public assistance) is not registered yet.",
+    );
+    if matches!(told.advice.code.as_str(), "confirmed" | "confirmed_later") {
+        let next = lang.pick(
+            "受付はこのままで有効です。医療券が出ているかを福祉事務所に確かめ、登録されたらもう一度照会してください。10割の請求はしません。",
+            "The check-in counts as it is. Ask the welfare office whether the ticket has been issued, and ask again once it is registered. Do not bill 100 %.",
+        );
+        told.advice = advice("confirmed_without_ticket", what, next);
+    }
+    told.story.push(what.to_owned());
+    told
+}
+
+/// The same, for one of several receptions of a visit: which of them goes to the receipt computer, `None` while none is recorded.
+pub fn of_visit(mut told: Explanation, reception: ReceptionId, goes: Option<ReceptionId>, lang: Lang) -> Explanation {
+    told.story.push(match (goes, lang) {
+        (None, _) => lang
+            .pick(
+                "同じ来院の受付は、まだどれも記録が終わっていません。",
+                "no check-in of this visit has been recorded yet.",
+            )
+            .to_owned(),
+        (Some(goes), Lang::Ja) if goes == reception => {
+            "同じ来院の受付のうち、先に記録されたこの受付をレセプトコンピューターの受付とします。".to_owned()
+        }
+        (Some(goes), Lang::En) if goes == reception => {
+            "of the check-ins of this visit this one, recorded first, counts for the receipt computer.".to_owned()
+        }
+        (Some(goes), Lang::Ja) => {
+            format!("レセプトコンピューターの受付とするのは、同じ来院で先に記録された {goes} です。")
+        }
+        (Some(goes), Lang::En) => {
+            format!("for the receipt computer {goes} counts, which was recorded first in this visit.")
+        }
+    });
+    told.for_receipt_computer = goes;
+    told
+}
+
 /// Which of several insurances was chosen. The insurance itself stands, sealed, in the answer.
 fn choice(chosen: ladder::Chosen, lang: Lang) -> String {
     let (ask, result) = (chosen.ask.saturating_add(1), chosen.index.saturating_add(1));
@@ -513,6 +560,7 @@ fn without_case(record: &ReceptionRecord, lang: Lang) -> Explanation {
         face_score: record.evidence.verification.face_score,
         consents: record.consents.iter().map(|given| consent(given, lang)).collect(),
         rules: record.evidence.rules,
+        for_receipt_computer: None,
         case: None,
     }
 }

@@ -190,3 +190,25 @@ fn a_look_of_staff_is_told_with_who_and_why() {
         assert!(told.story[0].contains("12") && told.story[0].contains(why), "{}", told.story[0]);
     }
 }
+
+#[test]
+fn a_valid_insurance_whose_ticket_is_not_registered_leads_to_the_welfare_office() {
+    let confirmed = ReceptionRecord {
+        recorded: Some((at(9_000), Shown::Confirmed)),
+        replied: answered(Verdict::Eligible),
+        ..record(Stage::Closed)
+    };
+    let told = without_ticket(reception(&confirmed, Lang::Ja), Lang::Ja);
+    assert_eq!(told.advice.code, "confirmed_without_ticket");
+    assert!(told.advice.next.contains("福祉事務所") && told.story.iter().any(|line| line.contains("医療券")));
+}
+
+#[test]
+fn a_reception_of_a_visit_says_which_one_counts_for_the_receipt_computer() {
+    let id = |n| ReceptionId(Uuid::from_u128(n));
+    for (goes, words) in [(Some(id(1)), "この受付"), (Some(id(2)), "000000000002"), (None, "まだどれも")] {
+        let told = of_visit(reception(&record(Stage::Closed), Lang::Ja), id(1), goes, Lang::Ja);
+        assert!(told.story.last().unwrap().contains(words), "{:?}", told.story);
+        assert_eq!(told.for_receipt_computer, goes);
+    }
+}
