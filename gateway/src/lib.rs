@@ -25,6 +25,7 @@ pub mod site;
 pub mod store;
 pub mod supervise;
 pub mod telemetry;
+pub mod telling;
 pub mod terminal;
 pub mod upkeep;
 pub mod web;

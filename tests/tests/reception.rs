@@ -361,11 +361,11 @@ async fn go_through_from(kiosk: &mut Kiosk, after: u64) -> Result<Visit> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_card_whose_insurance_is_valid_but_unregistered_is_received() -> Result<()> {
+async fn a_card_whose_insurance_is_valid_but_unregistered_is_received_and_staff_are_told_of_the_ticket() -> Result<()> {
     let scene = Scene::start(Plan::default())?;
     let visit = scene.check_in(READER, &scene.card("TEST-VALID-UNREGISTERED-1")?, PIN).await?;
     assert!(visit.ending.text().contains(DONE), "{visit:?}");
-    scene.until_code(&visit.reception, "confirmed").await?;
+    scene.until_code(&visit.reception, "confirmed_without_ticket").await?;
     Ok(())
 }
 

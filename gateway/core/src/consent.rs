@@ -5,11 +5,8 @@
 
 use crate::clock::Stamp;
 use crate::record::StaffName;
+use crate::rules::{Rules, Today};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
-
-/// How long a consent lasts: the central system accepts it for 24 hours from the moment it was given.
-pub const CONSENT_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Version of the texts of all questions as the templates show them; grows whenever the wording of one changes.
 pub const TEXT_VERSION: u16 = 1;
@@ -158,9 +155,11 @@ impl Consent {
         Self { by: GivenBy::StaffAssisted, assisted_by: Some(staff.clone()), ..self }
     }
 
-    /// The moment after which this consent no longer counts, in milliseconds since 1970 UTC.
+    /// The moment after which this consent no longer counts by the rules of the day on which it was given, in milliseconds since 1970
+    /// UTC. The central system refuses one that says anything else.
     pub fn available_until_ms(&self) -> i64 {
-        self.given.wall_ms.saturating_add(CONSENT_LIFETIME.as_millis() as i64)
+        let lifetime = Rules::on(Today::of(self.given)).consent_lifetime();
+        self.given.wall_ms.saturating_add(lifetime.as_millis() as i64)
     }
 }
 

@@ -3,10 +3,17 @@
 use crate::answer::{Reason, Verdict};
 use crate::clock::Now;
 use crate::consent::GivenBy;
+use crate::date::Date;
+use crate::ids::ReceptionId;
 use crate::ladder::{self, Case, Owner, Work};
 use crate::reception::{Attention, Ending, ReadFailure, StaffReason};
-use crate::record::{Abandonment, Method, ReceptionRecord, Reply, Shown, Stage};
+use crate::record::{Abandonment, Basis, Method, ReceptionRecord, Reply, Shown, Stage};
+use crate::rules;
 use serde::Serialize;
+
+pub use consents::{ConsentTold, consent};
+
+mod consents;
 
 /// The language of a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -158,12 +165,12 @@ pub fn reason(reason: &Reason, lang: Lang) -> Advice {
         (Reason::CardNotRegistered, Ja) => advice(
             "card_not_registered",
             "このカードは、健康保険証としての利用登録がまだです。",
-            "マイナポータルまたはセブン銀行ATMで利用登録ができます。今日は資格確認書、または被保険者資格申立書で受け付けます。",
+            "受付のカードリーダー、マイナポータル、またはセブン銀行ATMで利用登録ができます。今日は資格確認書、または被保険者資格申立書で受け付けます。",
         ),
         (Reason::CardNotRegistered, En) => advice(
             "card_not_registered",
             "This card is not registered as an insurance card yet.",
-            "It can be registered at Mynaportal or a Seven Bank ATM. Today, receive the patient with the certificate (資格確認書) or the declaration (被保険者資格申立書).",
+            "It can be registered at the reader, at Mynaportal or at a Seven Bank ATM. Today, receive the patient with the certificate (資格確認書) or the declaration (被保険者資格申立書).",
         ),
         (Reason::CertificateRevoked, Ja) => advice(
             "certificate_revoked",
@@ -333,28 +340,45 @@ pub fn ending(ending: &Ending, lang: Lang) -> Advice {
     }
 }
 
+/// Why a look of staff was wanted.
+fn wanted_because(why: StaffReason, lang: Lang) -> &'static str {
+    match why {
+        StaffReason::Asked => lang.pick_static("患者さんが職員を呼んでいます。", "The patient is calling for staff."),
+        StaffReason::OwnAccord => lang.pick_static("職員が目視で確認します。", "Staff look of their own accord."),
+        StaffReason::PinForgotten => lang.pick_static(
+            "患者さんが暗証番号を忘れ、顔認証は使えません。",
+            "The patient has forgotten the PIN, and the face cannot be used.",
+        ),
+        StaffReason::FaceUncertain => {
+            lang.pick_static("顔認証では判断できませんでした。", "The face comparison was not conclusive.")
+        }
+        StaffReason::FaceNotMatched => {
+            lang.pick_static("顔認証が一致しませんでした。", "The face did not match the photo in the card.")
+        }
+        StaffReason::NoOtherWay => lang.pick_static(
+            "このカードでは顔認証も暗証番号も使えません。",
+            "Neither face nor PIN can be used with this card.",
+        ),
+    }
+}
+
+/// Why staff looked, as it is told afterwards.
+fn looked_because(why: StaffReason, lang: Lang) -> &'static str {
+    match why {
+        StaffReason::Asked => lang.pick_static("患者さんの希望", "the patient asked"),
+        StaffReason::OwnAccord => lang.pick_static("職員の判断", "of their own accord"),
+        StaffReason::PinForgotten => lang.pick_static("暗証番号を忘れた", "the PIN was forgotten"),
+        StaffReason::FaceUncertain => lang.pick_static("顔認証では判断できなかった", "the face was too close to call"),
+        StaffReason::FaceNotMatched => lang.pick_static("顔認証が一致しなかった", "the face did not match"),
+        StaffReason::NoOtherWay => lang.pick_static("顔認証も暗証番号も使えない", "neither face nor PIN could be used"),
+    }
+}
+
 /// What staff should see at a reader, and what to do about it.
 pub fn attention(attention: &Attention, lang: Lang) -> Advice {
     match attention {
         Attention::StaffLook(why) => {
-            let what = match why {
-                StaffReason::Asked => lang.pick("患者さんが職員を呼んでいます。", "The patient is calling for staff."),
-                StaffReason::OwnAccord => lang.pick("職員が目視で確認します。", "Staff look of their own accord."),
-                StaffReason::PinForgotten => lang.pick(
-                    "患者さんが暗証番号を忘れ、顔認証は使えません。",
-                    "The patient has forgotten the PIN, and the face cannot be used.",
-                ),
-                StaffReason::FaceUncertain => {
-                    lang.pick("顔認証では判断できませんでした。", "The face comparison was not conclusive.")
-                }
-                StaffReason::FaceNotMatched => {
-                    lang.pick("顔認証が一致しませんでした。", "The face did not match the photo in the card.")
-                }
-                StaffReason::NoOtherWay => lang.pick(
-                    "このカードでは顔認証も暗証番号も使えません。",
-                    "Neither face nor PIN can be used with this card.",
-                ),
-            };
+            let what = wanted_because(*why, lang);
             let next = lang.pick(
                 "カードの顔写真と患者さんを見比べ(目視確認)、「本人です」か「本人ではありません」を選んでください。",
                 "Compare the photo on the card with the patient and choose \"Same person\" or \"Not the same person\".",
@@ -384,6 +408,15 @@ pub struct Explanation {
     /// Cosine similarity with the chip photo, where the face was compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub face_score: Option<f32>,
+    /// Every consent with where it came from; none before the reception is recorded.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub consents: Vec<ConsentTold>,
+    /// Which rules decided; `None` in records of versions that did not keep it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<rules::Version>,
+    /// Of several receptions of one visit: the one that counts for the receipt computer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub for_receipt_computer: Option<ReceptionId>,
     /// How its case stands, if it has one; then `advice` is what the case says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub case: Option<CaseExplanation>,
@@ -428,7 +461,7 @@ pub fn case(case: &Case, now: Now, lang: Lang) -> CaseExplanation {
         days_left,
         deadline_words: match (days_left, lang) {
             (None, _) => lang.pick("なし", "none").to_owned(),
-            (Some(0), _) => lang.pick("今日中", "within a day").to_owned(),
+            (Some(0), _) => lang.pick("24時間以内", "within 24 hours").to_owned(),
             (Some(days), Lang::Ja) => format!("あと{days}日"),
             (Some(1), Lang::En) => "in 1 day".to_owned(),
             (Some(days), Lang::En) => format!("in {days} days"),
@@ -466,6 +499,49 @@ pub fn with_case(record: &ReceptionRecord, of_case: Option<(&Case, Now)>, lang: 
     }
 }
 
+/// The same, when the answer that counts said 有効(未登録): the insurance is valid, but the medical ticket is not registered yet.
+pub fn without_ticket(mut told: Explanation, lang: Lang) -> Explanation {
+    let what = lang.pick(
+        "資格は有効ですが、医療券・調剤券がまだ登録されていません(医療扶助)。",
+        "The insurance is valid, but the medical ticket (医療券, public assistance) is not registered yet.",
+    );
+    if matches!(told.advice.code.as_str(), "confirmed" | "confirmed_later") {
+        let next = lang.pick(
+            "受付はこのままで有効です。医療券が出ているかを福祉事務所に確かめ、登録されたらもう一度照会してください。10割の請求はしません。",
+            "The check-in counts as it is. Ask the welfare office whether the ticket has been issued, and ask again once it is registered. Do not bill 100 %.",
+        );
+        told.advice = advice("confirmed_without_ticket", what, next);
+    }
+    told.story.push(what.to_owned());
+    told
+}
+
+/// The same, for one of several receptions of a visit: which of them goes to the receipt computer, `None` while none is recorded.
+pub fn of_visit(mut told: Explanation, reception: ReceptionId, goes: Option<ReceptionId>, lang: Lang) -> Explanation {
+    told.story.push(match (goes, lang) {
+        (None, _) => lang
+            .pick(
+                "同じ来院の受付は、まだどれも記録が終わっていません。",
+                "no check-in of this visit has been recorded yet.",
+            )
+            .to_owned(),
+        (Some(goes), Lang::Ja) if goes == reception => {
+            "同じ来院の受付のうち、先に記録されたこの受付をレセプトコンピューターの受付とします。".to_owned()
+        }
+        (Some(goes), Lang::En) if goes == reception => {
+            "of the check-ins of this visit this one, recorded first, counts for the receipt computer.".to_owned()
+        }
+        (Some(goes), Lang::Ja) => {
+            format!("レセプトコンピューターの受付とするのは、同じ来院で先に記録された {goes} です。")
+        }
+        (Some(goes), Lang::En) => {
+            format!("for the receipt computer {goes} counts, which was recorded first in this visit.")
+        }
+    });
+    told.for_receipt_computer = goes;
+    told
+}
+
 /// Which of several insurances was chosen. The insurance itself stands, sealed, in the answer.
 fn choice(chosen: ladder::Chosen, lang: Lang) -> String {
     let (ask, result) = (chosen.ask.saturating_add(1), chosen.index.saturating_add(1));
@@ -482,6 +558,9 @@ fn without_case(record: &ReceptionRecord, lang: Lang) -> Explanation {
         story: story(record, lang),
         unmapped_characters,
         face_score: record.evidence.verification.face_score,
+        consents: record.consents.iter().map(|given| consent(given, lang)).collect(),
+        rules: record.evidence.rules,
+        for_receipt_computer: None,
         case: None,
     }
 }
@@ -576,22 +655,7 @@ fn abandoned(record: &ReceptionRecord, replied: Option<&Reply>, lang: Lang) -> A
 
 fn story(record: &ReceptionRecord, lang: Lang) -> Vec<String> {
     let mut story = Vec::new();
-    let method = match (record.evidence.verification.method, record.evidence.verification.face_score) {
-        (Method::Face, Some(score)) => format!("{} {score:.2}", lang.pick("顔認証、類似度", "face, similarity")),
-        (Method::Face, None) => lang.pick("顔認証", "face").to_owned(),
-        (Method::Pin, _) => lang.pick("暗証番号", "PIN").to_owned(),
-        (Method::PinByProxy, _) => lang.pick("代理の方による暗証番号", "PIN typed by a companion").to_owned(),
-        (Method::Staff, _) => match (&record.evidence.verification.look, lang) {
-            (Some(look), Lang::Ja) => format!("職員の目視確認、担当 {}", look.by.as_str()),
-            (Some(look), Lang::En) => format!("staff look by {}", look.by.as_str()),
-            (None, _) => lang.pick("職員の目視確認", "staff look").to_owned(),
-        },
-        (Method::Document, _) => lang.pick("書類の記号・番号", "numbers of a document").to_owned(),
-    };
-    story.push(match lang {
-        Lang::Ja => format!("{}: 本人確認({method})が済み、資格を照会しました。", clock(record.opened.wall_ms)),
-        Lang::En => format!("{}: verified by {method}; eligibility was asked for.", clock(record.opened.wall_ms)),
-    });
+    story.push(format!("{}: {}", moment(record.opened.wall_ms), began(record, lang)));
     let mut later: Vec<(i64, String)> = Vec::new();
     if let Some((at, shown)) = &record.recorded {
         let told = match shown {
@@ -618,6 +682,7 @@ fn story(record: &ReceptionRecord, lang: Lang) -> Vec<String> {
                 Lang::En => format!("{told}{consents}."),
             },
         ));
+        later.extend(record.consents.iter().map(|given| (given.given.wall_ms, consent(given, lang).words)));
         later.extend(helped(record, lang).map(|line| (at.wall_ms, line)));
     }
     if let Some((at, _)) = &record.abandoned {
@@ -639,7 +704,13 @@ fn story(record: &ReceptionRecord, lang: Lang) -> Vec<String> {
         later.push((at.wall_ms, said));
     }
     later.sort_by_key(|(at, _)| *at);
-    story.extend(later.into_iter().map(|(at, said)| format!("{}: {said}", clock(at))));
+    story.extend(later.into_iter().map(|(at, said)| format!("{}: {said}", moment(at))));
+    if let Some(version) = record.evidence.rules {
+        story.push(match lang {
+            Lang::Ja => format!("判断に使った規則の版: {version}。"),
+            Lang::En => format!("decided by version {version} of the rules."),
+        });
+    }
     if let Some(earlier) = record.same_visit_as {
         story.push(match lang {
             Lang::Ja => format!("同じ来院の先の受付: {earlier}(どちらの記録も残ります)。"),
@@ -658,6 +729,49 @@ fn story(record: &ReceptionRecord, lang: Lang) -> Vec<String> {
     story
 }
 
+/// How a reception began: by whom or what the patient was known when the insurance was asked for.
+fn began(record: &ReceptionRecord, lang: Lang) -> String {
+    let verification = &record.evidence.verification;
+    let method = match (verification.method, verification.face_score) {
+        (Method::Face, Some(score)) => format!("{} {score:.2}", lang.pick("顔認証、類似度", "face, similarity")),
+        (Method::Face, None) => lang.pick("顔認証", "face").to_owned(),
+        (Method::Pin, _) => lang.pick("暗証番号", "PIN").to_owned(),
+        (Method::PinByProxy, _) => lang.pick("代理の方による暗証番号", "PIN typed by a companion").to_owned(),
+        (Method::Staff, _) => match (&verification.look, lang) {
+            (Some(look), Lang::Ja) => {
+                format!("職員の目視確認、担当 {}、理由: {}", look.by.as_str(), looked_because(look.why, lang))
+            }
+            (Some(look), Lang::En) => format!("staff look by {}, {}", look.by.as_str(), looked_because(look.why, lang)),
+            (None, _) => lang.pick("職員の目視確認", "staff look").to_owned(),
+        },
+        // Nobody compared a face or a secret: what was entered says whom it is about, not who stood there.
+        (Method::Document, _) => return entered(record, lang),
+    };
+    match lang {
+        Lang::Ja => format!("本人確認({method})が済み、資格を照会しました。"),
+        Lang::En => format!("verified by {method}; eligibility was asked for."),
+    }
+}
+
+/// How a reception without a card began.
+fn entered(record: &ReceptionRecord, lang: Lang) -> String {
+    let what = match record.evidence.basis {
+        Some(Basis::FourItems { .. }) => lang.pick("氏名・性別・生年月日・住所", "name, sex, birth date and address"),
+        _ => lang.pick("書類の記号・番号", "the numbers of a document"),
+    };
+    let by = record.evidence.verification.look.as_ref().map(|look| look.by.as_str());
+    match (by, lang) {
+        (Some(by), Lang::Ja) => {
+            format!("職員 {by} が{what}を入力し、資格を照会しました(カードによる本人確認はありません)。")
+        }
+        (None, Lang::Ja) => format!("{what}を入力し、資格を照会しました(カードによる本人確認はありません)。"),
+        (Some(by), Lang::En) => {
+            format!("{by} of the staff entered {what}; eligibility was asked for. No card showed who it was.")
+        }
+        (None, Lang::En) => format!("{what} were entered; eligibility was asked for. No card showed who it was."),
+    }
+}
+
 /// Who of the staff worked the screen for the patient.
 fn helped(record: &ReceptionRecord, lang: Lang) -> Option<String> {
     let of_consents = record.consents.iter().filter_map(|consent| consent.assisted_by.as_ref());
@@ -672,10 +786,11 @@ fn helped(record: &ReceptionRecord, lang: Lang) -> Option<String> {
     })
 }
 
-/// Time of day in Japan (UTC+9, no daylight saving), for people.
-pub fn clock(wall_ms: i64) -> String {
+/// Day and time of day in Japan (UTC+9, no daylight saving), for people: a case lives for weeks, so that a time alone would not do.
+pub fn moment(wall_ms: i64) -> String {
     let seconds = (wall_ms.div_euclid(1000) + 9 * 3600).rem_euclid(86_400);
-    format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
+    let day = Date::of_stamp_jst(wall_ms);
+    format!("{day} {:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub use fault::{LineFault, Said};
 pub use inspect::{Layer, LineCheck, Looked, Outcome, inspect};
 pub use link::{LinkStatus, watch};
 pub use material::{MaterialError, Validity, days_left};
-pub use person::{Insured, insured};
+pub use person::{Fact, Insured, insured, message, waits_for_ticket};
 pub use status::CentralError;
 pub use tls::{FileKind, TlsError};
 pub use wire::{

@@ -5,10 +5,10 @@ use super::store::{Error, open_store};
 use super::{Common, Lang, block_on, fail};
 use crate::clock::Clock;
 use crate::exit;
-use crate::store::CaseRow;
+use crate::telling;
 use clap::Args;
 use std::path::PathBuf;
-use uketsuke_core::explain::{self, Explanation};
+use uketsuke_core::explain::Explanation;
 use uketsuke_core::ids::ReceptionId;
 use uketsuke_core::record::ReceptionRecord;
 
@@ -29,6 +29,8 @@ pub(super) struct Explain {
 impl Explain {
     pub(super) fn execute(self) -> u8 {
         let json = self.common.json;
+        // Only what the wall clock and this boot say counts here; the marker of the running gateway is its own affair.
+        let now = Clock::new(PathBuf::new()).now();
         let found = block_on(async {
             let store = open_store(&self.common.config).await?;
             let records = match self.reception {
@@ -38,11 +40,12 @@ impl Explain {
             let mut found = Vec::with_capacity(records.len());
             for record in records {
                 let case = store.case(record.reception).await.map_err(Error::Store)?;
-                found.push((record, case));
+                let told = telling::reception(&store, &record, case.as_ref(), now, self.lang.into()).await;
+                found.push((record, told));
             }
             Ok::<_, Error>(found)
         });
-        let records: Vec<(ReceptionRecord, Option<CaseRow>)> = match found {
+        let records: Vec<(ReceptionRecord, Explanation)> = match found {
             Ok(Ok(records)) => records,
             Ok(Err(error)) => return fail(json, error.exit_code(), &error),
             Err(error) => return fail(json, exit::GAVE_UP, &error),
@@ -51,15 +54,11 @@ impl Explain {
             let unknown = format!("no reception {id} is known here; `uketsuke explain` lists the latest ones");
             return fail(json, exit::FAILED, &unknown);
         }
-        // Only what the wall clock and this boot say counts here; the marker of the running gateway is its own affair.
-        let now = Clock::new(PathBuf::new()).now();
-        for (record, row) in &records {
-            let case = row.as_ref().map(|row| (&row.case, now));
-            let told = explain::with_case(record, case, self.lang.into());
+        for (record, told) in records {
             if json {
-                print_json(record, &told);
+                print_json(&record, &told);
             } else if self.reception.is_some() {
-                print_one(record, told, self.lang);
+                print_one(&record, told, self.lang);
             } else {
                 say!("{}  {}  {}", record.reception, record.reader, told.advice.what);
             }

@@ -159,10 +159,9 @@ fn print_trial(date: Date, run: &DryRun, full: bool, lang: Lang) {
         say!("{}", words.limit_reached);
     }
     for found in &run.differences {
-        let opened_ms = found.opened.wall_ms;
-        let (day, time) = (Date::of_stamp_jst(opened_ms), explain::clock(opened_ms));
+        let opened = explain::moment(found.opened.wall_ms);
         say!();
-        say!("{}  {}  {day} {time}", found.reception, found.reader);
+        say!("{}  {}  {opened}", found.reception, found.reader);
         say!("  {}  ({})", found.sentence(lang.into()), found.rule.id);
         say!("  {} {}", words.next_step, found.next.pick(lang.into()));
     }

@@ -97,7 +97,9 @@ async fn once(
             Effect::AskAgain { with, .. } => request = Some(ask_again(parts, record, &filed, *with)?),
             Effect::Ended(end) => tracing::info!(reception = %row.reception, ?end, "a case has ended"),
             Effect::LateAnswer { ask, verdict } => {
-                tracing::info!(reception = %row.reception, ask, ?verdict, "an answer came after the end of its case");
+                // Only whether it was valid: the reason may say that somebody has died.
+                let valid = *verdict == Verdict::Eligible;
+                tracing::info!(reception = %row.reception, ask, valid, "an answer came after the end of its case");
             }
             Effect::Refused(_) => {}
         }

@@ -782,6 +782,11 @@ async fn receptions_of_one_visit_are_linked_and_others_are_not(rig: Rig) {
         let record = rig.store.reception(reception(number)).await.unwrap().unwrap();
         assert_eq!(record.same_visit_as, first.map(reception), "reception {number}");
     }
+    let visit = rig.store.visit(reception(1)).await.unwrap();
+    let mut of_visit: Vec<_> = visit.iter().map(|record| record.reception).collect();
+    of_visit.sort_unstable();
+    assert_eq!(of_visit, [1, 2, 4].map(reception));
+    assert!(rig.store.visit(reception(99)).await.unwrap().is_empty());
 }
 
 async fn no_jump_of_the_wall_clock_joins_or_parts_two_visits(rig: Rig) {

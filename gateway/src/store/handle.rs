@@ -288,6 +288,11 @@ impl Store {
         backend!(self, backend => backend.receptions(limit).await)
     }
 
+    /// The receptions of the visit that began with this one, in the order in which they were opened; none when it is not known.
+    pub async fn visit(&self, first: ReceptionId) -> Result<Vec<ReceptionRecord>, StoreError> {
+        backend!(self, backend => backend.visit(first).await)
+    }
+
     /// Abandoned at or after `wall_ms`, newest first.
     pub async fn abandoned_since(&self, wall_ms: i64, limit: usize) -> Result<Vec<ReceptionRecord>, StoreError> {
         backend!(self, backend => backend.abandoned_since(wall_ms, limit).await)

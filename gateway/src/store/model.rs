@@ -236,6 +236,13 @@ impl Model {
         self.read(|disk| disk.receptions.iter().rev().take(limit).map(|r| r.record.clone()).collect())
     }
 
+    pub(super) async fn visit(&self, first: ReceptionId) -> Result<Vec<ReceptionRecord>, StoreError> {
+        self.read(|disk| {
+            let records = disk.receptions.iter().map(|r| &r.record);
+            records.filter(|r| r.reception == first || r.same_visit_as == Some(first)).cloned().collect()
+        })
+    }
+
     pub(super) async fn abandoned_since(&self, wall_ms: i64, limit: usize) -> Result<Vec<ReceptionRecord>, StoreError> {
         self.read(|disk| {
             let when = |record: &ReceptionRecord| record.abandoned.map(|(at, _)| at.wall_ms);

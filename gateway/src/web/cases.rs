@@ -4,13 +4,15 @@
 //! shown on request, on a page of its own, and kept nowhere.
 
 use super::WebState;
+use super::case_details::{self, PaperRow, Sheet, label};
 use super::forms::{Said, said};
 use super::page;
 use super::words::Words;
 use crate::central::{self, Insured};
 use crate::reconciler::{CaseOrder, CaseTold};
-use crate::store::StoreError;
 use crate::store::papers::{self, EnteredNumbers, Filed, Note, Paper};
+use crate::store::{CaseRow, StoreError};
+use crate::telling;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
@@ -22,7 +24,7 @@ use uketsuke_core::explain::{self, Explanation};
 use uketsuke_core::fields::FieldProblem;
 use uketsuke_core::ids::{ReceptionId, RequestId};
 use uketsuke_core::ladder::{
-    Basis, Case, Chosen, CloseReason, Declaration, Numbers, StaffAction, Work, words as ladder_words,
+    Basis, Chosen, CloseReason, Declaration, Numbers, StaffAction, Work, words as ladder_words,
 };
 use uketsuke_core::person::{Comparison, Contradiction, Doubt, Person, PersonTyped, compare, differences};
 use uketsuke_core::record::{ReceptionRecord, StaffName};
@@ -46,7 +48,13 @@ struct CasePage {
     chosen: Option<String>,
     persons: Vec<PersonRows>,
     seen: Vec<Vec<String>>,
-    papers: Vec<String>,
+    /// Who the patient is, on request: as known here, then as each answer says.
+    who: Vec<Sheet>,
+    /// What the answer says of each insurance, on request.
+    insurances: Vec<Sheet>,
+    /// What the central system says in words.
+    message: Option<String>,
+    papers: Vec<PaperRow>,
 }
 
 impl CasePage {
@@ -93,15 +101,14 @@ struct DifferenceRow {
 
 struct Seen {
     record: ReceptionRecord,
-    case: Case,
-    asks: Vec<RequestId>,
+    row: CaseRow,
 }
 
 async fn look(state: &WebState, id: ReceptionId) -> Result<Option<Seen>, StoreError> {
     let (Some(record), Some(row)) = (state.store.reception(id).await?, state.store.case(id).await?) else {
         return Ok(None);
     };
-    Ok(Some(Seen { record, case: row.case, asks: row.asks }))
+    Ok(Some(Seen { record, row }))
 }
 
 /// `GET /staff/case/{reception}`.
@@ -123,16 +130,20 @@ pub(super) async fn page(
 }
 
 async fn draw(state: &WebState, id: ReceptionId, w: Words) -> Result<Option<CasePage>, StoreError> {
-    let Some(Seen { record, case, asks }) = look(state, id).await? else { return Ok(None) };
-    let told = explain::case(&case, state.clock.now(), w.0);
+    let Some(Seen { record, row }) = look(state, id).await? else { return Ok(None) };
+    let (case, asks) = (&row.case, &row.asks);
+    let told = explain::case(case, state.clock.now(), w.0);
     let work = case.work();
-    let insured = answered(state, id, work, &asks).await?;
+    let now_ms = state.clock.stamp().wall_ms;
+    let (insured, message) = answered(state, id, work, asks).await?;
     let choices = match work {
-        Work::ChooseInsurance { .. } => insured.iter().map(label).collect(),
+        Work::ChooseInsurance { .. } => insured.iter().map(|one| label(one, w)).collect(),
         _ => Vec::new(),
     };
     let chosen = match case.chosen() {
-        Some(Chosen { ask, index }) => results(state, id, asks.get(ask as usize)).await?.get(index as usize).map(label),
+        Some(Chosen { ask, index }) => {
+            answer_to(state, id, asks.get(ask as usize)).await?.0.get(index as usize).map(|one| label(one, w))
+        }
         None => None,
     };
     // Staff who are to tell one person from another must see who the answer is about; at any other time they need not.
@@ -149,7 +160,7 @@ async fn draw(state: &WebState, id: ReceptionId, w: Words) -> Result<Option<Case
         w,
         id,
         reader: record.reader.clone(),
-        explanation: explain::with_case(&record, Some((&case, state.clock.now())), w.0),
+        explanation: telling::reception(&state.store, &record, Some(&row), state.clock.now(), w.0).await,
         owner: told.owner_words,
         deadline: told.deadline_words,
         turn: case.turn(),
@@ -159,38 +170,53 @@ async fn draw(state: &WebState, id: ReceptionId, w: Words) -> Result<Option<Case
         chosen,
         persons,
         seen,
-        papers: papers.iter().filter_map(|paper| filed(paper, w)).collect(),
+        who: who(&papers, &insured, w),
+        insurances: insured.iter().map(|one| case_details::insurance(one, w)).collect(),
+        message,
+        papers: papers.iter().filter_map(|paper| case_details::paper(paper, now_ms, w)).collect(),
     }))
 }
 
-/// The results that the page is about: of the answer that waits for a look or a choice, else of the latest that has any.
-async fn answered(
-    state: &WebState,
-    id: ReceptionId,
-    work: Work,
-    asks: &[RequestId],
-) -> Result<Vec<Insured>, StoreError> {
+/// Who the patient is, for staff who ask: a case is worth nothing at the desk while nobody can tell whose it is.
+fn who(papers: &[Paper], insured: &[Insured], w: Words) -> Vec<Sheet> {
+    let known = papers::person(papers);
+    let ours = known.iter().map(|known| (w.t("手元の記録", "our own record").to_owned(), known));
+    let central = insured.iter().map(|one| {
+        let by = w.t("資格確認システムの答え", "answer of the central system");
+        (format!("{by}: {}", one.insurer), &one.person)
+    });
+    ours.chain(central)
+        .map(|(heading, person)| Sheet { heading, details: case_details::person(person, w) })
+        .filter(|sheet| !sheet.details.is_empty())
+        .collect()
+}
+
+/// The results of an answer, and what it says in words.
+type Answered = (Vec<Insured>, Option<String>);
+
+/// What the page is about: the answer that waits for a look or a choice, else the latest that has results; a message without any
+/// results is told all the same.
+async fn answered(state: &WebState, id: ReceptionId, work: Work, asks: &[RequestId]) -> Result<Answered, StoreError> {
     if let Work::CheckPerson { ask } | Work::ChooseInsurance { ask, .. } = work {
-        return results(state, id, asks.get(ask as usize)).await;
+        return answer_to(state, id, asks.get(ask as usize)).await;
     }
+    let mut latest_message = None;
     for request in asks.iter().rev() {
-        let insured = results(state, id, Some(request)).await?;
+        let (insured, message) = answer_to(state, id, Some(request)).await?;
+        latest_message = latest_message.or(message);
         if !insured.is_empty() {
-            return Ok(insured);
+            return Ok((insured, latest_message));
         }
     }
-    Ok(Vec::new())
+    Ok((Vec::new(), latest_message))
 }
 
-/// The results in the answer to a question.
-async fn results(state: &WebState, id: ReceptionId, asked: Option<&RequestId>) -> Result<Vec<Insured>, StoreError> {
-    let Some(request) = asked else { return Ok(Vec::new()) };
-    Ok(state.store.answer(id, *request).await?.and_then(|answer| central::insured(&answer)).unwrap_or_default())
-}
-
-/// An insurance, as staff tell it from another one.
-fn label(insured: &Insured) -> String {
-    format!("{} ({})", insured.insurer, insured.since)
+/// What the answer to a question says.
+async fn answer_to(state: &WebState, id: ReceptionId, asked: Option<&RequestId>) -> Result<Answered, StoreError> {
+    let Some(request) = asked else { return Ok((Vec::new(), None)) };
+    let Some(answer) = state.store.answer(id, *request).await? else { return Ok((Vec::new(), None)) };
+    let message = central::message(&answer).map(|said| said.as_str().to_owned());
+    Ok((central::insured(&answer).unwrap_or_default(), message))
 }
 
 fn parts(person: &Person) -> Vec<String> {
@@ -198,32 +224,6 @@ fn parts(person: &Person) -> Vec<String> {
         .into_iter()
         .map(|part| part.as_ref().map_or_else(|| "—".to_owned(), |text| text.as_str().to_owned()))
         .collect()
-}
-
-/// What was filed, by whom; only notes are told whole.
-fn filed(paper: &Paper, w: Words) -> Option<String> {
-    let what = match &paper.filed {
-        Filed::Numbers(_) => w.t("番号を入力", "numbers entered").to_owned(),
-        Filed::Declaration(_) => w.t("被保険者資格申立書を記録", "declaration recorded").to_owned(),
-        Filed::Note(note) => note.as_str().to_owned(),
-        Filed::Person(_) => w.t("氏名などを記録", "person recorded").to_owned(),
-        Filed::Action(word) => action_words(word, w)?.to_owned(),
-    };
-    Some(format!("{}: {what}", paper.by.as_str()))
-}
-
-/// What staff did, for the words that no other paper says already.
-fn action_words(word: &str, w: Words) -> Option<&'static str> {
-    Some(match word {
-        "next_rung" => w.t("「次へ」を選択", "went on to the next step"),
-        "chosen" => w.t("使う保険を選択", "insurance chosen"),
-        "same_person" => w.t("「同じ方です」を選択", "found to be the same person"),
-        "other_person" => w.t("「別の方です」を選択", "found to be somebody else"),
-        "acknowledged" => w.t("確認済み", "seen, and told where needed"),
-        "end_ineligible" => w.t("無効として終了", "ended as not valid"),
-        "close" => w.t("ほかの理由で終了", "closed for another reason"),
-        _ => return None,
-    })
 }
 
 fn rows(local: &Person, insured: &Insured, w: Words) -> PersonRows {
@@ -477,6 +477,9 @@ mod tests {
             story: Vec::new(),
             unmapped_characters: false,
             face_score: None,
+            consents: Vec::new(),
+            rules: None,
+            for_receipt_computer: None,
             case: None,
         };
         let ended = matches!(work, Work::Done(_));
@@ -496,6 +499,9 @@ mod tests {
             chosen: None,
             persons: Vec::new(),
             seen: Vec::new(),
+            who: Vec::new(),
+            insurances: Vec::new(),
+            message: None,
             papers: Vec::new(),
         };
         page.render().unwrap()

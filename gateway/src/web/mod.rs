@@ -25,6 +25,7 @@
 //! Whatever breaks this is answered by a close with code 1008 and one line in the log, which never repeats what was sent.
 //! Both sides answer pings; a peer that stays silent for [`socket::SILENCE_MAX`] is dropped.
 
+mod case_details;
 mod cases;
 mod desk;
 mod forms;

@@ -9,6 +9,7 @@ use crate::central::{LinkStatus, Said};
 use crate::handle::{CourierStatus, ReaderHandle};
 use crate::health::{HealthPart, HealthReport};
 use crate::store::{CaseRow, Store, StoreError};
+use crate::telling;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
@@ -20,11 +21,12 @@ use uketsuke_core::outbox::Circuit;
 use uketsuke_core::reception::{Attention, Helper};
 use uketsuke_core::record::ReceptionRecord;
 
-/// Rows of each list. A desk looks at the first few; the command line has them all.
+/// Rows of each list. A desk looks at the first few; the command line has them all, and the page says how many it leaves out.
 const ROWS_MAX: usize = 50;
 
-/// Open cases that are looked through for the lists.
-const CASES_MAX: usize = 500;
+/// Open cases that are looked through for the lists: more than the longest outage leaves at a site, so that what waits by itself never
+/// hides what the desk has to see to.
+const CASES_MAX: usize = 10_000;
 
 /// Rows of the list of latest receptions.
 const LATEST_MAX: usize = 20;
@@ -88,15 +90,32 @@ struct WorkFragment {
 }
 
 struct Lists {
-    desk: Vec<CaseLine>,
-    waiting: Vec<CaseLine>,
+    desk: Cut,
+    waiting: Cut,
     abandoned: Vec<ReceptionRow>,
+    /// Some of today's did not fit.
+    more_abandoned: bool,
     latest: Vec<ReceptionRow>,
+}
+
+/// The first rows of a list, and how many there are.
+struct Cut {
+    rows: Vec<CaseLine>,
+    total: usize,
+}
+
+impl Cut {
+    /// How many rows are left out.
+    fn more(&self) -> usize {
+        self.total.saturating_sub(self.rows.len())
+    }
 }
 
 struct CaseLine {
     id: ReceptionId,
     time: String,
+    /// Where it was received; empty when that cannot be read.
+    reader: String,
     advice: Advice,
     deadline: String,
 }
@@ -249,30 +268,39 @@ async fn lists(store: &Store, now: Now, w: Words) -> Result<Lists, StoreError> {
     let today = jst::midnight_before(now_ms);
     let (desk, waiting): (Vec<_>, Vec<_>) =
         store.open_cases(CASES_MAX).await?.into_iter().partition(|row| row.case.owner() == Some(Owner::Desk));
-    let lines = |rows: Vec<CaseRow>| {
-        let line = |row: CaseRow| {
-            let told = explain::case(&row.case, now, w.0);
-            let time = jst::moment(row.opened_ms, now_ms);
-            CaseLine { id: row.reception, time, advice: told.advice, deadline: told.deadline_words }
-        };
-        rows.into_iter().take(ROWS_MAX).map(line).collect()
-    };
+    let abandoned = store.abandoned_since(today, ROWS_MAX + 1).await?;
+    let more_abandoned = abandoned.len() > ROWS_MAX;
     let mut latest = Vec::new();
     for record in store.receptions(LATEST_MAX).await? {
         let case = store.case(record.reception).await?;
         latest.push(ReceptionRow {
             id: record.reception,
             time: jst::moment(record.opened.wall_ms, now_ms),
-            advice: explain::with_case(&record, case.as_ref().map(|row| (&row.case, now)), w.0).advice,
+            advice: telling::reception(store, &record, case.as_ref(), now, w.0).await.advice,
             reader: record.reader,
         });
     }
     Ok(Lists {
-        desk: lines(desk),
-        waiting: lines(waiting),
-        abandoned: rows(store.abandoned_since(today, ROWS_MAX).await?),
+        desk: cut(store, desk, now, w).await?,
+        waiting: cut(store, waiting, now, w).await?,
+        abandoned: rows(abandoned.into_iter().take(ROWS_MAX).collect()),
+        more_abandoned,
         latest,
     })
+}
+
+async fn cut(store: &Store, cases: Vec<CaseRow>, now: Now, w: Words) -> Result<Cut, StoreError> {
+    let total = cases.len();
+    let mut rows = Vec::new();
+    for row in cases.into_iter().take(ROWS_MAX) {
+        let told = explain::case(&row.case, now, w.0);
+        let time = jst::moment(row.opened_ms, now.stamp.wall_ms);
+        // One altered row must not hide the others.
+        let reader = store.reception(row.reception).await.ok().flatten().map(|record| record.reader);
+        let reader = reader.unwrap_or_default();
+        rows.push(CaseLine { id: row.reception, time, reader, advice: told.advice, deadline: told.deadline_words });
+    }
+    Ok(Cut { rows, total })
 }
 
 /// `GET /staff`.
@@ -302,7 +330,7 @@ pub(super) async fn explain(
                 None
             });
             let now = state.clock.now();
-            let explanation = explain::with_case(&record, case.as_ref().map(|row| (&row.case, now)), w.0);
+            let explanation = telling::reception(&state.store, &record, case.as_ref(), now, w.0).await;
             page::html(StatusCode::OK, &ExplainPage { w, id, reader: record.reader, explanation })
         }
         Ok(None) => page::not_found(request).await,

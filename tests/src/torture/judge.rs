@@ -6,7 +6,7 @@ use crate::report::Report;
 use std::collections::{HashMap, HashSet};
 
 /// Codes of `uketsuke explain` that a reception shown as done may have in the end: certain, and known to staff.
-const SETTLED: [&str; 4] = ["confirmed", "confirmed_later", "ineligible", "new_insurance"];
+const SETTLED: [&str; 5] = ["confirmed", "confirmed_later", "confirmed_without_ticket", "ineligible", "new_insurance"];
 
 /// Adds the figures, and a fault for each broken promise.
 pub(super) fn judge(report: &mut Report, journal: &Journal, ledger: &[Effect], codes: &HashMap<String, String>) {

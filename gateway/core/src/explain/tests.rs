@@ -3,7 +3,7 @@
 use super::*;
 use crate::clock::Stamp;
 use crate::ids::{ReceptionId, RequestId};
-use crate::record::{Evidence, Rejection, Verification};
+use crate::record::{Evidence, Rejection, StaffLook, StaffName, Verification};
 use uuid::Uuid;
 
 fn at(wall_ms: i64) -> Stamp {
@@ -39,7 +39,7 @@ fn a_provisional_reception_is_told_as_waiting_and_later_as_confirmed() {
     let told = reception(&confirmed, Lang::En);
     assert_eq!(told.advice.code, "confirmed_later");
     assert_eq!(told.story.len(), 3);
-    assert!(told.story[0].starts_with("09:00:00"), "{}", told.story[0]);
+    assert!(told.story[0].starts_with("1970-01-01 09:00:00"), "{}", told.story[0]);
 }
 
 #[test]
@@ -113,6 +113,10 @@ fn a_case_says_whose_it_is_until_when_and_what_to_do() {
         ("the gateway, by itself", "in 2 days")
     );
     assert_eq!(case(&waiting, now(1), Lang::Ja).deadline_words, "あと1日");
+    let hours = |hours: u64| Now { mono: Mono(hours * 3_600_000), ..now(0) };
+    // What is due in less than a day may well be due tomorrow: "today" would be wrong.
+    waiting.step(hours(40), Event::Tick, &mut Vec::new());
+    assert_eq!(case(&waiting, hours(40), Lang::Ja).deadline_words, "24時間以内");
 
     waiting.step(now(2), Event::Tick, &mut Vec::new());
     assert_eq!(case(&waiting, now(2), Lang::En).owner_words, "the desk");
@@ -142,4 +146,69 @@ fn the_story_says_which_of_several_insurances_staff_chose() {
         assert_eq!(told.case.unwrap().chosen, Some(Chosen { ask: 0, index: 1 }));
     }
     assert!(before.case.unwrap().chosen.is_none());
+}
+
+#[test]
+fn the_story_tells_each_consent_and_the_rules_that_decided() {
+    use crate::consent::{Consent, ConsentKind};
+    let version = "2025-12-02.1".parse().ok();
+    let told_by = ReceptionRecord {
+        evidence: Evidence { rules: version, ..Evidence::of(Verification::by_face(0.68)) },
+        recorded: Some((at(9_000), Shown::Confirmed)),
+        consents: vec![Consent::new(ConsentKind::Medication, true, at(6_000), GivenBy::Proxy)],
+        ..record(Stage::Closed)
+    };
+    for (lang, who) in [(Lang::Ja, "代理の方"), (Lang::En, "companion")] {
+        let told = reception(&told_by, lang);
+        let at_its_time = |line: &String| line.starts_with("1970-01-01 09:00:06") && line.contains(who);
+        assert!(told.story.iter().any(at_its_time), "{:?}", told.story);
+        assert!(told.story.iter().any(|line| line.contains("2025-12-02.1")), "{:?}", told.story);
+        assert_eq!((told.consents.len(), told.consents[0].by, told.rules), (1, GivenBy::Proxy, version));
+    }
+}
+
+#[test]
+fn a_document_is_not_told_as_a_proof_of_who_the_patient_is() {
+    let by_document = |look| ReceptionRecord {
+        evidence: Evidence::of(Verification { look, ..Verification::by(Method::Document) }),
+        ..record(Stage::Closed)
+    };
+    let look = StaffLook { by: StaffName::new("12").unwrap(), why: StaffReason::OwnAccord };
+    for look in [None, Some(look)] {
+        let told = reception(&by_document(look), Lang::Ja);
+        assert!(told.story[0].contains("本人確認はありません"), "{}", told.story[0]);
+        assert!(!told.story[0].contains("本人確認("), "{}", told.story[0]);
+    }
+}
+
+#[test]
+fn a_look_of_staff_is_told_with_who_and_why() {
+    let look = StaffLook { by: StaffName::new("12").unwrap(), why: StaffReason::PinForgotten };
+    let looked = ReceptionRecord { evidence: Evidence::of(Verification::by_look(look)), ..record(Stage::Closed) };
+    for (lang, why) in [(Lang::Ja, "暗証番号を忘れた"), (Lang::En, "the PIN was forgotten")] {
+        let told = reception(&looked, lang);
+        assert!(told.story[0].contains("12") && told.story[0].contains(why), "{}", told.story[0]);
+    }
+}
+
+#[test]
+fn a_valid_insurance_whose_ticket_is_not_registered_leads_to_the_welfare_office() {
+    let confirmed = ReceptionRecord {
+        recorded: Some((at(9_000), Shown::Confirmed)),
+        replied: answered(Verdict::Eligible),
+        ..record(Stage::Closed)
+    };
+    let told = without_ticket(reception(&confirmed, Lang::Ja), Lang::Ja);
+    assert_eq!(told.advice.code, "confirmed_without_ticket");
+    assert!(told.advice.next.contains("福祉事務所") && told.story.iter().any(|line| line.contains("医療券")));
+}
+
+#[test]
+fn a_reception_of_a_visit_says_which_one_counts_for_the_receipt_computer() {
+    let id = |n| ReceptionId(Uuid::from_u128(n));
+    for (goes, words) in [(Some(id(1)), "この受付"), (Some(id(2)), "000000000002"), (None, "まだどれも")] {
+        let told = of_visit(reception(&record(Stage::Closed), Lang::Ja), id(1), goes, Lang::Ja);
+        assert!(told.story.last().unwrap().contains(words), "{:?}", told.story);
+        assert_eq!(told.for_receipt_computer, goes);
+    }
 }

@@ -132,8 +132,8 @@ fn for_staff(work: Work) -> Option<Words> {
                 "The card is not registered as an insurance card yet.",
             ],
             [
-                "次の来院のときに、受付のカードリーダーかマイナポータルで登録できることを患者さんに伝え、「伝えました」を選んでください。",
-                "At the next visit, tell the patient that it can be registered at the reader or at Mynaportal, and choose \"Told\".",
+                "次の来院のときに、受付のカードリーダー、マイナポータル、またはセブン銀行ATMで利用登録ができることを患者さんに伝え、「伝えました」を選んでください。",
+                "At the next visit, tell the patient that it can be registered at the reader, at Mynaportal or at a Seven Bank ATM, and choose \"Told\".",
             ],
         ),
         Work::LookAtRejection => Words(

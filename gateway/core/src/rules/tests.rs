@@ -1,5 +1,4 @@
 use super::*;
-use crate::consent::CONSENT_LIFETIME;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 
@@ -192,7 +191,7 @@ fn a_doubtful_clock_never_calls_a_certificate_expired() {
 
 #[test]
 fn a_consent_counts_as_long_as_the_rest_of_the_gateway_thinks() {
-    assert_eq!(Rules::on(trusted("2026-01-01")).consent_lifetime(), CONSENT_LIFETIME);
+    assert_eq!(Rules::on(trusted("2026-01-01")).consent_lifetime(), Duration::from_secs(24 * 60 * 60));
 }
 
 #[test]

@@ -8,6 +8,9 @@ use std::ops::Range;
 use uketsuke_core::ids::{OrderKey, ReceptionId};
 use uketsuke_core::record::{ReceptionRecord, Stage};
 
+/// Receptions after the first of a visit among which the others are: no site opens as many while one visit lasts.
+const VISIT_WITHIN: i64 = 2_000;
+
 pub(super) type Query<'q, T> = sqlx::query::QueryAs<'q, sqlx::Sqlite, T, SqliteArguments>;
 
 impl Sqlite {
@@ -23,6 +26,15 @@ impl Sqlite {
 
     pub(in crate::store) async fn receptions(&self, limit: usize) -> Result<Vec<ReceptionRecord>, StoreError> {
         self.records(sqlx::query_as("SELECT * FROM receptions ORDER BY seq DESC LIMIT ?").bind(count(limit))).await
+    }
+
+    pub(in crate::store) async fn visit(&self, first: ReceptionId) -> Result<Vec<ReceptionRecord>, StoreError> {
+        // A visit is a matter of minutes: what follows it closely is looked through without an index.
+        let query = sqlx::query_as(
+            "SELECT r.* FROM receptions r, (SELECT seq AS begins FROM receptions WHERE id = ?1) \
+             WHERE r.seq BETWEEN begins AND begins + ?2 AND (r.id = ?1 OR r.same_visit_as = ?1) ORDER BY r.seq",
+        );
+        self.records(query.bind(first.0).bind(VISIT_WITHIN)).await
     }
 
     pub(in crate::store) async fn abandoned_since(

@@ -410,12 +410,68 @@ async fn the_page_of_a_case_shows_where_each_result_is_spelt_in_another_way_also
     {
         assert!(html.contains(told), "{told}: {html}");
     }
-    assert_eq!(html.matches("髙﨑　惠子").count(), 2, "the local spelling stays beside each central one");
+    let (folds, spellings) = (2, 2);
+    let shown = html.matches("髙﨑　惠子").count();
+    assert_eq!(
+        shown,
+        spellings + folds,
+        "the local spelling stays beside each central one, and in the folds of who and what"
+    );
     assert!(html.contains("The same person.") && html.contains("The names differ"), "{html}");
     scene.close(reception).await;
     let html = page(&scene, &path).await;
     assert!(html.contains("髙 U+9AD9 → ● U+25CF") && html.contains(r#"value="person""#), "{html}");
     assert!(!html.contains(r#"value="numbers""#) && html.contains("id=\"by\""), "{html}");
+}
+
+#[actix_web::test]
+async fn the_page_of_a_case_shows_on_request_whose_it_is_what_the_insurance_says_and_what_was_filed() {
+    let scene = Scene::new();
+    let reception = scene.with_case(Cause::NoAnswer).await;
+    let path = format!("/staff/case/{reception}");
+    let result = wire::Qualification {
+        name: "山田　花子".into(),
+        insurer_name: "甲組合".into(),
+        insured_card_symbol: "７７".into(),
+        insured_partial_contribution_ratio: "030".into(),
+        limit_application_certificate_related_info: Some(wire::LimitApplicationCertificateRelatedInfo {
+            limit_application_certificate_classification_flag: "A03".into(),
+            ..wire::LimitApplicationCertificateRelatedInfo::default()
+        }),
+        public_expense_result_list: vec![wire::MedicalTicketInfo {
+            medical_treatment_month: "202606".into(),
+            ..wire::MedicalTicketInfo::default()
+        }],
+        ..wire::Qualification::default()
+    };
+    scene.answer(reception, vec![result]).await;
+    scene.file(reception, r#"{"name":"山田　花子","address":"見本県見本市"}"#).await;
+    let html = page(&scene, &path).await;
+    for told in ["山田　花子", "見本県見本市", "７７", "30 %", "ウ (A03)", "202606"] {
+        let (before, _) = html.split_once(told).unwrap_or_else(|| panic!("{told}: {html}"));
+        let open = before.matches("<details").count() - before.matches("</details").count();
+        assert!(open > 0, "{told} stands in plain sight");
+    }
+    let other = scene.with_case(Cause::NoAnswer).await;
+    assert!(!page(&scene, &format!("/staff/case/{other}")).await.contains("どなたの受付か"), "nothing to show yet");
+}
+
+#[actix_web::test]
+async fn a_case_is_listed_with_its_reader_and_what_does_not_fit_is_counted() {
+    let scene = Scene::new();
+    for _ in 0..52 {
+        scene.with_case(Cause::NoAnswer).await;
+    }
+    let desk = scene.with_case(Cause::Rejected).await;
+    let reader = scene.state.store.reception(desk).await.unwrap().unwrap().reader;
+    let html = page(&scene, "/staff?lang=en").await;
+    let (_, rest) = html.split_once("To be seen to at the desk").unwrap();
+    let (desk, rest) = rest.split_once("Being confirmed by itself").unwrap();
+    assert!(
+        desk.contains(&format!("<td class=\"short\">{reader}</td>")) && !desk.contains("More than these"),
+        "{desk}"
+    );
+    assert!(rest.contains("<span class=\"count\">52<") && rest.contains("More than these: <strong>2<"), "{rest}");
 }
 
 #[actix_web::test]
