@@ -463,7 +463,9 @@ async fn a_case_is_listed_with_its_reader_and_what_does_not_fit_is_counted() {
         scene.with_case(Cause::NoAnswer).await;
     }
     let desk = scene.with_case(Cause::Rejected).await;
-    let reader = scene.state.store.reception(desk).await.unwrap().unwrap().reader;
+    let named = scene.state.store.reception(desk).await.unwrap().unwrap().reader;
+    assert_eq!(named, "<b>/\"&'", "a reader may be called anything");
+    let reader = "&#60;b&#62;/&#34;&#38;&#39;";
     let html = page(&scene, "/staff?lang=en").await;
     let (_, rest) = html.split_once("To be seen to at the desk").unwrap();
     let (desk, rest) = rest.split_once("Being confirmed by itself").unwrap();
