@@ -1,7 +1,7 @@
 //! The desk page: patients without a card, special modes, and the trail of who opened what.
 
 use super::WebState;
-use super::forms::{Problem, Said, problems, said};
+use super::forms::{Offer, Problem, Said, problems, said};
 use super::jst;
 use super::page;
 use super::words::Words;
@@ -28,6 +28,7 @@ const TRAIL_MAX: usize = 20;
 struct DeskPage<'a> {
     w: Words,
     site: &'a str,
+    kinds: Vec<(&'static str, &'static str)>,
     documents: Vec<DocumentRow>,
     four_items: Option<&'static str>,
     modes: Vec<ModeRow>,
@@ -86,6 +87,7 @@ pub(super) async fn page(request: HttpRequest, state: web::Data<WebState>) -> Ht
     let page = DeskPage {
         w,
         site: &state.site.site,
+        kinds: EntryKind::ALL.into_iter().map(|kind| (kind.word(), kind.document().title().pick(w.0))).collect(),
         documents: rules
             .documents()
             .map(|(_, rule)| DocumentRow { title: rule.title.pick(w.0), meaning: rule.meaning.pick(w.0) })
@@ -205,7 +207,7 @@ fn entered(result: Result<Entered, crate::front_desk::NotEntered>, w: Words) -> 
                 let problem = Problem::of(warning, w);
                 format!("{}: {} {}", problem.label, problem.what, problem.fix)
             }));
-            said(StatusCode::CREATED, Said { result: "received", reception: Some(reception), lines })
+            said(StatusCode::CREATED, Said { result: "received", reception: Some(reception), lines, offer: None })
         }
         Err(error) => {
             tracing::error!(%error, "a patient without a card could not be received");
@@ -240,9 +242,17 @@ fn otherwise(decision: DeskDecision, w: Words) -> Said {
             result: "otherwise",
             reception: None,
             lines: vec![reason.pick(w.0).to_owned(), next.pick(w.0).to_owned(), w.promise().to_owned()],
+            offer: Some(Offer {
+                field: "kind",
+                value: EntryKind::Declaration.word(),
+                label: w.t(
+                    "番号で照会し、申立書で受け付ける",
+                    "Ask by these numbers and receive with the declaration (被保険者資格申立書)",
+                ),
+            }),
         },
         DeskDecision::Receive { .. } | DeskDecision::ReceiveProvisionally { .. } => {
-            Said { result: "received", reception: None, lines: Vec::new() }
+            Said { result: "received", reception: None, lines: Vec::new(), offer: None }
         }
     }
 }
