@@ -2,12 +2,11 @@
 
 use super::WebState;
 use super::forms::{Offer, Problem, Said, problems, said};
-use super::jst;
 use super::page;
+use super::trail::{self, TrailRow, word};
 use super::words::Words;
 use crate::front_desk::Entered;
 use crate::modes::NotDone;
-use crate::store::TrailEntry;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
@@ -19,9 +18,6 @@ use uketsuke_core::modes::{Event, FourItemsTyped, Mode, Permission, Scope};
 use uketsuke_core::record::StaffName;
 use uketsuke_core::rules::{Rules, Today};
 use zeroize::Zeroize;
-
-/// Entries of the trail that are shown.
-const TRAIL_MAX: usize = 20;
 
 #[derive(Template)]
 #[template(path = "staff/desk.html")]
@@ -56,20 +52,13 @@ struct OpenRow {
     left: String,
 }
 
-struct TrailRow {
-    when: String,
-    by: String,
-    what: String,
-    detail: String,
-}
-
 /// `GET /staff/desk`.
 pub(super) async fn page(request: HttpRequest, state: web::Data<WebState>) -> HttpResponse {
     let w = Words::of(&request);
     let now = state.clock.stamp();
     let rules = Rules::on(Today::of(now));
     let open = state.desk.modes.now();
-    let trail = state.store.trail(TRAIL_MAX).await.unwrap_or_else(|error| {
+    let trail = trail::of_modes(&state.store, now.wall_ms, w).await.unwrap_or_else(|error| {
         tracing::warn!(%error, "the trail could not be read");
         Vec::new()
     });
@@ -95,26 +84,14 @@ pub(super) async fn page(request: HttpRequest, state: web::Data<WebState>) -> Ht
         four_items: state.desk.modes.permits(Permission::RecordWithoutCard).map(|mode| mode.title().pick(w.0)),
         modes: Mode::ALL.into_iter().map(row).collect(),
         nobody_authorised: state.desk.modes.nobody_authorised(),
-        trail: trail.into_iter().map(|entry| trail_row(entry, now.wall_ms)).collect(),
+        trail,
     };
     page::html(StatusCode::OK, &page)
-}
-
-fn trail_row(entry: TrailEntry, now_ms: i64) -> TrailRow {
-    TrailRow { when: jst::moment(entry.at.wall_ms, now_ms), by: entry.by, what: entry.what, detail: entry.detail }
 }
 
 fn minutes(left: Duration, w: Words) -> String {
     let minutes = left.as_secs().div_ceil(60);
     format!("{}{} {}{}", w.t("あと", ""), minutes / 60, w.t("時間", "h "), minutes % 60) + w.t("分", " min left")
-}
-
-fn word(mode: Mode) -> &'static str {
-    match mode {
-        Mode::SystemFailure => "system_failure",
-        Mode::Disaster => "disaster",
-        Mode::EmergencyViewing => "emergency_viewing",
-    }
 }
 
 /// `POST /staff/document`. Wiped when dropped.

@@ -41,6 +41,7 @@ mod screen;
 mod socket;
 mod staff;
 mod staff_socket;
+mod trail;
 mod words;
 
 #[cfg(test)]

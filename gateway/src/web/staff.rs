@@ -4,6 +4,7 @@ use super::WebState;
 use super::jst;
 use super::orders;
 use super::page;
+use super::trail::{self, EndedRow};
 use super::words::Words;
 use crate::central::{LinkStatus, Said};
 use crate::handle::{CourierStatus, ReaderHandle};
@@ -91,6 +92,7 @@ struct Lists {
     desk: Vec<CaseLine>,
     waiting: Vec<CaseLine>,
     abandoned: Vec<ReceptionRow>,
+    ended: Vec<EndedRow>,
     latest: Vec<ReceptionRow>,
 }
 
@@ -271,6 +273,7 @@ async fn lists(store: &Store, now: Now, w: Words) -> Result<Lists, StoreError> {
         desk: lines(desk),
         waiting: lines(waiting),
         abandoned: rows(store.abandoned_since(today, ROWS_MAX).await?),
+        ended: trail::ended_since(store, today, w).await?,
         latest,
     })
 }

@@ -308,7 +308,10 @@ impl Reception {
                         deadline: now.mono.after(timing.left_behind),
                     };
                 }
-                Some(read::Outcome::End(ending)) => self.end(now, ending, Card::In, effects),
+                Some(read::Outcome::End(ending)) => {
+                    note(reception, &ending, event, effects);
+                    self.end(now, ending, Card::In, effects);
+                }
             },
             Step::Verify(verify) => match verify.on(now, event, help, &timing, effects) {
                 None => {}
@@ -317,7 +320,10 @@ impl Reception {
                     active.opened = true;
                     active.step = Step::Eligibility(Eligibility::start(reception, verification, now, &timing, effects));
                 }
-                Some(verify::Outcome::End(ending)) => self.end(now, ending, Card::In, effects),
+                Some(verify::Outcome::End(ending)) => {
+                    note(reception, &ending, event, effects);
+                    self.end(now, ending, Card::In, effects);
+                }
             },
             Step::Eligibility(eligibility) => match eligibility.on(now, event, &timing, effects) {
                 None => {}
@@ -419,6 +425,17 @@ impl Reception {
     }
 }
 
+/// Before T1 there is no reception that could tell what became of the patient.
+fn note(reception: ReceptionId, ending: &Ending, event: &Event, effects: &mut Vec<Effect>) {
+    if Ending::WITHOUT_RECORD.contains(ending) {
+        let by = match event {
+            Event::StaffDecided(_, _, by) => Some(by.clone()),
+            _ => None,
+        };
+        effects.push(Effect::Note { reception, ending: ending.clone(), by });
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Card {
     In,
@@ -432,6 +449,17 @@ enum Taken {
 }
 
 impl Ending {
+    /// Ends before T1 after which a patient is still to be received: the desk's list of the day has them.
+    pub const WITHOUT_RECORD: [Self; 7] = [
+        Self::NotSamePerson,
+        Self::StaffDidNotCome,
+        Self::CertificateExpired,
+        Self::CertificateNotYetValid,
+        Self::NotRead(ReadFailure::Untrusted),
+        Self::NotRead(ReadFailure::NotMyNumberCard),
+        Self::TimedOut,
+    ];
+
     /// Ends that need nobody's attention.
     fn is_ordinary(&self) -> bool {
         matches!(

@@ -209,6 +209,34 @@ fn a_face_that_does_not_match_twice_goes_to_staff_who_decide() {
 }
 
 #[test]
+fn a_patient_who_is_sent_to_the_desk_before_there_is_a_reception_is_on_its_list() {
+    let noted = |scene: &Scene| {
+        scene.effects.iter().find_map(|effect| match effect {
+            Effect::Note { ending, by, .. } => Some((ending.clone(), by.clone())),
+            _ => None,
+        })
+    };
+    let mut scene = Scene::with_card(facts());
+    scene.intent(Intent::CallStaff).on(Event::StaffDecided(id(1), StaffDecision::NotSamePerson, staff()));
+    assert_eq!(noted(&scene), Some((Ending::NotSamePerson, Some(staff()))));
+
+    let mut scene = Scene::with_card(facts());
+    scene.intent(Intent::CallStaff).wait();
+    assert_eq!(noted(&scene), Some((Ending::StaffDidNotCome, None)));
+
+    let scene = Scene::with_card(CardFacts { certificate: CertificateAge::Expired, ..facts() });
+    assert_eq!(noted(&scene), Some((Ending::CertificateExpired, None)));
+
+    // Whoever took the card, or pressed 取消, decided so; what has a reception tells of itself.
+    for event in [Event::CardRemoved, Event::ReaderFault] {
+        let mut scene = Scene::with_card(facts());
+        assert_eq!(noted(scene.on(event)), None);
+    }
+    let mut scene = Scene::asking_by_face();
+    assert_eq!(noted(scene.on(Event::CardRemoved)), None);
+}
+
+#[test]
 fn a_face_that_failed_often_enough_is_not_offered_again_in_this_reception() {
     let mut scene = Scene::with_card(facts());
     for attempt in 1..=2 {

@@ -487,7 +487,7 @@ async fn the_four_items_count_only_while_a_mode_is_open_that_an_authorised_perso
     assert_eq!(call(&scene, open("院長")).await.status(), 200);
     assert_eq!(call(&scene, items()).await.status(), 201);
     let html = page(&scene, "/staff/desk").await;
-    assert!(html.contains("回線障害") && html.contains("system_failure_opened"), "{html}");
+    assert!(html.contains("回線障害") && html.contains("システム障害時モード: 開きました"), "{html}");
     let close = r#"{"by":"院長","mode":"system_failure","open":false}"#;
     assert_eq!(call(&scene, post("/staff/mode", close)).await.status(), 200);
     assert_eq!(call(&scene, items()).await.status(), 409);
