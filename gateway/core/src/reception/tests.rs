@@ -378,7 +378,7 @@ fn whoever_takes_the_card_or_cancels_while_a_verdict_is_told_has_read_it() {
 
         let mut scene = Scene::asking_by_face();
         scene.on(event.clone()).intent(Intent::Cancel);
-        assert_eq!(scene.effects, [record.clone()]);
+        assert_eq!(scene.effects, std::slice::from_ref(&record));
         scene.on(Event::Recorded(id(1), Ok(())));
         assert_eq!(scene.ending(), Ending::Done(shown.clone()));
 
