@@ -166,7 +166,7 @@ fn entry(effect: &Effect, now: Stamp) -> Option<TrailEntry> {
         }
         Effect::Closed { mode, why: Closing::By(by), .. } => ("closed", mode, name(by), String::new()),
         Effect::Closed { mode, why: Closing::TimeUp, .. } => ("time_up", mode, String::new(), String::new()),
-        Effect::Refused { mode, by, why, .. } => ("refused", mode, name(by), format!("{why:?}")),
+        Effect::Refused { mode, by, why, .. } => ("refused", mode, name(by), why.word().to_owned()),
         Effect::Persist => return None,
     };
     Some(TrailEntry { id: uuid::Uuid::now_v7(), at: now, by, what: format!("{}_{what}", word(mode)?), detail })

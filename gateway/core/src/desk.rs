@@ -1,4 +1,5 @@
-//! Without a card: staff enter what stands on a 資格確認書 or an earlier card, and the rules of the day say how it counts.
+//! Without a card: staff enter what stands on a document, on the patient's Mynaportal or in a declaration, and the rules of the day say how
+//! it counts.
 //!
 //! *Nobody is turned away here.* Every decision receives the patient or names a way to receive them; the last of these is the
 //! declaration (被保険者資格申立書), which needs a pen. A check digit that does not fit is pointed out and never refuses.
@@ -19,6 +20,48 @@ pub enum EntryKind {
     EarlierCard,
     /// 従来の後期高齢者医療被保険者証.
     EarlierCardElderly,
+    /// 資格情報のお知らせ.
+    Notice,
+    /// マイナポータルの資格情報画面.
+    Mynaportal,
+    /// 被保険者資格申立書; its numbers are the patient's own, or those of a document that does not count any more.
+    Declaration,
+}
+
+impl EntryKind {
+    /// All of them, in the order of the form.
+    pub const ALL: [Self; 6] = [
+        Self::EligibilityCertificate,
+        Self::EarlierCard,
+        Self::EarlierCardElderly,
+        Self::Notice,
+        Self::Mynaportal,
+        Self::Declaration,
+    ];
+
+    /// Its stable name, as forms send it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::EligibilityCertificate => "eligibility_certificate",
+            Self::EarlierCard => "earlier_card",
+            Self::EarlierCardElderly => "earlier_card_elderly",
+            Self::Notice => "notice",
+            Self::Mynaportal => "mynaportal",
+            Self::Declaration => "declaration",
+        }
+    }
+
+    /// What the rules call it.
+    pub fn document(self) -> DocumentKind {
+        match self {
+            Self::EligibilityCertificate => DocumentKind::EligibilityCertificate,
+            Self::EarlierCard => DocumentKind::EarlierCard,
+            Self::EarlierCardElderly => DocumentKind::EarlierCardElderly,
+            Self::Notice => DocumentKind::Notice,
+            Self::Mynaportal => DocumentKind::Mynaportal,
+            Self::Declaration => DocumentKind::Declaration,
+        }
+    }
 }
 
 /// What staff typed, field by field; empty where they typed nothing.
@@ -89,11 +132,13 @@ impl DocumentEntry {
     pub fn document(&self) -> Document {
         let elderly = is_elderly(self.insurer_number.reveal());
         let kind = match self.kind {
-            EntryKind::EligibilityCertificate => DocumentKind::EligibilityCertificate,
             EntryKind::EarlierCard | EntryKind::EarlierCardElderly if elderly => DocumentKind::EarlierCardElderly,
             EntryKind::EarlierCard | EntryKind::EarlierCardElderly => DocumentKind::EarlierCard,
+            kind => kind.document(),
         };
-        Document { kind, valid_until: self.valid_until }
+        // A declaration has no last day: one that stands in the form is that of the document it takes the place of.
+        let valid_until = self.valid_until.filter(|_| kind != DocumentKind::Declaration);
+        Document { kind, valid_until }
     }
 }
 
@@ -220,9 +265,16 @@ pub fn decide(entry: &DocumentEntry, rules: &RuleSet, today: Today) -> DeskDecis
     let verdict = rules.accepts(&document, today);
     let clock_doubtful = verdict.clock_doubtful;
     match verdict.acceptance {
-        Acceptance::Accepted { rule } | Acceptance::AcceptedBesideCard { rule } => {
-            DeskDecision::Receive { rule, clock_doubtful }
-        }
+        Acceptance::Accepted { rule } => DeskDecision::Receive { rule, clock_doubtful },
+        // The card that it counts beside is not in a reader, or staff would not type.
+        Acceptance::AcceptedBesideCard { rule } => DeskDecision::ReceiveProvisionally {
+            rule,
+            why: Words {
+                ja: "仮受付としました。カードとあわせて見せていただく書類です。資格は番号で照会しています。カードがなければ、被保険者資格申立書を書いていただきます。10割負担にはなりません。",
+                en: "Received provisionally: this is shown together with the card. Eligibility is asked by the numbers; without the card, have the declaration (被保険者資格申立書) filled in. The patient is not charged 100 %.",
+            },
+            clock_doubtful,
+        },
         Acceptance::AcceptedProvisionally { rule } if clock_doubtful => DeskDecision::ReceiveProvisionally {
             rule,
             why: Words {

@@ -41,12 +41,8 @@ pub enum Mode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Permission {
-    /// Receive a patient by the four items, without any card.
+    /// Receive a patient by the four items, without any card, and ask for the insurance by them.
     RecordWithoutCard,
-    /// Look a patient up by the four items.
-    LookUpByFourItems,
-    /// View medical information although the patient could not be asked.
-    ViewWithoutConsent,
 }
 
 impl Mode {
@@ -56,12 +52,9 @@ impl Mode {
     /// What it allows.
     pub fn permits(self) -> &'static [Permission] {
         match self {
-            Self::SystemFailure => &[Permission::RecordWithoutCard, Permission::LookUpByFourItems],
-            Self::Disaster => {
-                &[Permission::RecordWithoutCard, Permission::LookUpByFourItems, Permission::ViewWithoutConsent]
-            }
-            // The card is there; it says who the patient is.
-            Self::EmergencyViewing => &[Permission::ViewWithoutConsent],
+            Self::SystemFailure | Self::Disaster => &[Permission::RecordWithoutCard],
+            // The card is there and says who the patient is; what may be viewed is viewed at the terminal, not here.
+            Self::EmergencyViewing => &[],
         }
     }
 
@@ -69,12 +62,12 @@ impl Mode {
     pub fn scope(self) -> Words {
         match self {
             Self::SystemFailure => Words {
-                ja: "開くもの: 4情報(氏名・性別・生年月日・住所)での受付。開かないもの: 4情報での資格の検索と、診療・薬剤・健診情報の閲覧。資格は、あとで確認します。",
-                en: "Opens: receiving a patient by name, sex, birth date and address. Does not open: looking up the insurance by them, and viewing medical information. The insurance is confirmed later.",
+                ja: "開くもの: 4情報(氏名・性別・生年月日・住所)での受付と、それによる資格の照会。開かないもの: 診療・薬剤・健診情報の閲覧。照会の結果は、つながり次第、一覧に出ます。",
+                en: "Opens: receiving a patient by name, sex, birth date and address, and asking for the insurance by them. Does not open: viewing medical information. The answer appears in the list as soon as the line allows.",
             },
             Self::Disaster => Words {
-                ja: "開くもの: 4情報(氏名・性別・生年月日・住所)での受付。開かないもの: 4情報での資格の検索と、診療・薬剤・健診情報の閲覧。閲覧は、資格確認端末の「災害時医療情報閲覧」で行います。",
-                en: "Opens: receiving a patient by name, sex, birth date and address. Does not open: looking up the insurance by them, and viewing medical information; view that at the terminal (災害時医療情報閲覧).",
+                ja: "開くもの: 4情報(氏名・性別・生年月日・住所)での受付と、それによる資格の照会。開かないもの: 診療・薬剤・健診情報の閲覧。閲覧は、資格確認端末の「災害時医療情報閲覧」で行います。",
+                en: "Opens: receiving a patient by name, sex, birth date and address, and asking for the insurance by them. Does not open: viewing medical information; view that at the terminal (災害時医療情報閲覧).",
             },
             Self::EmergencyViewing => Words {
                 ja: "開くもの: この画面では、ありません。開いた職員・理由・時間だけを記録します。開かないもの: 4情報での受付と、診療・薬剤・健診情報の閲覧。閲覧は、資格確認端末の「救急時医療情報閲覧」で行います。",
@@ -96,7 +89,7 @@ impl Mode {
 /// What a site allows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Who may open and close modes.
+    /// Who may open and close modes: names as they are typed at the desk. Nobody checks that whoever types one bears it.
     pub authorised: BTreeSet<StaffName>,
     /// Whether this is a hospital with 救急告示: emergency viewing exists there alone.
     pub emergency_hospital: bool,
@@ -195,6 +188,32 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::NotAuthorised,
+        Self::NoReason,
+        Self::NoRegionOrPeriod,
+        Self::PeriodOver,
+        Self::NoTime,
+        Self::NotThisSite,
+        Self::AlreadyOpen,
+        Self::NotOpen,
+    ];
+
+    /// Its stable name, as the trail keeps it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::NotAuthorised => "not_authorised",
+            Self::NoReason => "no_reason",
+            Self::NoRegionOrPeriod => "no_region_or_period",
+            Self::PeriodOver => "period_over",
+            Self::NoTime => "no_time",
+            Self::NotThisSite => "not_this_site",
+            Self::AlreadyOpen => "already_open",
+            Self::NotOpen => "not_open",
+        }
+    }
+
     /// Why, and what to do, for the staff who tried.
     pub fn words(self) -> Words {
         match self {

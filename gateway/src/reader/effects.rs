@@ -8,7 +8,7 @@ use crate::central::{
     FollowUp, NewRequest, Purpose, Subject, consent_request, eligibility_payload, follow_up_request, sealed_request,
 };
 use crate::driver::PinReply;
-use crate::store::{NewCase, Opening, Recording, Request, RequestKind};
+use crate::store::{NewCase, Opening, Recording, Request, RequestKind, TrailEntry, ended_word};
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use rand::seq::SliceRandom;
 use std::time::Instant;
@@ -18,8 +18,8 @@ use uketsuke_core::consent::Consent;
 use uketsuke_core::ids::{ReceptionId, RequestId};
 use uketsuke_core::ladder::{Answered, Case, Cause, PersonMatch};
 use uketsuke_core::pin::{Pad, Pin};
-use uketsuke_core::reception::{Effect, Event, FaceCount, FaceOutcome, NotWritten, PinOutcome};
-use uketsuke_core::record::{Evidence, Method, Shown, Verification};
+use uketsuke_core::reception::{Effect, Ending, Event, FaceCount, FaceOutcome, NotWritten, PinOutcome};
+use uketsuke_core::record::{Evidence, Method, Shown, StaffName, Verification};
 
 impl Reader {
     /// Performs an effect. What it leads to comes back as an event, at once or later.
@@ -38,6 +38,7 @@ impl Reader {
             Effect::CountFace(reception, count) => self.count_face(reception, count),
             Effect::Register(reception) => return self.register(reception, context),
             Effect::Record { reception, shown, consents } => return self.record(reception, shown, consents, context),
+            Effect::Note { ending, by, .. } => self.note(&ending, by),
             Effect::Abandon(reception, why) => {
                 let abandon = Write::Abandon(reception, why, self.parts.clock.stamp());
                 drop(self.parts.scribe.write(abandon));
@@ -231,6 +232,18 @@ impl Reader {
         if let Some(session) = self.session.as_ref().filter(|session| session.reception == reception) {
             drop(self.parts.scribe.write(Write::CountFace(session.order_key, count, self.parts.clock.stamp())));
         }
+    }
+
+    /// For the desk's list of the day: how, where and by whom, and nothing about the card.
+    fn note(&mut self, ending: &Ending, by: Option<StaffName>) {
+        let entry = TrailEntry {
+            id: uuid::Uuid::now_v7(),
+            at: self.parts.clock.stamp(),
+            by: by.map(|by| by.as_str().to_owned()).unwrap_or_default(),
+            what: ended_word(ending),
+            detail: self.parts.port.name.to_string(),
+        };
+        drop(self.parts.scribe.write(Write::Note(entry)));
     }
 
     /// T2.

@@ -5,7 +5,7 @@
 //! abandonment here, where it cannot be missed. An abandonment that a full disk refuses for longer than anybody waits is *owed*: it is
 //! tried again by itself and goes before every later write. So no reception is left open without an owner.
 
-use crate::store::{Class, Lane, Opening, Recording, Request, Store, StoreError};
+use crate::store::{Class, Lane, Opening, Recording, Request, Store, StoreError, TrailEntry};
 use crate::telemetry::Metrics;
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -34,6 +34,8 @@ pub(super) enum Write {
     /// A later question while the patient waits.
     FollowUp(ReceptionId, Box<Request>, Stamp),
     CountFace(OrderKey, FaceCount, Stamp),
+    /// A check-in that ended before there was a reception.
+    Note(TrailEntry),
     /// Whatever an earlier life of this reader left open.
     AbandonOpen(Stamp),
 }
@@ -190,6 +192,7 @@ impl Desk {
                 self.store.follow_up(*reception, Request::clone(request), Lane::Interactive, *at).await
             }
             Write::CountFace(order_key, count, at) => self.store.count_face(*order_key, *count, *at).await,
+            Write::Note(entry) => self.store.note(entry.clone()).await,
             Write::AbandonOpen(at) => {
                 for reception in self.store.abandon_open(Some(&self.reader), *at).await? {
                     tracing::warn!(reader = self.reader, %reception, "an open reception was abandoned by a restart");

@@ -2,7 +2,7 @@
 
 use super::keys::SealingKey;
 use super::tables::{RowKey, Table};
-use super::{CaseWrite, Keeping, Lane, Opening, Recording, Request, Settlement, StoreError};
+use super::{CaseWrite, Keeping, Lane, Opening, Recording, Request, Settlement, StoreError, TrailEntry};
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId};
 use uketsuke_core::reception::FaceCount;
@@ -42,6 +42,8 @@ pub(super) enum Command {
     ForgetSettled { at: Stamp },
     /// A value to be kept, with what led to it.
     Keep(Keeping),
+    /// A line of the trail by itself.
+    Note(TrailEntry),
     /// From now on everything is sealed with this key.
     SwitchKey(SealingKey),
     /// Seals these rows with the current key.
@@ -107,6 +109,7 @@ impl Command {
             | Self::Requeue { seq }
             | Self::SetAside { seq, .. } => format!("outbox row {seq}"),
             Self::Keep(keeping) => format!("the kept value {:?}", keeping.name.word()),
+            Self::Note(_) => "a line of the trail".into(),
             Self::SwitchKey(_) | Self::Reseal { .. } | Self::ForgetFormerKey => "the change of the sealing key".into(),
             Self::Ping => "nothing".into(),
             #[cfg(test)]

@@ -193,9 +193,11 @@ async fn what_is_kept_is_the_latest_and_the_trail_has_each_entry_once(rig: Rig) 
     };
     store.keep(keeping(b"one", &[1])).await.unwrap();
     store.keep(keeping(b"two", &[1, 2])).await.unwrap();
+    store.note(entry(3)).await.unwrap();
+    store.note(entry(3)).await.unwrap();
     let rig = rig.crash().await;
     assert_eq!(rig.store.kept(KeptName::Modes).await.unwrap().unwrap().as_slice(), b"two");
-    assert_eq!(rig.store.trail(9).await.unwrap(), [entry(2), entry(1)]);
+    assert_eq!(rig.store.trail(9).await.unwrap(), [entry(3), entry(2), entry(1)]);
 }
 
 async fn faces_that_do_not_match_are_counted_until_one_does(rig: Rig) {

@@ -179,6 +179,11 @@ impl Store {
         self.write(Command::Keep(keeping)).await.map(drop)
     }
 
+    /// Adds a line to the trail. The same entry is written once.
+    pub async fn note(&self, entry: TrailEntry) -> Result<(), StoreError> {
+        self.write(Command::Note(entry)).await.map(drop)
+    }
+
     /// The value that is kept under a name.
     pub async fn kept(&self, name: KeptName) -> Result<Option<zeroize::Zeroizing<Vec<u8>>>, StoreError> {
         backend!(self, backend => backend.kept(name).await)

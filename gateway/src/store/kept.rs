@@ -1,8 +1,11 @@
-//! What the site keeps beside receptions: named values, and a trail of who opened or closed what.
+//! What the site keeps beside receptions: named values, and a trail of who opened or closed what, and of who left without a
+//! reception.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use uketsuke_core::clock::Stamp;
+use uketsuke_core::explain::{self, Lang};
+use uketsuke_core::reception::Ending;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -40,6 +43,11 @@ impl fmt::Debug for TrailEntry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "TrailEntry({})", self.what)
     }
+}
+
+/// What the trail calls a check-in that ended before there was a reception.
+pub fn ended_word(ending: &Ending) -> String {
+    format!("ended_{}", explain::ending(ending, Lang::En).code)
 }
 
 /// A value and what led to it, written together.

@@ -44,7 +44,7 @@ pub use cases::{CaseNotice, CaseRow, CaseWrite, KeptReply, NewCase};
 pub use error::{Class, OpenError, StoreError};
 pub use handle::{Store, StoreConfig};
 pub use inspection::Inspection;
-pub use kept::{Keeping, KeptName, TrailEntry};
+pub use kept::{Keeping, KeptName, TrailEntry, ended_word};
 pub use key_file::KeyError;
 pub use keys::Keys;
 pub use sqlite::{BackedUp, BackupError, RescueError, RescuedTable};

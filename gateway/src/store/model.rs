@@ -421,11 +421,12 @@ impl Disk {
             Command::Keep(keeping) => {
                 told.changed = true;
                 self.kept.insert(keeping.name, keeping.value.clone());
-                for entry in &keeping.trail {
-                    if self.trail.iter().all(|known| known.id != entry.id) {
-                        self.trail.push(entry.clone());
-                    }
-                }
+                keeping.trail.iter().for_each(|entry| self.note(entry));
+                DONE
+            }
+            Command::Note(entry) => {
+                told.changed = true;
+                self.note(entry);
                 DONE
             }
             // Nothing is sealed in memory, and nobody alters it.
@@ -440,6 +441,12 @@ impl Disk {
             Command::Isolate { .. } | Command::Ping => DONE,
             #[cfg(test)]
             Command::Sql(_) | Command::BreakSideFile => DONE,
+        }
+    }
+
+    fn note(&mut self, entry: &TrailEntry) {
+        if self.trail.iter().all(|known| known.id != entry.id) {
+            self.trail.push(entry.clone());
         }
     }
 

@@ -336,7 +336,10 @@ pub(super) async fn act(
         Ok(order) => order,
         Err(Gaps(mut lines)) => {
             lines.insert(0, w.t("次の項目を直してください。", "Put these fields right:").to_owned());
-            return said(StatusCode::UNPROCESSABLE_ENTITY, Said { result: "problems", reception: None, lines });
+            return said(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                Said { result: "problems", reception: None, lines, offer: None },
+            );
         }
     };
     let (done, told) = oneshot::channel();
@@ -349,7 +352,7 @@ pub(super) async fn act(
         Ok(CaseTold::Refused(why)) => {
             let advice = ladder_words::refusal(why, w.0);
             let lines = vec![advice.what, advice.next];
-            said(StatusCode::CONFLICT, Said { result: "refused", reception: None, lines })
+            said(StatusCode::CONFLICT, Said { result: "refused", reception: None, lines, offer: None })
         }
         Ok(CaseTold::PaperMissing) => {
             said(StatusCode::UNPROCESSABLE_ENTITY, Said::no(w.t("記入が足りません。", "Something is missing.")))

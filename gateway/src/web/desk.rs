@@ -1,13 +1,12 @@
 //! The desk page: patients without a card, special modes, and the trail of who opened what.
 
 use super::WebState;
-use super::forms::{Problem, Said, problems, said};
-use super::jst;
+use super::forms::{Offer, Problem, Said, problems, said};
 use super::page;
+use super::trail::{self, TrailRow, word};
 use super::words::Words;
 use crate::front_desk::Entered;
 use crate::modes::NotDone;
-use crate::store::TrailEntry;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
@@ -20,14 +19,12 @@ use uketsuke_core::record::StaffName;
 use uketsuke_core::rules::{Rules, Today};
 use zeroize::Zeroize;
 
-/// Entries of the trail that are shown.
-const TRAIL_MAX: usize = 20;
-
 #[derive(Template)]
 #[template(path = "staff/desk.html")]
 struct DeskPage<'a> {
     w: Words,
     site: &'a str,
+    kinds: Vec<(&'static str, &'static str)>,
     documents: Vec<DocumentRow>,
     four_items: Option<&'static str>,
     modes: Vec<ModeRow>,
@@ -55,20 +52,13 @@ struct OpenRow {
     left: String,
 }
 
-struct TrailRow {
-    when: String,
-    by: String,
-    what: String,
-    detail: String,
-}
-
 /// `GET /staff/desk`.
 pub(super) async fn page(request: HttpRequest, state: web::Data<WebState>) -> HttpResponse {
     let w = Words::of(&request);
     let now = state.clock.stamp();
     let rules = Rules::on(Today::of(now));
     let open = state.desk.modes.now();
-    let trail = state.store.trail(TRAIL_MAX).await.unwrap_or_else(|error| {
+    let trail = trail::of_modes(&state.store, now.wall_ms, w).await.unwrap_or_else(|error| {
         tracing::warn!(%error, "the trail could not be read");
         Vec::new()
     });
@@ -86,6 +76,7 @@ pub(super) async fn page(request: HttpRequest, state: web::Data<WebState>) -> Ht
     let page = DeskPage {
         w,
         site: &state.site.site,
+        kinds: EntryKind::ALL.into_iter().map(|kind| (kind.word(), kind.document().title().pick(w.0))).collect(),
         documents: rules
             .documents()
             .map(|(_, rule)| DocumentRow { title: rule.title.pick(w.0), meaning: rule.meaning.pick(w.0) })
@@ -93,26 +84,14 @@ pub(super) async fn page(request: HttpRequest, state: web::Data<WebState>) -> Ht
         four_items: state.desk.modes.permits(Permission::RecordWithoutCard).map(|mode| mode.title().pick(w.0)),
         modes: Mode::ALL.into_iter().map(row).collect(),
         nobody_authorised: state.desk.modes.nobody_authorised(),
-        trail: trail.into_iter().map(|entry| trail_row(entry, now.wall_ms)).collect(),
+        trail,
     };
     page::html(StatusCode::OK, &page)
-}
-
-fn trail_row(entry: TrailEntry, now_ms: i64) -> TrailRow {
-    TrailRow { when: jst::moment(entry.at.wall_ms, now_ms), by: entry.by, what: entry.what, detail: entry.detail }
 }
 
 fn minutes(left: Duration, w: Words) -> String {
     let minutes = left.as_secs().div_ceil(60);
     format!("{}{} {}{}", w.t("あと", ""), minutes / 60, w.t("時間", "h "), minutes % 60) + w.t("分", " min left")
-}
-
-fn word(mode: Mode) -> &'static str {
-    match mode {
-        Mode::SystemFailure => "system_failure",
-        Mode::Disaster => "disaster",
-        Mode::EmergencyViewing => "emergency_viewing",
-    }
 }
 
 /// `POST /staff/document`. Wiped when dropped.
@@ -205,7 +184,7 @@ fn entered(result: Result<Entered, crate::front_desk::NotEntered>, w: Words) -> 
                 let problem = Problem::of(warning, w);
                 format!("{}: {} {}", problem.label, problem.what, problem.fix)
             }));
-            said(StatusCode::CREATED, Said { result: "received", reception: Some(reception), lines })
+            said(StatusCode::CREATED, Said { result: "received", reception: Some(reception), lines, offer: None })
         }
         Err(error) => {
             tracing::error!(%error, "a patient without a card could not be received");
@@ -240,9 +219,17 @@ fn otherwise(decision: DeskDecision, w: Words) -> Said {
             result: "otherwise",
             reception: None,
             lines: vec![reason.pick(w.0).to_owned(), next.pick(w.0).to_owned(), w.promise().to_owned()],
+            offer: Some(Offer {
+                field: "kind",
+                value: EntryKind::Declaration.word(),
+                label: w.t(
+                    "番号で照会し、申立書で受け付ける",
+                    "Ask by these numbers and receive with the declaration (被保険者資格申立書)",
+                ),
+            }),
         },
         DeskDecision::Receive { .. } | DeskDecision::ReceiveProvisionally { .. } => {
-            Said { result: "received", reception: None, lines: Vec::new() }
+            Said { result: "received", reception: None, lines: Vec::new(), offer: None }
         }
     }
 }

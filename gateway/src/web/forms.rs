@@ -17,15 +17,28 @@ pub(super) struct Said {
     pub(super) reception: Option<ReceptionId>,
     /// Lines for people.
     pub(super) lines: Vec<String>,
+    /// What the same form can be sent as instead: a button of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) offer: Option<Offer>,
+}
+
+/// Another way that is open for what was typed.
+#[derive(Debug, Serialize)]
+pub(super) struct Offer {
+    /// The field of the form that is different then, and its value.
+    pub(super) field: &'static str,
+    pub(super) value: &'static str,
+    /// What the button says.
+    pub(super) label: &'static str,
 }
 
 impl Said {
     pub(super) fn yes(line: &str) -> Self {
-        Self { result: "done", reception: None, lines: vec![line.to_owned()] }
+        Self { result: "done", reception: None, lines: vec![line.to_owned()], offer: None }
     }
 
     pub(super) fn no(line: &str) -> Self {
-        Self { result: "refused", reception: None, lines: vec![line.to_owned()] }
+        Self { result: "refused", reception: None, lines: vec![line.to_owned()], offer: None }
     }
 }
 
@@ -50,5 +63,5 @@ impl Problem {
 pub(super) fn problems(found: Vec<Problem>, w: Words) -> HttpResponse {
     let mut lines = vec![w.t("次の項目を直してください。", "Put these fields right:").to_owned()];
     lines.extend(found.iter().map(|Problem { label, what, fix }| format!("{label}: {what} {fix}")));
-    said(StatusCode::UNPROCESSABLE_ENTITY, Said { result: "problems", reception: None, lines })
+    said(StatusCode::UNPROCESSABLE_ENTITY, Said { result: "problems", reception: None, lines, offer: None })
 }

@@ -42,6 +42,7 @@ mod screen;
 mod socket;
 mod staff;
 mod staff_socket;
+mod trail;
 mod words;
 
 #[cfg(test)]

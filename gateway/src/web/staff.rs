@@ -4,6 +4,7 @@ use super::WebState;
 use super::jst;
 use super::orders;
 use super::page;
+use super::trail::{self, EndedRow};
 use super::words::Words;
 use crate::central::{LinkStatus, Said};
 use crate::handle::{CourierStatus, ReaderHandle};
@@ -95,6 +96,7 @@ struct Lists {
     abandoned: Vec<ReceptionRow>,
     /// Some of today's did not fit.
     more_abandoned: bool,
+    ended: Vec<EndedRow>,
     latest: Vec<ReceptionRow>,
 }
 
@@ -285,6 +287,7 @@ async fn lists(store: &Store, now: Now, w: Words) -> Result<Lists, StoreError> {
         waiting: cut(store, waiting, now, w).await?,
         abandoned: rows(abandoned.into_iter().take(ROWS_MAX).collect()),
         more_abandoned,
+        ended: trail::ended_since(store, today, w).await?,
         latest,
     })
 }

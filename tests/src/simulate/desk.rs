@@ -332,7 +332,8 @@ impl World {
                 self.write(index, Write::Abandon(reception, why, self.time.stamp()));
             }
             Effect::Close(reception) => self.write(index, Write::Close(reception)),
-            Effect::StopFace(_) => {}
+            // The desk's list of the day is nobody's promise here.
+            Effect::StopFace(_) | Effect::Note { .. } => {}
             Effect::ForgetCard(reception) => {
                 let reader = self.reader(index)?;
                 if reader.session.as_ref().is_some_and(|session| session.reception == reception) {

@@ -157,6 +157,11 @@ fn the_day_decides_what_the_desk_does() {
         (EligibilityCertificate, good(), "2024-12-02", ("receive", "eligibility-certificate")),
         (EligibilityCertificate, until("R8.7.31"), "2026-07-31", ("receive", "eligibility-certificate")),
         (EligibilityCertificate, until("R8.7.31"), "2026-08-01", ("otherwise", "eligibility-certificate")),
+        (EntryKind::Notice, good(), "2026-08-01", ("provisionally", "notice-beside-card")),
+        (EntryKind::Mynaportal, good(), "2026-08-01", ("provisionally", "mynaportal-beside-card")),
+        (EntryKind::Declaration, good(), "2026-08-01", ("provisionally", "declaration")),
+        // What another document could not do, because its day is over, the declaration does with the same fields.
+        (EntryKind::Declaration, until("R8.7.31"), "2026-08-01", ("provisionally", "declaration")),
     ] {
         assert_eq!(decided(kind, &fields, on(day)), expected, "{kind:?} on {day}");
     }
@@ -207,16 +212,18 @@ proptest! {
 
     #[test]
     fn everybody_is_received_in_some_way_and_a_doubtful_clock_sends_nobody_off(
-        days in 19_000i64..21_500, until in proptest::option::of(19_000i64..21_500), kind in 0..3usize, trusted in any::<bool>(),
+        days in 19_000i64..21_500, until in proptest::option::of(19_000i64..21_500), kind in 0..EntryKind::ALL.len(), trusted in any::<bool>(),
     ) {
-        let kind = [EntryKind::EligibilityCertificate, EntryKind::EarlierCard, EntryKind::EarlierCardElderly][kind];
+        let kind = EntryKind::ALL[kind];
         let until = until.map(|days| Date::of_days(days).compact()).unwrap_or_default();
         let entry = parse(kind, &Fields { valid_until: &until, ..good() }).unwrap();
         let today = Today { date: Date::of_days(days), trusted };
         match decide(&entry, &Rules::on(today), today) {
             DeskDecision::ReceiveOtherwise { next, .. } => {
                 prop_assert!(trusted);
-                prop_assert!(next.ja.contains("被保険者資格申立書") && next.ja.contains("10割負担にはなりません"));
+                // Before there was a declaration the insurer was asked.
+                prop_assert!(kind == EntryKind::Declaration || next.ja.contains("被保険者資格申立書"));
+                prop_assert!(next.ja.contains("10割負担にはなりません"));
             }
             DeskDecision::Receive { clock_doubtful, .. } | DeskDecision::ReceiveProvisionally { clock_doubtful, .. } => {
                 prop_assert_eq!(clock_doubtful, !trusted);

@@ -73,7 +73,6 @@ fn a_mode_opens_allows_and_closes_by_itself() {
     };
     assert_eq!((open.by.clone(), open.remaining()), (staff("sato"), Duration::from_secs(3 * 60 * 60)));
     assert_eq!(modes.permits(Permission::RecordWithoutCard, at(1)), Some(Mode::SystemFailure));
-    assert_eq!(modes.permits(Permission::ViewWithoutConsent, at(1)), None);
 
     assert_eq!(closings(&step(&mut modes, at(3 * HOUR_MS - 1), Event::Tick)), []);
     assert_eq!(modes.deadline(), Some(Mono(3 * HOUR_MS)));
@@ -233,8 +232,8 @@ fn modes_of_different_kinds_are_open_side_by_side() {
     step(&mut modes, at(0), disaster("石川県", "2026-01-31"));
     step(&mut modes, at(0), open_by(Mode::EmergencyViewing, "mori", "unconscious", hours(1)));
     assert_eq!(open_modes(&modes), Mode::ALL);
-    assert_eq!(modes.permissions(at(0)).len(), 3);
-    assert_eq!(modes.permits(Permission::ViewWithoutConsent, at(0)), Some(Mode::Disaster));
+    assert_eq!(modes.permissions(at(0)).len(), 1);
+    assert_eq!(modes.permits(Permission::RecordWithoutCard, at(0)), Some(Mode::SystemFailure));
     step(&mut modes, at(2 * HOUR_MS), Event::Tick);
     assert_eq!(open_modes(&modes), [Mode::SystemFailure, Mode::Disaster]);
 }

@@ -51,6 +51,11 @@ impl Consenting {
         self.given.extend(question.flags().iter().map(|kind| consent(*kind)));
     }
 
+    /// The verdict that was told before the questions, if it was not a good one: it stands, whether or not they are answered.
+    pub(super) fn verdict(&self) -> Option<Shown> {
+        matches!(self.shown, Shown::Ineligible(_)).then(|| self.shown.clone())
+    }
+
     pub(super) fn screen(&self, help: Option<&Help>) -> Screen {
         match self.question() {
             Some(question) => Screen::Consent {

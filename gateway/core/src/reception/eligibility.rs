@@ -77,6 +77,15 @@ impl Eligibility {
         }
     }
 
+    /// What the patient has on the screen, where that is a verdict: whoever takes the card or presses 取消 then has been told.
+    pub(super) fn verdict(&self) -> Option<Shown> {
+        match &self.stage {
+            Stage::Informing(reason) => Some(Shown::Ineligible(reason.clone())),
+            Stage::OfferingRegistration => Some(Shown::Ineligible(Reason::CardNotRegistered)),
+            Stage::Opening | Stage::Asking | Stage::Registering => None,
+        }
+    }
+
     pub(super) fn on(
         &mut self,
         now: Now,

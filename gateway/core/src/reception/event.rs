@@ -1,5 +1,6 @@
 //! What happens to a reception, and what it asks the shell to do.
 
+use super::screen::Ending;
 use crate::consent::{Consent, Question};
 use crate::ids::ReceptionId;
 use crate::pin::{Pad, Pin, PinKeys};
@@ -282,6 +283,16 @@ pub enum Effect {
         shown: Shown,
         /// Consents as given.
         consents: Vec<Consent>,
+    },
+    /// Write down that a check-in ended before there was a reception, for the desk's list of the day: nothing else would tell of this
+    /// patient. Nothing is reported.
+    Note {
+        /// Whose card it was.
+        reception: ReceptionId,
+        /// One of [`Ending::WITHOUT_RECORD`].
+        ending: Ending,
+        /// Who of the staff decided it, if anybody did.
+        by: Option<StaffName>,
     },
     /// Write down that an open reception was given up. Nothing is reported.
     Abandon(ReceptionId, Abandonment),

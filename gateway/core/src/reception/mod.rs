@@ -241,6 +241,7 @@ impl Reception {
     }
 
     fn card_removed(&mut self, now: Now, taken: Taken, effects: &mut Vec<Effect>) {
+        self.takes_as_told(now, effects);
         match &mut self.phase {
             Phase::Idle | Phase::Notice { .. } => {}
             Phase::Active(Active { reception, step: Step::Close(close), .. }) => {
@@ -267,6 +268,9 @@ impl Reception {
     fn reader_fault(&mut self, now: Now, effects: &mut Vec<Effect>) {
         match &self.phase {
             Phase::Active(active) if !matches!(active.step, Step::Close(_)) => {
+                if self.takes_as_told(now, effects) {
+                    return self.card_removed(now, Taken::Unknown, effects);
+                }
                 self.end(now, Ending::ReaderFault, Card::Gone, effects);
             }
             // Whether a finished reception's card was taken is unknown: it stays "not taken", so that the same card, still in when
@@ -278,6 +282,7 @@ impl Reception {
     fn cancel(&mut self, now: Now, effects: &mut Vec<Effect>) {
         if let Phase::Active(active) = &self.phase
             && !matches!(active.step, Step::Close(_))
+            && !self.takes_as_told(now, effects)
         {
             self.end(now, Ending::Cancelled, Card::In, effects);
         }
@@ -303,7 +308,10 @@ impl Reception {
                         deadline: now.mono.after(timing.left_behind),
                     };
                 }
-                Some(read::Outcome::End(ending)) => self.end(now, ending, Card::In, effects),
+                Some(read::Outcome::End(ending)) => {
+                    note(reception, &ending, event, effects);
+                    self.end(now, ending, Card::In, effects);
+                }
             },
             Step::Verify(verify) => match verify.on(now, event, help, &timing, effects) {
                 None => {}
@@ -312,7 +320,10 @@ impl Reception {
                     active.opened = true;
                     active.step = Step::Eligibility(Eligibility::start(reception, verification, now, &timing, effects));
                 }
-                Some(verify::Outcome::End(ending)) => self.end(now, ending, Card::In, effects),
+                Some(verify::Outcome::End(ending)) => {
+                    note(reception, &ending, event, effects);
+                    self.end(now, ending, Card::In, effects);
+                }
             },
             Step::Eligibility(eligibility) => match eligibility.on(now, event, &timing, effects) {
                 None => {}
@@ -344,6 +355,22 @@ impl Reception {
             Some(consenting) => Step::Consent(consenting),
             None => Step::Close(Close::start(active.reception, shown, Vec::new(), now, &timing, effects)),
         };
+    }
+
+    /// A patient who leaves while the screen says that the insurance is not valid has been told, and goes to the desk as the screen says:
+    /// T2 is written as if the button had been pressed, so that somebody there owns the case. Nothing more is asked. False where no
+    /// such verdict has been told.
+    fn takes_as_told(&mut self, now: Now, effects: &mut Vec<Effect>) -> bool {
+        let Phase::Active(active) = &mut self.phase else { return false };
+        let told = match &active.step {
+            Step::Eligibility(eligibility) => eligibility.verdict(),
+            Step::Consent(consenting) => consenting.verdict(),
+            Step::Read(_) | Step::Verify(_) | Step::Close(_) => None,
+        };
+        let Some(shown) = told else { return false };
+        let close = Close::start(active.reception, shown, Vec::new(), now, &self.rules.timing, effects);
+        active.step = Step::Close(close);
+        true
     }
 
     /// Ends the reception: writes down an early end, forgets the card, and leaves for "take your card" or a notice.
@@ -398,6 +425,17 @@ impl Reception {
     }
 }
 
+/// Before T1 there is no reception that could tell what became of the patient.
+fn note(reception: ReceptionId, ending: &Ending, event: &Event, effects: &mut Vec<Effect>) {
+    if Ending::WITHOUT_RECORD.contains(ending) {
+        let by = match event {
+            Event::StaffDecided(_, _, by) => Some(by.clone()),
+            _ => None,
+        };
+        effects.push(Effect::Note { reception, ending: ending.clone(), by });
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Card {
     In,
@@ -411,6 +449,17 @@ enum Taken {
 }
 
 impl Ending {
+    /// Ends before T1 after which a patient is still to be received: the desk's list of the day has them.
+    pub const WITHOUT_RECORD: [Self; 7] = [
+        Self::NotSamePerson,
+        Self::StaffDidNotCome,
+        Self::CertificateExpired,
+        Self::CertificateNotYetValid,
+        Self::NotRead(ReadFailure::Untrusted),
+        Self::NotRead(ReadFailure::NotMyNumberCard),
+        Self::TimedOut,
+    ];
+
     /// Ends that need nobody's attention.
     fn is_ordinary(&self) -> bool {
         matches!(

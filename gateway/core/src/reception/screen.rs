@@ -165,7 +165,7 @@ pub enum Ending {
     NotSamePerson,
     /// Nobody did anything for too long.
     TimedOut,
-    /// Staff were called and did not come: the patient goes to the desk, and staff go on being told.
+    /// Staff were called and did not come: the patient goes to the desk, whose list of the day says so.
     StaffDidNotCome,
     /// Nothing durable could be written: go to the desk.
     NotWritten,

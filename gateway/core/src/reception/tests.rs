@@ -209,6 +209,34 @@ fn a_face_that_does_not_match_twice_goes_to_staff_who_decide() {
 }
 
 #[test]
+fn a_patient_who_is_sent_to_the_desk_before_there_is_a_reception_is_on_its_list() {
+    let noted = |scene: &Scene| {
+        scene.effects.iter().find_map(|effect| match effect {
+            Effect::Note { ending, by, .. } => Some((ending.clone(), by.clone())),
+            _ => None,
+        })
+    };
+    let mut scene = Scene::with_card(facts());
+    scene.intent(Intent::CallStaff).on(Event::StaffDecided(id(1), StaffDecision::NotSamePerson, staff()));
+    assert_eq!(noted(&scene), Some((Ending::NotSamePerson, Some(staff()))));
+
+    let mut scene = Scene::with_card(facts());
+    scene.intent(Intent::CallStaff).wait();
+    assert_eq!(noted(&scene), Some((Ending::StaffDidNotCome, None)));
+
+    let scene = Scene::with_card(CardFacts { certificate: CertificateAge::Expired, ..facts() });
+    assert_eq!(noted(&scene), Some((Ending::CertificateExpired, None)));
+
+    // Whoever took the card, or pressed 取消, decided so; what has a reception tells of itself.
+    for event in [Event::CardRemoved, Event::ReaderFault] {
+        let mut scene = Scene::with_card(facts());
+        assert_eq!(noted(scene.on(event)), None);
+    }
+    let mut scene = Scene::asking_by_face();
+    assert_eq!(noted(scene.on(Event::CardRemoved)), None);
+}
+
+#[test]
 fn a_face_that_failed_often_enough_is_not_offered_again_in_this_reception() {
     let mut scene = Scene::with_card(facts());
     for attempt in 1..=2 {
@@ -331,6 +359,53 @@ fn a_card_pulled_before_anything_was_asked_leaves_no_record() {
     let mut scene = Scene::with_card(facts());
     scene.on(Event::CardRemoved);
     assert_eq!(scene.effects, [Effect::ForgetCard(id(1))]);
+}
+
+#[test]
+fn whoever_takes_the_card_or_cancels_while_a_verdict_is_told_has_read_it() {
+    let not_valid = || Event::Replied(id(1), Ask::First, replied(Validity::NoneFound));
+    let offering = || Event::Replied(id(1), Ask::First, not_registered());
+    for (event, reason) in [(not_valid(), Reason::NoInsuranceFound), (offering(), Reason::CardNotRegistered)] {
+        let shown = Shown::Ineligible(reason);
+        let record = Effect::Record { reception: id(1), shown: shown.clone(), consents: Vec::new() };
+
+        let mut scene = Scene::asking_by_face();
+        scene.on(event.clone()).on(Event::CardRemoved);
+        assert_eq!(scene.effects, [record.clone(), Effect::ForgetCard(id(1)), Effect::Close(id(1))]);
+        scene.on(Event::Recorded(id(1), Ok(())));
+        assert_eq!(scene.core.screen(), Screen::Notice(Ending::Done(shown.clone())));
+        assert_eq!(scene.core.attention(), Some(Attention::Ended(Ending::Done(shown.clone()))));
+
+        let mut scene = Scene::asking_by_face();
+        scene.on(event.clone()).intent(Intent::Cancel);
+        assert_eq!(scene.effects, std::slice::from_ref(&record));
+        scene.on(Event::Recorded(id(1), Ok(())));
+        assert_eq!(scene.ending(), Ending::Done(shown.clone()));
+
+        // A reader that fails takes the words from the screen, not from the desk.
+        let mut scene = Scene::asking_by_face();
+        scene.on(event.clone()).on(Event::ReaderFault);
+        assert_eq!(scene.effects, [record, Effect::ForgetCard(id(1))]);
+
+        // T2 cannot be written: given up like any other.
+        let mut scene = Scene::asking_by_face();
+        scene.on(event).on(Event::CardRemoved).on(Event::Recorded(id(1), Err(NotWritten)));
+        assert_eq!(scene.effects, [Effect::Abandon(id(1), Abandonment::NotRecorded)]);
+        assert_eq!(scene.core.screen(), Screen::Notice(Ending::NotWritten));
+    }
+}
+
+#[test]
+fn a_verdict_that_was_told_stands_when_the_card_is_taken_at_the_questions_after_it() {
+    let mut scene = Scene::asking_by_face();
+    scene.on(Event::Replied(id(1), Ask::First, replied(Validity::Several))).intent(Intent::Acknowledge);
+    assert!(matches!(scene.core.screen(), Screen::Consent { .. }));
+    scene.on(Event::CardRemoved);
+    let [Effect::Record { shown, consents, .. }, Effect::ForgetCard(_), Effect::Close(_)] = &scene.effects[..] else {
+        panic!("{:?}", scene.effects)
+    };
+    assert_eq!(*shown, Shown::Ineligible(Reason::SeveralInsurances));
+    assert!(consents.iter().all(|consent| consent.by == GivenBy::NotNeeded), "{consents:?}");
 }
 
 #[test]

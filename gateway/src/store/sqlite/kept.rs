@@ -83,7 +83,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    async fn note(&mut self, entry: &TrailEntry) -> sqlx::Result<()> {
+    pub(super) async fn note(&mut self, entry: &TrailEntry) -> sqlx::Result<()> {
         let seq: i64 =
             sqlx::query_scalar("SELECT COALESCE(MAX(seq), 0) + 1 FROM trail").fetch_one(&mut *self.conn).await?;
         let place = Place { table: "trail", column: "entry", row: entry.id.as_bytes() };

@@ -134,6 +134,10 @@ impl Batch<'_> {
             Command::Settle { seq, settlement, at } => self.settle(*seq, settlement, *at).await?,
             Command::Isolate { seq, now_ms } => self.isolate(*seq, *now_ms).await?,
             Command::Keep(keeping) => self.keep(keeping).await?,
+            Command::Note(entry) => {
+                self.told.changed = true;
+                self.note(entry).await?;
+            }
             Command::Requeue { seq } => self.requeue(*seq).await?,
             Command::SetAside { seq, why, at } => self.set_aside(*seq, why, *at).await?,
             Command::Forget { receptions, before_ms } => {

@@ -24,6 +24,19 @@ function show(output, lines) {
   }));
 }
 
+// Another way for the same fields: a button under the answer. The form stays filled in until it is taken.
+function offer(form, output, { field, value, label }) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "primary";
+  button.textContent = label;
+  button.addEventListener("click", () => {
+    form.elements[field].value = value;
+    form.requestSubmit();
+  });
+  output.append(button);
+}
+
 async function send(form) {
   const output = form.querySelector("output");
   const button = form.querySelector("button");
@@ -39,13 +52,14 @@ async function send(form) {
     });
     told = await response.json();
     if (response.ok && "reload" in form.dataset) return location.reload();
-    if (response.ok) form.reset();
+    if (response.ok && !told.offer) form.reset();
   } catch {
     told = { lines: [document.documentElement.lang === "ja" ? "うまくいきませんでした。もう一度お試しください。" : "That did not work. Please try again."] };
   }
   button.disabled = false;
   const failed = lang === "ja" ? "読み取れない項目があります。担当者と入力を確かめてください。" : "Something cannot be read: check your name and the fields.";
   show(output, told.lines ?? [failed]);
+  if (told.offer) offer(form, output, told.offer);
   output.dataset.result = told.result ?? "failed";
   return undefined;
 }
