@@ -35,13 +35,15 @@ impl Store {
         };
         for seen in sqlite.look(&mut inspection.walk, limit).await? {
             let Err(why) = seen.sound else { continue };
-            match (table, &seen.key, why) {
-                // Unless it is held back already.
-                (Table::Outbox, RowKey::Seq(seq), Unreadable::Altered) => {
-                    self.write(Command::Isolate { seq: *seq, now_ms }).await?;
+            if let (Table::Outbox, RowKey::Seq(seq), Unreadable::Altered) = (table, &seen.key, why) {
+                if self.rows(Command::Isolate { seq: *seq, now_ms }).await? > 0 {
+                    inspection.known.insert(seen.what);
+                    continue;
                 }
-                _ if inspection.known.insert(seen.what.clone()) => drop(sqlite.unreadable(seen.what, why)),
-                _ => {}
+                // It does not wait, or says so: what it says is not to be believed.
+            }
+            if inspection.known.insert(seen.what.clone()) {
+                drop(sqlite.unreadable(seen.what, why));
             }
         }
         Ok(false)

@@ -132,7 +132,7 @@ impl Batch<'_> {
             Command::CountFace { order_key, count, at } => self.count_face(*order_key, *count, *at).await?,
             Command::AbandonOpen { reader, at } => return self.abandon_open(reader.as_deref(), *at).await,
             Command::Settle { seq, settlement, at } => self.settle(*seq, settlement, *at).await?,
-            Command::Isolate { seq, now_ms } => self.isolate(*seq, *now_ms).await?,
+            Command::Isolate { seq, now_ms } => return Ok(Effect::Rows(self.isolate(*seq, *now_ms).await?)),
             Command::Keep(keeping) => self.keep(keeping).await?,
             Command::Note(entry) => {
                 self.told.changed = true;
@@ -577,7 +577,7 @@ impl Batch<'_> {
     }
 
     /// The check is not renewed: an altered row stays recognisable whatever its state is set to.
-    async fn isolate(&mut self, seq: i64, now_ms: i64) -> sqlx::Result<()> {
+    async fn isolate(&mut self, seq: i64, now_ms: i64) -> sqlx::Result<u64> {
         let until = now_ms.saturating_add(ISOLATED_HOLD.as_millis() as i64);
         let held =
             sqlx::query("UPDATE outbox SET state = 'isolated', not_before_ms = ? WHERE seq = ? AND state = 'pending'")
@@ -589,7 +589,7 @@ impl Batch<'_> {
             self.told.changed = true;
             self.told.tampered.push(format!("outbox row {seq}"));
         }
-        Ok(())
+        Ok(held.rows_affected())
     }
 
     /// Forgets settled ids after their time, a few at once. A clock that is not synchronised decides nothing here.

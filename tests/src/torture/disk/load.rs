@@ -57,7 +57,7 @@ pub async fn run(dir: &Path, load: Load) -> Result<u8> {
     let readers: Vec<_> = (0..load.readers)
         .map(|_| tokio::spawn(read(store.clone(), next.clone(), left.clone(), load.receptions)))
         .collect();
-    let courier = deliver(&store, &left).await;
+    let courier = deliver(&store, &left, !load.abort).await;
     for reader in readers {
         reader.await.context("a reader panicked")??;
     }
@@ -116,8 +116,8 @@ async fn read_all(store: &Store, next: &AtomicU32, receptions: u32) -> Result<()
     }
 }
 
-/// The courier: settles what there is until every reader has gone and nothing waits, or nothing can be written.
-async fn deliver(store: &Store, readers_left: &AtomicU32) -> Result<()> {
+/// The courier: settles what there is until every reader has gone and, if it goes on to the end, nothing waits; or nothing can be written.
+async fn deliver(store: &Store, readers_left: &AtomicU32, to_the_end: bool) -> Result<()> {
     loop {
         let over = readers_left.load(Ordering::SeqCst) == 0;
         let rows = match store.select(Destination::Central, IN_FLIGHT, &[], scene::at(0).wall_ms).await {
@@ -128,7 +128,7 @@ async fn deliver(store: &Store, readers_left: &AtomicU32) -> Result<()> {
             }
         };
         let failed = matches!(*store.health().borrow(), StoreHealth::Failed { .. });
-        if over && (rows.is_empty() || failed) {
+        if over && (rows.is_empty() || failed || !to_the_end) {
             return Ok(());
         }
         let before = rows.len();
