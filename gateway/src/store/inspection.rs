@@ -35,12 +35,12 @@ impl Store {
         };
         for seen in sqlite.look(&mut inspection.walk, limit).await? {
             let Err(why) = seen.sound else { continue };
-            if let (Table::Outbox, RowKey::Seq(seq), Unreadable::Altered) = (table, &seen.key, why) {
-                if self.rows(Command::Isolate { seq: *seq, now_ms }).await? > 0 {
-                    inspection.known.insert(seen.what);
-                    continue;
-                }
-                // It does not wait, or says so: what it says is not to be believed.
+            // Nothing happens to one that does not wait, or says so: what it says is not to be believed.
+            if let (Table::Outbox, RowKey::Seq(seq), Unreadable::Altered) = (table, &seen.key, why)
+                && self.rows(Command::Isolate { seq: *seq, now_ms }).await? > 0
+            {
+                inspection.known.insert(seen.what);
+                continue;
             }
             if inspection.known.insert(seen.what.clone()) {
                 drop(sqlite.unreadable(seen.what, why));
