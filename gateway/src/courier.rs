@@ -52,6 +52,9 @@ enum Counting {
     },
 }
 
+/// What is to be written about a row, and when its answer came if there was one.
+type Verdict = (i64, Settlement, Option<Instant>);
+
 /// One life of the courier to the central system.
 pub struct Courier {
     parts: CourierParts,
@@ -59,8 +62,10 @@ pub struct Courier {
     rows: BTreeMap<i64, OutboxRow>,
     /// Answers that came and are not written down yet, with the moment they came.
     answers: BTreeMap<i64, (Delivery, Instant)>,
-    /// Verdicts that wait to be written down, those that somebody waits for first.
-    verdicts: VecDeque<(i64, Settlement, Option<Instant>)>,
+    /// Verdicts that wait to be written down: those that somebody at a reader waits for, which go first, and the others; each in the order
+    /// they came.
+    urgent: VecDeque<Verdict>,
+    verdicts: VecDeque<Verdict>,
     /// Verdicts that the store was given.
     settling: usize,
     timer: Option<SpawnHandle>,
@@ -78,6 +83,7 @@ impl Courier {
             plan,
             rows: BTreeMap::new(),
             answers: BTreeMap::new(),
+            urgent: VecDeque::new(),
             verdicts: VecDeque::new(),
             settling: 0,
             timer: None,
@@ -188,11 +194,8 @@ impl Courier {
             (Settle::Rejected { code }, _) => Settlement::Rejected { code },
         };
         let verdict = (seq, settlement, since);
-        if self.rows.get(&seq).is_some_and(|row| row.lane == Lane::Interactive) {
-            self.verdicts.push_front(verdict);
-        } else {
-            self.verdicts.push_back(verdict);
-        }
+        let urgent = self.rows.get(&seq).is_some_and(|row| row.lane == Lane::Interactive);
+        if urgent { &mut self.urgent } else { &mut self.verdicts }.push_back(verdict);
         self.settle_next(context);
     }
 
@@ -200,7 +203,8 @@ impl Courier {
         if self.settling >= SETTLING_MAX {
             return;
         }
-        let Some((seq, settlement, since)) = self.verdicts.pop_front() else { return };
+        let next = self.urgent.pop_front().or_else(|| self.verdicts.pop_front());
+        let Some((seq, settlement, since)) = next else { return };
         self.settling += 1;
         let store = self.parts.store.clone();
         let at = self.parts.clock.stamp();

@@ -18,23 +18,38 @@ pub async fn reception(
     now: Now,
     lang: Lang,
 ) -> Explanation {
-    let mut told = explain::with_case(record, case.map(|row| (&row.case, now)), lang);
-    let unread = |error: StoreError| {
-        tracing::warn!(%error, reception = %record.reception, "a reception could not be told whole");
-    };
-    match waits_for_ticket(store, record).await {
-        Ok(true) => told = explain::without_ticket(told, lang),
-        Ok(false) => {}
-        Err(error) => unread(error),
-    }
+    let told = outcome(store, record, case, now, lang).await;
     match store.visit(record.same_visit_as.unwrap_or(record.reception)).await {
         Ok(visit) if visit.len() > 1 => explain::of_visit(told, record.reception, goes(&visit), lang),
         Ok(_) => told,
         Err(error) => {
-            unread(error);
+            unread(record, &error);
             told
         }
     }
+}
+
+/// The same without its place in the visit, which changes no advice: for lists, which are drawn often.
+pub async fn outcome(
+    store: &Store,
+    record: &ReceptionRecord,
+    case: Option<&CaseRow>,
+    now: Now,
+    lang: Lang,
+) -> Explanation {
+    let told = explain::with_case(record, case.map(|row| (&row.case, now)), lang);
+    match waits_for_ticket(store, record).await {
+        Ok(true) => explain::without_ticket(told, lang),
+        Ok(false) => told,
+        Err(error) => {
+            unread(record, &error);
+            told
+        }
+    }
+}
+
+fn unread(record: &ReceptionRecord, error: &StoreError) {
+    tracing::warn!(%error, reception = %record.reception, "a reception could not be told whole");
 }
 
 /// Which reception of a visit goes to the receipt computer. T2 carries a time; two of the same millisecond go by the order in which they

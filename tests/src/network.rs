@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -142,39 +142,30 @@ fn again(address: SocketAddr) -> Option<TcpListener> {
 }
 
 /// One connection, until either end closes it or a fault ends it.
-async fn connection(near: TcpStream, to: SocketAddr, mut faults: watch::Receiver<Fault>, seed: u64) {
+async fn connection(mut near: TcpStream, to: SocketAddr, mut faults: watch::Receiver<Fault>, seed: u64) {
     // A line that stalls from the first packet on.
     let begun = wait_while(&mut faults, |fault| matches!(fault, Fault::Stall | Fault::HalfOpen)).await;
     if begun.is_err() || *faults.borrow() == Fault::Cut {
         return reset(near);
     }
-    let Ok(far) = TcpStream::connect(to).await else { return reset(near) };
+    let Ok(mut far) = TcpStream::connect(to).await else { return reset(near) };
     let _ = (near.set_nodelay(true), far.set_nodelay(true));
-    // Both ends are dropped together, without a farewell: the kernel resets what has unread bytes, and linger resets the rest.
+    // Without a farewell: whichever end is dropped, its peer is reset.
     let _ = (near.set_zero_linger(), far.set_zero_linger());
-    let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
-    let there = carry(near_in, far_out, faults.clone(), false, StdRng::seed_from_u64(seed));
-    let back = carry(far_in, near_out, faults.clone(), true, StdRng::seed_from_u64(!seed));
-    tokio::pin!(there, back);
-    let mut half_open = None;
-    loop {
-        let fault = *faults.borrow_and_update();
-        match fault {
-            Fault::Cut => return,
-            Fault::HalfOpen => break,
-            _ => {}
-        }
+    {
+        let ((near_in, near_out), (far_in, far_out)) = (near.split(), far.split());
+        let there = carry(near_in, far_out, faults.clone(), false, StdRng::seed_from_u64(seed));
+        let back = carry(far_in, near_out, faults.clone(), true, StdRng::seed_from_u64(!seed));
+        let broken = faults.wait_for(|fault| matches!(fault, Fault::Cut | Fault::HalfOpen));
         tokio::select! {
-            kept = &mut there => { half_open = kept; break }
-            kept = &mut back => { half_open = kept; break }
-            changed = faults.changed() => if changed.is_err() { return },
+            () = there => {}
+            () = back => {}
+            _ = broken => {}
         }
     }
+    drop(far);
     // The near end stays open and hears nothing, for as long as the fault lasts.
-    if *faults.borrow() == Fault::HalfOpen {
-        let _ = wait_while(&mut faults, |fault| *fault == Fault::HalfOpen).await;
-    }
-    drop(half_open);
+    let _ = wait_while(&mut faults, |fault| *fault == Fault::HalfOpen).await;
 }
 
 fn reset(stream: TcpStream) {
@@ -188,30 +179,30 @@ async fn wait_while(
     faults.wait_for(|fault| !such(fault)).await.map(drop)
 }
 
-/// One direction. Ends when one end is gone or the fault says so; what it returns is kept open by the caller.
+/// One direction. Ends when one end is gone or the fault says so.
 async fn carry(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
     mut faults: watch::Receiver<Fault>,
     answers: bool,
     mut rng: StdRng,
-) -> Option<OwnedReadHalf> {
+) {
     let mut carried = 0;
     let mut due = Instant::now();
     let mut bytes = vec![0; CHUNK_BYTES];
     loop {
         let read = from.read(&mut bytes).await.unwrap_or(0);
         if read == 0 {
-            return None;
+            return;
         }
         let came = Instant::now();
         if wait_while(&mut faults, |fault| *fault == Fault::Stall).await.is_err() {
-            return None;
+            return;
         }
         carried += read as u64;
         match *faults.borrow() {
-            Fault::AnswersLost if answers => return None,
-            Fault::Reset { after_bytes } if answers && carried > after_bytes => return None,
+            Fault::AnswersLost if answers => return,
+            Fault::Reset { after_bytes } if answers && carried > after_bytes => return,
             Fault::Corrupt { one_in } if rng.random_ratio(1, one_in.max(1)) => {
                 let at = rng.random_range(0..read);
                 bytes[at] ^= 1 << rng.random_range(0..8);
@@ -225,7 +216,7 @@ async fn carry(
         }
         tokio::time::sleep_until(due).await;
         if to.write_all(&bytes[..read]).await.is_err() {
-            return None;
+            return;
         }
     }
 }
@@ -305,6 +296,19 @@ mod tests {
             Plain::connect(proxy.address()).ok()
         });
         assert_eq!(exchange(&mut mended.unwrap()).unwrap(), b"hello");
+    }
+
+    #[test]
+    fn the_far_end_of_a_half_open_line_is_gone() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy = Proxy::start(listener.local_addr().unwrap(), 1).unwrap();
+        let mut near = connect(&proxy);
+        let (mut far, _) = listener.accept().unwrap();
+        far.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        proxy.set(Fault::HalfOpen);
+        let mut byte = [0];
+        assert!(!silent(&far.read_exact(&mut byte).unwrap_err()), "it hears that the line is gone");
+        assert!(silent(&near.read_exact(&mut byte).unwrap_err()), "the near end does not");
     }
 
     #[test]

@@ -158,7 +158,7 @@ pub struct Central {
     /// One request.
     #[serde(default = "defaults::call_deadline_ms")]
     pub call_deadline_ms: u64,
-    /// Requests in flight at the most.
+    /// Requests without an answer at the most.
     #[serde(default = "defaults::window_max")]
     pub window_max: u32,
     /// Mean time between probes while the line is down.

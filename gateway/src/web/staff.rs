@@ -278,7 +278,7 @@ async fn lists(store: &Store, now: Now, w: Words) -> Result<Lists, StoreError> {
         latest.push(ReceptionRow {
             id: record.reception,
             time: jst::moment(record.opened.wall_ms, now_ms),
-            advice: telling::reception(store, &record, case.as_ref(), now, w.0).await.advice,
+            advice: telling::outcome(store, &record, case.as_ref(), now, w.0).await.advice,
             reader: record.reader,
         });
     }

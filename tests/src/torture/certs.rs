@@ -6,7 +6,7 @@
 //! expired: both are to be explained.
 
 use super::crowd::Crowd;
-use super::{Settings, judge, kill9};
+use super::{Settings, aftermath, judge};
 use crate::pki::{ClientOptions, DevPki, serial_of};
 use crate::report::Report;
 use crate::scene::part;
@@ -131,12 +131,12 @@ pub(super) fn run(dir: &Path, settings: Settings, report: &mut Report) -> Result
 
     let journal = runtime.block_on(crowd.go_home())?;
     std::fs::write(dir.join("journal.json"), serde_json::to_vec_pretty(&journal)?)?;
-    kill9::wait_until_the_queue_is_empty(&site)?;
+    aftermath::wait_until_the_queue_is_empty(&site)?;
     let ended = site.stop_gateway()?;
     if ended != Some(0) {
         report.fault(format!("the gateway ended with {ended:?} when asked to stop"));
     }
-    judge::judge(report, &journal, &site.control.ledger()?, &kill9::codes(&site)?);
+    judge::judge(report, &journal, &site.control.ledger()?, &aftermath::codes(&site)?);
     let panics = std::fs::read_to_string(dir.join("gateway.log"))?.matches("panicked at").count();
     if panics > 0 {
         report.fault(format!("the gateway panicked {panics} times"));
@@ -246,7 +246,7 @@ fn expired(site: &Site, report: &mut Report) -> Result<()> {
 /// What `uketsuke check` says about TLS, in both languages; what comes after is not tried.
 fn explained(site: &Site, english: &str, japanese: &str, report: &mut Report) -> Result<()> {
     for (lang, words, not_tried) in [("en", english, "not tried"), ("ja", japanese, "調べていません")] {
-        let findings = kill9::ask(site, &["check", "--json", "--lang", lang])?;
+        let findings = aftermath::ask(site, &["check", "--json", "--lang", lang])?;
         let text = |check: &str| {
             let found = findings.iter().find(|finding| finding["check"] == check);
             found.and_then(|finding| finding["text"].as_str()).unwrap_or_default().to_owned()

@@ -3,6 +3,7 @@
 //! A campaign draws its faults from a seed, lets patients go about their business meanwhile, and judges afterwards by what
 //! patients were shown, what the central system's ledger says, and what the gateway says about itself.
 
+mod aftermath;
 mod certs;
 mod crowd;
 pub mod disk;

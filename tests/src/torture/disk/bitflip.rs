@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 use std::collections::BTreeMap;
 use std::path::Path;
 use uketsuke::store::{Inspection, Store, StoreHealth};
@@ -117,28 +117,7 @@ async fn exchange(dir: &Path, rng: &mut StdRng) -> Result<String> {
         );
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut conn).await?;
         let (differ,): (i64,) = sqlx::query_as("SELECT COUNT(DISTINCT v) FROM chosen").fetch_one(&mut conn).await?;
-        // Unique values are put aside first.
-        let swapped = if differ < 2 {
-            false
-        } else {
-            let swap = format!(
-                "BEGIN; UPDATE {table} SET {column} = CAST(randomblob(16) AS BLOB) WHERE {key} = (SELECT min(k) FROM chosen);
-                 UPDATE {table} SET {column} = (SELECT v FROM chosen ORDER BY k LIMIT 1) WHERE {key} = (SELECT max(k) FROM chosen);
-                 UPDATE {table} SET {column} = (SELECT v FROM chosen ORDER BY k DESC LIMIT 1) WHERE {key} = (SELECT min(k) FROM chosen);
-                 COMMIT"
-            );
-            let done = sqlx::raw_sql(AssertSqlSafe(swap)).execute(&mut conn).await.is_ok();
-            if !done {
-                // Columns of numbers and words take no bytes, and need none: their values are not unique.
-                let _ = sqlx::raw_sql("ROLLBACK").execute(&mut conn).await;
-                let swap = format!(
-                    "UPDATE {table} SET {column} = (SELECT v FROM chosen c WHERE c.k <> {table}.{key}) WHERE {key} IN (SELECT k FROM chosen)"
-                );
-                sqlx::raw_sql(AssertSqlSafe(swap)).execute(&mut conn).await.is_ok()
-            } else {
-                true
-            }
-        };
+        let swapped = differ == 2 && swap(&mut conn, table, key, column).await;
         sqlx::raw_sql("DROP TABLE chosen").execute(&mut conn).await?;
         if swapped {
             conn.close().await?;
@@ -146,6 +125,26 @@ async fn exchange(dir: &Path, rng: &mut StdRng) -> Result<String> {
         }
     }
     bail!("no two rows differ in anything")
+}
+
+/// Exchanges the values that were chosen.
+async fn swap(conn: &mut SqliteConnection, table: &str, key: &str, column: &str) -> bool {
+    let other = format!("(SELECT v FROM chosen WHERE k <> {table}.{key})");
+    let at_once = format!("UPDATE {table} SET {column} = {other} WHERE {key} IN (SELECT k FROM chosen)");
+    // A column of unique values refuses that: one of the two makes way first.
+    let by_detour = format!(
+        "BEGIN; UPDATE {table} SET {column} = randomblob(16) WHERE {key} = (SELECT min(k) FROM chosen);
+         UPDATE {table} SET {column} = {other} WHERE {key} = (SELECT max(k) FROM chosen);
+         UPDATE {table} SET {column} = {other} WHERE {key} = (SELECT min(k) FROM chosen); COMMIT"
+    );
+    for statement in [at_once, by_detour] {
+        if sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *conn).await.is_ok() {
+            return true;
+        }
+        // Fails where there is nothing to undo.
+        let _ = sqlx::raw_sql("ROLLBACK").execute(&mut *conn).await;
+    }
+    false
 }
 
 /// What is silently wrong, or what became of it.

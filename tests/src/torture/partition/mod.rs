@@ -6,8 +6,8 @@
 
 mod herd;
 
+use super::aftermath::{codes, wait_until_the_queue_is_empty};
 use super::crowd::Crowd;
-use super::kill9::{codes, wait_until_the_queue_is_empty};
 use super::{Settings, judge};
 use crate::central::ModeSpec;
 use crate::network::{Fault, Proxy};
