@@ -78,12 +78,10 @@ enum Ended {
 
 /// Serves commands until the card or the driver goes.
 async fn with_card(stream: TcpStream, commands: &mut mpsc::Receiver<Command>) -> Ended {
-    let mut card = SlotTransport { stream, broken: false };
-    let mut nothing = [0; 1];
+    let mut card = SlotTransport { stream, state: State::Speaks };
     loop {
         let command = tokio::select! {
-            // A card never speaks first: readable means that it went, or that it is no card.
-            _ = card.stream.peek(&mut nothing) => return Ended::Card,
+            () = card.gone() => return Ended::Card,
             command = commands.recv() => match command {
                 Some(command) => command,
                 None => return Ended::Driver,
@@ -97,7 +95,7 @@ async fn with_card(stream: TcpStream, commands: &mut mpsc::Receiver<Command>) ->
                 return Ended::Card;
             }
         };
-        if card.broken {
+        if card.state == State::Gone {
             return Ended::Card;
         }
     }
@@ -106,11 +104,31 @@ async fn with_card(stream: TcpStream, commands: &mut mpsc::Receiver<Command>) ->
 /// One card's connection as a [`Transport`]. Used on blocking threads alone.
 struct SlotTransport {
     stream: TcpStream,
-    /// After an error the stream may hold half an answer: the card must be placed again.
-    broken: bool,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Speaks,
+    /// It did not answer in time, and lies in the slot until somebody takes it. The stream may hold half an answer: it must be placed
+    /// again.
+    Mute,
+    Gone,
 }
 
 impl SlotTransport {
+    /// Waits until the card leaves the slot.
+    async fn gone(&mut self) {
+        let mut late = [0; 64];
+        match self.state {
+            // A card never speaks first: readable means that it went, or that it is no card.
+            State::Speaks => drop(self.stream.peek(&mut late).await),
+            // What it says too late is not listened to.
+            State::Mute => while matches!(self.stream.read(&mut late).await, Ok(1..)) {},
+            State::Gone => {}
+        }
+    }
+
     fn execute(mut self, command: Command) -> Self {
         match command {
             Command::Read(reply) => {
@@ -144,8 +162,10 @@ impl SlotTransport {
     }
 
     fn exchange(&mut self, request: &SlotRequest) -> Result<Zeroizing<Vec<u8>>, TransportError> {
-        if self.broken {
-            return Err(TransportError::CardGone);
+        match self.state {
+            State::Speaks => {}
+            State::Mute => return Err(TransportError::TimedOut),
+            State::Gone => return Err(TransportError::CardGone),
         }
         let frame = request.encode().map_err(|error| TransportError::Fault(error.to_string()))?;
         let stream = &mut self.stream;
@@ -164,11 +184,11 @@ impl SlotTransport {
         match exchanged {
             Ok(Ok(body)) => Ok(body),
             Ok(Err(_)) => {
-                self.broken = true;
+                self.state = State::Gone;
                 Err(TransportError::CardGone)
             }
             Err(_) => {
-                self.broken = true;
+                self.state = State::Mute;
                 Err(TransportError::TimedOut)
             }
         }
