@@ -4,12 +4,16 @@ use crate::central;
 use crate::store::{CaseRow, Store, StoreError};
 use uketsuke_core::answer::Verdict;
 use uketsuke_core::clock::Now;
-use uketsuke_core::explain::{self, Explanation, Lang};
+use uketsuke_core::explain::{self, EarlierCase, Explanation, Lang};
 use uketsuke_core::ids::ReceptionId;
 use uketsuke_core::record::{ReceptionRecord, Reply};
 use uketsuke_core::visit::{self, OfVisit};
 
-/// Tells a reception with its case as it stands, what its answer says beside the verdict, and its place in its visit. What of that cannot
+/// Earlier open cases that are told; a patient who has more is known at the desk.
+const EARLIER_MAX: usize = 3;
+
+/// Tells a reception with its case as it stands, what its answer says beside the verdict, its place in its visit, and what is open from
+/// earlier ones. What of that cannot
 /// be read is left out and logged: it must not hide the rest.
 pub async fn reception(
     store: &Store,
@@ -18,7 +22,18 @@ pub async fn reception(
     now: Now,
     lang: Lang,
 ) -> Explanation {
-    let told = outcome(store, record, case, now, lang).await;
+    let mut told = outcome(store, record, case, now, lang).await;
+    let ended_ms = case.and_then(|row| row.ended_ms);
+    if ended_ms.is_some_and(|ended| record.reply().is_some_and(|(at, _)| at.wall_ms > ended)) {
+        told = explain::answered_late(told, lang);
+    }
+    let told = match earlier(store, record.reception, lang).await {
+        Ok(earlier) => explain::with_earlier(told, earlier, lang),
+        Err(error) => {
+            unread(record, &error);
+            told
+        }
+    };
     match store.visit(record.same_visit_as.unwrap_or(record.reception)).await {
         Ok(visit) if visit.len() > 1 => explain::of_visit(told, record.reception, goes(&visit), lang),
         Ok(_) => told,
@@ -29,7 +44,17 @@ pub async fn reception(
     }
 }
 
-/// The same without its place in the visit, which changes no advice: for lists, which are drawn often.
+/// What is still open from earlier receptions of the same patient, and can be settled now that the patient is here; the oldest few.
+///
+/// # Errors
+/// When the store cannot be read.
+pub async fn earlier(store: &Store, reception: ReceptionId, lang: Lang) -> Result<Vec<EarlierCase>, StoreError> {
+    let rows = store.earlier_cases(reception, EARLIER_MAX).await?;
+    let told = rows.iter().map(|row| explain::earlier_case(row.reception, row.opened_ms, &row.case, lang));
+    Ok(told.collect())
+}
+
+/// The same without what stands beside it, which changes no advice: for lists, which are drawn often.
 pub async fn outcome(
     store: &Store,
     record: &ReceptionRecord,
@@ -52,17 +77,12 @@ fn unread(record: &ReceptionRecord, error: &StoreError) {
     tracing::warn!(%error, reception = %record.reception, "a reception could not be told whole");
 }
 
-/// Which reception of a visit goes to the receipt computer. T2 carries a time; two of the same millisecond go by the order in which they
-/// were opened.
+/// Which reception of a visit goes to the receipt computer. Those that an older version recorded have no place: they were before all that
+/// have one, and among themselves go by the order in which they were opened.
 fn goes(visit: &[ReceptionRecord]) -> Option<ReceptionId> {
-    let mut recorded: Vec<_> = visit
-        .iter()
-        .filter_map(|record| record.recorded.as_ref().map(|(at, _)| (at.wall_ms, record.reception)))
-        .collect();
-    recorded.sort_unstable();
-    let places: Vec<OfVisit> =
-        (0u64..).zip(recorded).map(|(place, (_, reception))| OfVisit { reception, recorded: Some(place) }).collect();
-    visit::goes_to_receipt_computer(&places)
+    let place = |record: &ReceptionRecord| record.recorded.as_ref().map(|_| record.recorded_place.unwrap_or(0));
+    let places = visit.iter().map(|record| OfVisit { reception: record.reception, recorded: place(record) });
+    visit::goes_to_receipt_computer(&places.collect::<Vec<_>>())
 }
 
 /// 有効(未登録): the insurance is valid, but the medical ticket (医療券) is not registered yet.
@@ -84,7 +104,7 @@ mod tests {
     use uketsuke_core::record::{Evidence, Method, Shown, Stage, Verification};
     use uuid::Uuid;
 
-    fn record(n: u128, recorded_ms: Option<i64>) -> ReceptionRecord {
+    fn record(n: u128, recorded_place: Option<u64>) -> ReceptionRecord {
         let at = |wall_ms| Stamp { wall_ms, synchronised: true };
         ReceptionRecord {
             reception: ReceptionId(Uuid::from_u128(n)),
@@ -94,7 +114,9 @@ mod tests {
             same_visit_as: None,
             stage: Stage::Closed,
             opened: at(0),
-            recorded: recorded_ms.map(|ms| (at(ms), Shown::Confirmed)),
+            // A clock that was set back between two of them decides nothing.
+            recorded: recorded_place.map(|place| (at(-i64::try_from(place).unwrap()), Shown::Confirmed)),
+            recorded_place,
             consents: vec![],
             abandoned: None,
             replied: None,

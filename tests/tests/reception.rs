@@ -433,6 +433,33 @@ async fn a_patient_is_received_while_the_central_system_is_slow_and_confirmed_af
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_patient_who_comes_again_brings_what_is_open_from_the_last_time_before_the_staff() -> Result<()> {
+    let scene = Scene::start(hasty())?;
+    scene.central(ModeSpec::new("down"))?;
+    let card = scene.card("TEST-VALID-AGAIN")?;
+    let before = scene.check_in(READER, &card, PIN).await?;
+    scene.check_in("desk-1/b", &scene.card("TEST-VALID-SOMEBODY-ELSE")?, PIN).await?;
+    let link = format!("/staff/case/{}", before.reception);
+
+    let mut kiosk = scene.kiosk(READER).await?;
+    let (inserted, shown) = until_consent(&scene, &mut kiosk, &card).await?;
+    let page = scene.get("/staff?lang=ja")?;
+    let (readers, _) = page.split_once("窓口で対応する受付").context("the lists come after the readers")?;
+    assert_eq!(readers.matches("同じ患者さんの以前の受付").count(), 1, "{readers}");
+    assert!(readers.contains(&link), "{readers}");
+    let again = shown.reception.context("a reception is under way")?;
+    let told = scene.explanation(&again)?;
+    assert_eq!(told["earlier"][0]["reception"], before.reception.as_str(), "{told}");
+    assert!(told["earlier"][1].is_null(), "{told}");
+    inserted.remove().await;
+
+    scene.central(ModeSpec::new("up"))?;
+    scene.until_code(&before.reception, "confirmed_later").await?;
+    assert!(scene.explanation(&again)?["earlier"].is_null(), "nothing is open any more");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_the_central_system_refuses_leaves_the_patient_received_and_staff_informed() -> Result<()> {
     let scene = Scene::start(Plan::default())?;
     scene.central(ModeSpec::error("INVALID_ARGUMENT").times(1))?;

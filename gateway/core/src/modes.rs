@@ -12,6 +12,7 @@ mod four_items;
 use crate::clock::{Mono, Now, Stamp};
 use crate::date::Date;
 use crate::record::StaffName;
+use crate::rules::{Route, Rules, Today};
 use crate::words::Words;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -181,6 +182,8 @@ pub enum Refusal {
     NoTime,
     /// Emergency viewing exists in hospitals with 救急告示 alone.
     NotThisSite,
+    /// The dated rules do not have it on this day.
+    NotInForce,
     /// It is open already.
     AlreadyOpen,
     /// It is not open.
@@ -189,13 +192,14 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NotAuthorised,
         Self::NoReason,
         Self::NoRegionOrPeriod,
         Self::PeriodOver,
         Self::NoTime,
         Self::NotThisSite,
+        Self::NotInForce,
         Self::AlreadyOpen,
         Self::NotOpen,
     ];
@@ -209,6 +213,7 @@ impl Refusal {
             Self::PeriodOver => "period_over",
             Self::NoTime => "no_time",
             Self::NotThisSite => "not_this_site",
+            Self::NotInForce => "not_in_force",
             Self::AlreadyOpen => "already_open",
             Self::NotOpen => "not_open",
         }
@@ -234,6 +239,10 @@ impl Refusal {
             Self::NotThisSite => Words {
                 ja: "救急告示のある病院だけが使えます。設定を確かめてください。",
                 en: "Only emergency hospitals have it: check the configuration.",
+            },
+            Self::NotInForce => Words {
+                ja: "今日の規則では使えません。uketsuke rules で開始日を確かめてください。",
+                en: "Today's rules do not have it: see from when on with `uketsuke rules`.",
             },
             Self::AlreadyOpen => Words {
                 ja: "すでに開いています。延長するときは、いったん閉じて開き直してください。",
@@ -437,6 +446,12 @@ impl Modes {
         }
         if mode == Mode::EmergencyViewing && !limits.emergency_hospital {
             return Err(Refusal::NotThisSite);
+        }
+        let today = Today::of(now.stamp);
+        let in_force = mode != Mode::EmergencyViewing || Rules::on(today).opens(Route::EmergencyViewing).is_some();
+        // A clock that may be wrong refuses nothing.
+        if today.trusted && !in_force {
+            return Err(Refusal::NotInForce);
         }
         if self.open.contains_key(&mode) {
             return Err(Refusal::AlreadyOpen);

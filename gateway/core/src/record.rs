@@ -239,6 +239,9 @@ pub struct ReceptionRecord {
     pub opened: Stamp,
     /// T2, with what the patient was told.
     pub recorded: Option<(Stamp, Shown)>,
+    /// Its place in the order in which receptions were recorded, whatever the clock said; `None` before T2, and where an older version
+    /// recorded it.
+    pub recorded_place: Option<u64>,
     /// Consents as recorded by T2.
     pub consents: Vec<Consent>,
     /// When and why it was given up.

@@ -96,12 +96,8 @@ async fn once(
         match effect {
             Effect::AskAgain { with, .. } => request = Some(ask_again(parts, record, &filed, *with)?),
             Effect::Ended(end) => tracing::info!(reception = %row.reception, ?end, "a case has ended"),
-            Effect::LateAnswer { ask, verdict } => {
-                // Only whether it was valid: the reason may say that somebody has died.
-                let valid = *verdict == Verdict::Eligible;
-                tracing::info!(reception = %row.reception, ask, valid, "an answer came after the end of its case");
-            }
-            Effect::Refused(_) => {}
+            // Kept with its reception, whose story tells that it came late.
+            Effect::LateAnswer { .. } | Effect::Refused(_) => {}
         }
     }
     let lane = if ordered.is_some() { Lane::Interactive } else { Lane::Backlog };

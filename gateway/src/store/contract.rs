@@ -1,22 +1,30 @@
 //! What the store promises, whatever it is made of: every sentence here holds for SQLite and for the model.
 
+mod cases;
+mod queue;
+mod visits;
+
 use super::scene::{
     Rig, answered, at, case_write, consent_request, eligibility, eligible, follow_up, new_case, note, now, opening,
     patient, reception, recording, with_case,
 };
 use super::{
-    CaseNotice, CaseRow, Class, Destination, Keeping, KeptName, Lane, READER_CHARS_MAX, REQUEST_REJECTED, Request,
-    RequestKind, RowState, Settlement, StoreError, StoreHealth, TrailEntry,
+    CaseNotice, CaseRow, Class, Destination, Keeping, KeptName, Lane, READER_CHARS_MAX, REQUEST_REJECTED, Recording,
+    Request, RequestKind, RowState, Settlement, StoreError, StoreHealth, TrailEntry,
 };
 use std::time::Duration;
 use uketsuke_core::answer::Reason;
 use uketsuke_core::clock::{Mono, Now, Stamp};
 use uketsuke_core::ids::RequestId;
-use uketsuke_core::ladder::{CloseReason, Event, StaffAction};
+use uketsuke_core::ladder::{CloseReason, Event, Owner, StaffAction};
 use uketsuke_core::reception::FaceCount;
 use uketsuke_core::record::{Abandonment, Rejection, Reply, Shown, Stage};
 use uuid::Uuid;
 use zeroize::Zeroizing;
+
+use cases::*;
+use queue::*;
+use visits::*;
 
 macro_rules! contract {
     ($($sentence:ident)+) => {
@@ -69,9 +77,12 @@ contract! {
     a_step_made_from_an_older_version_writes_nothing
     a_case_never_counts_an_ask_that_was_not_written
     an_ended_case_leaves_the_open_ones
+    open_cases_are_found_by_who_has_to_see_to_them
+    a_patient_who_comes_again_is_known_by_the_open_cases_of_earlier_receptions
     every_later_reply_is_kept_with_its_answer
     receptions_of_one_visit_are_linked_and_others_are_not
     no_jump_of_the_wall_clock_joins_or_parts_two_visits
+    receptions_have_places_in_the_order_in_which_they_were_recorded_whatever_the_clock_says
     listeners_hear_of_rows_and_replies
     a_crash_keeps_what_was_acknowledged
     a_dropped_caller_cancels_nothing
@@ -84,53 +95,6 @@ contract! {
     old_receptions_are_forgotten_with_all_that_is_theirs_and_nothing_else
     settled_ids_are_forgotten_when_their_time_is_over
     a_closed_store_says_so
-}
-
-async fn a_row_that_waits_is_tried_at_once_when_asked(rig: Rig) {
-    rig.store.open_reception(opening(1, 1)).await.unwrap();
-    fail(&rig, eligibility(1).id, 1).await;
-    assert_eq!(rig.line(9).await, []);
-    let seq = rig.seq(eligibility(1).id).await;
-    let mut appended = rig.store.appended();
-    appended.mark_unchanged();
-    rig.store.requeue(seq).await.unwrap();
-    assert!(appended.has_changed().unwrap(), "the courier hears of it");
-    assert_eq!(rig.line(9).await.len(), 1);
-    rig.settle(eligibility(1).id, Settlement::Rejected { code: "no".into() }).await;
-    assert!(matches!(rig.store.requeue(seq).await, Err(StoreError::Conflict { .. })));
-    assert!(matches!(rig.store.set_aside(seq, "asked", at(0)).await, Err(StoreError::Conflict { .. })));
-    assert!(matches!(rig.store.requeue(99).await, Err(StoreError::Unknown { .. })));
-}
-
-async fn a_row_set_aside_is_kept_and_not_sent_until_asked_for(rig: Rig) {
-    rig.store.open_reception(opening(1, 1)).await.unwrap();
-    rig.store.open_reception(opening(2, 1)).await.unwrap();
-    let seq = rig.seq(eligibility(1).id).await;
-    for _ in 0..2 {
-        rig.store.set_aside(seq, "asked", at(0)).await.unwrap();
-    }
-    let rig = rig.crash().await;
-    assert_eq!(rig.line(9).await, [(eligibility(2).id, Lane::Interactive)], "it holds no other reception");
-    let row = rig.store.outbox_row(seq).await.unwrap().unwrap();
-    assert!(row.genuine && row.head.state == RowState::Isolated && row.head.last_error.as_deref() == Some("asked"));
-    assert_eq!(rig.store.outbox_counts(Destination::Central).await.unwrap().isolated, 1);
-    assert_eq!(*rig.store.health().borrow(), StoreHealth::Ok, "set aside is not altered");
-    rig.store.requeue(seq).await.unwrap();
-    assert_eq!(rig.line(9).await, [(eligibility(1).id, Lane::Interactive)]);
-    rig.store.set_aside(seq, "asked", at(0)).await.unwrap();
-    rig.store.settle(seq, answered(), at(0)).await.unwrap();
-    assert!(rig.store.outbox_row(seq).await.unwrap().is_none(), "an answer that was on its way still counts");
-    assert_eq!(rig.store.figures().await.unwrap().outbox.pending, 1);
-}
-
-async fn only_rows_that_failed_themselves_are_old(rig: Rig) {
-    for number in 1..=3 {
-        rig.store.open_reception(opening(number, number as u8)).await.unwrap();
-    }
-    fail(&rig, eligibility(2).id, 1).await;
-    let seq = rig.seq(eligibility(2).id).await;
-    assert!(rig.store.failing_since(at(2).wall_ms, 9).await.unwrap().is_empty());
-    assert_eq!(rig.store.failing_since(at(9).wall_ms, 9).await.unwrap(), [seq]);
 }
 
 async fn old_receptions_are_forgotten_with_all_that_is_theirs_and_nothing_else(rig: Rig) {
@@ -384,231 +348,6 @@ async fn an_answer_before_the_recording_stays(rig: Rig) {
     assert_eq!(record.recorded.unwrap().1, late.shown);
 }
 
-async fn one_patients_requests_go_one_by_one_in_their_order(rig: Rig) {
-    for number in [1, 2, 3] {
-        rig.store.open_reception(opening(number, 1)).await.unwrap();
-    }
-    rig.store.open_reception(opening(4, 2)).await.unwrap();
-    assert_eq!(rig.line(9).await.iter().map(|r| r.0).collect::<Vec<_>>(), [eligibility(1).id, eligibility(4).id]);
-    rig.settle(eligibility(1).id, answered()).await;
-    assert_eq!(rig.line(1).await[0].0, eligibility(2).id);
-
-    for number in [2, 3, 4] {
-        rig.store.abandon_reception(reception(number), Abandonment::Cancelled, at(1)).await.unwrap();
-    }
-    let backlog: Vec<_> = rig.line(9).await.into_iter().map(|row| row.0).collect();
-    assert_eq!(backlog, [eligibility(2).id, eligibility(4).id], "the same in the backlog");
-}
-
-async fn a_key_in_flight_is_not_selected(rig: Rig) {
-    rig.store.open_reception(opening(1, 1)).await.unwrap();
-    rig.store.open_reception(opening(2, 2)).await.unwrap();
-    let rows = rig.store.select(Destination::Central, 9, &[patient(1)], at(0).wall_ms).await.unwrap();
-    assert_eq!(rows.iter().map(|row| row.order_key).collect::<Vec<_>>(), [patient(2)]);
-}
-
-async fn interactive_rows_go_first_and_backlog_is_not_starved(rig: Rig) {
-    for number in 1..=4 {
-        rig.store.open_reception(opening(number, number as u8)).await.unwrap();
-        rig.store.abandon_reception(reception(number), Abandonment::Cancelled, at(1)).await.unwrap();
-    }
-    for number in 11..=16 {
-        rig.store.open_reception(opening(number, number as u8)).await.unwrap();
-    }
-    let expected = [11, 12, 13, 1, 14, 15, 16, 2, 3, 4].map(|number| eligibility(number).id);
-    let line: Vec<_> = rig.line(99).await.into_iter().map(|row| row.0).collect();
-    assert_eq!(line, expected);
-
-    // Three interactive rows in flight: the one slot that is free belongs to the backlog.
-    let busy = [11, 12, 13].map(patient);
-    let next = rig.store.select(Destination::Central, 1, &busy, at(0).wall_ms).await.unwrap();
-    assert_eq!(next[0].request.id, eligibility(1).id);
-    let busy = [11, 12, 13, 1].map(patient);
-    let next = rig.store.select(Destination::Central, 1, &busy, at(0).wall_ms).await.unwrap();
-    assert_eq!(next[0].request.id, eligibility(14).id);
-}
-
-async fn a_new_interactive_request_promotes_its_patients_older_ones(rig: Rig) {
-    for number in [1, 2] {
-        rig.store.open_reception(opening(number, number as u8)).await.unwrap();
-        rig.store.abandon_reception(reception(number), Abandonment::Cancelled, at(1)).await.unwrap();
-    }
-    rig.store.open_reception(opening(3, 2)).await.unwrap();
-    assert_eq!(rig.line(1).await, [(eligibility(2).id, Lane::Backlog)]);
-    assert_eq!(rig.line(9).await.len(), 2, "and still only one row of each patient");
-}
-
-async fn a_failed_try_waits_is_counted_and_lets_other_receptions_pass(rig: Rig) {
-    rig.store.open_reception(opening(1, 1)).await.unwrap();
-    rig.store.open_reception(opening(2, 1)).await.unwrap();
-    let seq = rig.seq(eligibility(1).id).await;
-    let retry = Settlement::Retry { code: "busy_record".into(), after: Duration::from_secs(30) };
-    rig.store.settle(seq, retry, at(0)).await.unwrap();
-    let passing: Vec<_> = rig.select(9).await.into_iter().map(|row| row.request.id).collect();
-    assert_eq!(passing, [eligibility(2).id]);
-    let later = rig.store.select(Destination::Central, 9, &[], at(30_000).wall_ms).await.unwrap();
-    assert_eq!((later[0].request.id, later[0].attempts), (eligibility(1).id, 1));
-    let head = rig.store.outbox(Destination::Central, 1).await.unwrap().remove(0);
-    assert_eq!(head.last_error.as_deref(), Some("busy_record"));
-    assert_eq!((head.state, head.not_before_ms), (RowState::Pending, at(30_000).wall_ms));
-}
-
-async fn a_wait_dated_by_a_clock_set_back_is_over(rig: Rig) {
-    rig.store.open_reception(opening(1, 1)).await.unwrap();
-    let seq = rig.seq(eligibility(1).id).await;
-    let retry = Settlement::Retry { code: "x".into(), after: Duration::from_secs(86_400) };
-    rig.store.settle(seq, retry, at(1_000_000_000)).await.unwrap();
-    assert_eq!(rig.select(9).await.len(), 1);
-}
-
-async fn a_rejection_is_kept_shown_and_releases_its_successor(rig: Rig) {
-    rig.store.open_reception(opening(1, 1)).await.unwrap();
-    rig.store.open_reception(opening(2, 1)).await.unwrap();
-    rig.settle(eligibility(1).id, Settlement::Rejected { code: "bad_signature".into() }).await;
-    assert_eq!(rig.line(9).await[0].0, eligibility(2).id);
-    let record = rig.store.reception(reception(1)).await.unwrap().unwrap();
-    assert_eq!(record.replied.unwrap().1, Reply::Rejected(Rejection { code: "bad_signature".into() }));
-    let head = rig.store.outbox(Destination::Central, 9).await.unwrap().pop().unwrap();
-    assert_eq!((head.state, head.last_error.as_deref()), (RowState::Rejected, Some("bad_signature")));
-    let counts = rig.store.outbox_counts(Destination::Central).await.unwrap();
-    assert_eq!((counts.pending, counts.rejected, counts.isolated), (1, 1, 0));
-    assert_eq!(counts.oldest_created_ms, Some(at(2).wall_ms));
-    rig.store.open_reception(opening(1, 1)).await.unwrap();
-    assert_eq!(rig.store.outbox_counts(Destination::Central).await.unwrap().pending, 1);
-}
-
-/// State and last error of every row of the outbox, by its request.
-async fn states(rig: &Rig) -> Vec<(RequestId, RowState, Option<String>)> {
-    let rows = rig.store.outbox(Destination::Central, 99).await.unwrap();
-    rows.into_iter().map(|row| (row.id, row.state, row.last_error)).collect()
-}
-
-async fn a_rejected_question_rejects_the_consents_that_reference_it(rig: Rig) {
-    for number in [1, 2] {
-        rig.store.open_reception(opening(number, 1)).await.unwrap();
-        rig.store.record_reception(recording(number, Shown::Provisional)).await.unwrap();
-    }
-    let commits = rig.store.commits();
-    rig.settle(eligibility(1).id, Settlement::Rejected { code: "bad_signature".into() }).await;
-    assert_eq!(rig.store.commits(), commits + 1, "in the same commit");
-    let rejected = |id, code: &str| (id, RowState::Rejected, Some(code.to_owned()));
-    assert_eq!(
-        states(&rig).await,
-        [
-            (eligibility(2).id, RowState::Pending, None),
-            (consent_request(2).id, RowState::Pending, None),
-            rejected(eligibility(1).id, "bad_signature"),
-            rejected(consent_request(1).id, REQUEST_REJECTED),
-        ]
-    );
-    assert_eq!(rig.line(9).await, [(eligibility(2).id, Lane::Backlog)]);
-    rig.store.record_reception(recording(1, Shown::Provisional)).await.unwrap();
-    assert_eq!(states(&rig).await.len(), 4, "acknowledged again, queued never");
-    let rig = rig.crash().await;
-    assert_eq!(rig.line(9).await, [(eligibility(2).id, Lane::Backlog)]);
-}
-
-async fn a_later_question_that_is_rejected_with_its_first_one_has_its_reply(rig: Rig) {
-    rig.store.open_reception(opening(1, 1)).await.unwrap();
-    rig.store.follow_up(reception(1), follow_up(1), Lane::Backlog, at(1)).await.unwrap();
-    rig.settle(eligibility(1).id, Settlement::Rejected { code: "bad_signature".into() }).await;
-    let rejected = |id, code: &str| (id, Reply::Rejected(Rejection { code: code.into() }));
-    let replies = rig.store.kept_replies(reception(1)).await.unwrap();
-    let replies: Vec<_> = replies.into_iter().map(|kept| (kept.request, kept.reply)).collect();
-    assert_eq!(replies, [rejected(eligibility(1).id, "bad_signature"), rejected(follow_up(1).id, REQUEST_REJECTED)]);
-}
-
-async fn a_later_question_that_is_asked_after_the_rejection_has_its_reply_at_once_and_never_goes(rig: Rig) {
-    rig.store.open_reception(opening(1, 1)).await.unwrap();
-    rig.store.record_reception(with_case(1)).await.unwrap();
-    let case = rig.store.case(reception(1)).await.unwrap().unwrap();
-    rig.settle(eligibility(1).id, Settlement::Rejected { code: "bad_signature".into() }).await;
-    rig.store.follow_up(reception(1), follow_up(1), Lane::Backlog, at(1)).await.unwrap();
-    rig.store.save_case(case_write(&case, 2)).await.unwrap();
-    let replies = rig.store.kept_replies(reception(1)).await.unwrap();
-    let rejected = Reply::Rejected(Rejection { code: REQUEST_REJECTED.into() });
-    let later: Vec<_> = replies.into_iter().skip(1).map(|kept| (kept.request, kept.reply)).collect();
-    assert_eq!(later, [(follow_up(1).id, rejected.clone()), (follow_up(2).id, rejected)]);
-    assert!(rig.select(9).await.is_empty());
-}
-
-async fn a_consent_recorded_after_its_questions_rejection_is_kept_as_rejected(rig: Rig) {
-    rig.store.open_reception(opening(1, 1)).await.unwrap();
-    rig.settle(eligibility(1).id, Settlement::Rejected { code: "bad_signature".into() }).await;
-    let mut appended = rig.store.appended();
-    appended.mark_unchanged();
-    for _ in 0..2 {
-        rig.store.record_reception(recording(1, Shown::Provisional)).await.unwrap();
-        let rejected = (consent_request(1).id, RowState::Rejected, Some(REQUEST_REJECTED.to_owned()));
-        assert_eq!(states(&rig).await[1..], [rejected]);
-    }
-    assert!(rig.select(9).await.is_empty());
-    let record = rig.store.reception(reception(1)).await.unwrap().unwrap();
-    assert_eq!(record.consents, recording(1, Shown::Provisional).consents, "what the patient said stays");
-}
-
-/// Lets a row fail `times` times at noon; it waits for half a minute.
-async fn fail(rig: &Rig, id: RequestId, times: u32) {
-    for _ in 0..times {
-        let retry = Settlement::Retry { code: "busy_record".into(), after: Duration::from_secs(30) };
-        rig.store.settle(rig.seq(id).await, retry, at(0)).await.unwrap();
-    }
-}
-
-async fn a_consent_never_holds_back_another_receptions_question(rig: Rig) {
-    let store = &rig.store;
-    store.open_reception(opening(1, 1)).await.unwrap();
-    rig.settle(eligibility(1).id, answered()).await;
-    store.record_reception(recording(1, Shown::Confirmed)).await.unwrap();
-    store.open_reception(opening(2, 1)).await.unwrap();
-    assert_eq!(rig.line(9).await[0].0, consent_request(1).id, "one that may go goes first, as it came");
-    fail(&rig, consent_request(1).id, 1).await;
-    assert_eq!(rig.line(9).await, [(eligibility(2).id, Lane::Interactive)]);
-
-    store.record_reception(recording(2, Shown::Provisional)).await.unwrap();
-    assert_eq!(rig.line(9).await, [(eligibility(2).id, Lane::Backlog)], "in the backlog too, and one row of a patient");
-    rig.settle(eligibility(2).id, answered()).await;
-    assert_eq!(
-        rig.line(9).await,
-        [(consent_request(2).id, Lane::Backlog)],
-        "nor another reception's consent, once that failed"
-    );
-    let later = store.select(Destination::Central, 9, &[], at(30_000).wall_ms).await.unwrap();
-    assert_eq!(later.iter().map(|row| row.request.id).collect::<Vec<_>>(), [consent_request(1).id]);
-}
-
-async fn a_question_passes_a_row_of_another_reception_that_failed_and_waits(rig: Rig) {
-    let store = &rig.store;
-    store.open_reception(opening(1, 1)).await.unwrap();
-    store.record_reception(recording(1, Shown::Provisional)).await.unwrap();
-    store.open_reception(opening(2, 1)).await.unwrap();
-    fail(&rig, eligibility(1).id, 1).await;
-    assert_eq!(rig.line(9).await, [(eligibility(2).id, Lane::Interactive)], "past the consent that waits for it, too");
-    let due = store.select(Destination::Central, 9, &[], at(30_000).wall_ms).await.unwrap();
-    assert_eq!(due.iter().map(|row| row.request.id).collect::<Vec<_>>(), [eligibility(1).id], "once due it goes first");
-
-    store.record_reception(recording(2, Shown::Provisional)).await.unwrap();
-    assert_eq!(rig.line(9).await, [(eligibility(2).id, Lane::Backlog)], "in the backlog too");
-    store.open_reception(opening(3, 1)).await.unwrap();
-    assert_eq!(rig.line(9).await[0].0, eligibility(2).id, "a row that has not failed is not passed");
-}
-
-async fn a_verdict_twice_changes_nothing(rig: Rig) {
-    rig.store.open_reception(opening(1, 1)).await.unwrap();
-    let seq = rig.seq(eligibility(1).id).await;
-    rig.store.settle(seq, answered(), at(1)).await.unwrap();
-    rig.store.settle(seq, Settlement::Rejected { code: "late".into() }, at(2)).await.unwrap();
-    assert_eq!(rig.store.reception(reception(1)).await.unwrap().unwrap().replied, Some((at(1), eligible())));
-}
-
-async fn a_verdict_of_the_wrong_kind_is_refused(rig: Rig) {
-    rig.store.open_reception(opening(1, 1)).await.unwrap();
-    let seq = rig.seq(eligibility(1).id).await;
-    let error = rig.store.settle(seq, Settlement::Delivered, at(1)).await.unwrap_err();
-    assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
-    assert_eq!(rig.select(9).await.len(), 1);
-}
-
 async fn the_last_recorded_reception_is_that_of_this_reader_and_card_within_its_time(rig: Rig) {
     let store = &rig.store;
     let last = async |reader, number, since: i64, before: i64| {
@@ -643,177 +382,6 @@ async fn limits_are_refused_and_neighbours_unharmed(rig: Rig) {
     assert!(matches!(second, Err(StoreError::Refused { .. })), "{second:?}");
     assert!(matches!(third, Err(StoreError::Refused { .. })), "{third:?}");
     assert_eq!(rig.store.receptions(9).await.unwrap().len(), 2);
-}
-
-async fn a_case_is_there_as_soon_as_its_reception_counts(rig: Rig) {
-    rig.store.open_reception(opening(1, 1)).await.unwrap();
-    assert_eq!(rig.store.case(reception(1)).await, Ok(None));
-    let mut notices = rig.store.case_notices();
-    rig.store.record_reception(with_case(1)).await.unwrap();
-    assert_eq!(notices.recv().await, Ok(CaseNotice { reception: reception(1), version: 1 }));
-    rig.store.record_reception(with_case(1)).await.unwrap();
-
-    let rig = rig.crash().await;
-    let row = rig.store.case(reception(1)).await.unwrap().unwrap();
-    assert_eq!((row.version, row.case.clone(), row.asks.clone()), (1, new_case(1).case, vec![eligibility(1).id]));
-    assert_eq!(rig.store.papers(reception(1)).await.unwrap(), new_case(1).papers);
-    assert_eq!(rig.store.open_cases(9).await.unwrap(), [row]);
-
-    let mut refused = with_case(2);
-    refused.case.as_mut().unwrap().papers = vec![note(&"長".repeat(500)); 60];
-    rig.store.open_reception(opening(2, 2)).await.unwrap();
-    assert!(matches!(rig.store.record_reception(refused).await, Err(StoreError::Refused { .. })));
-    assert_eq!(rig.store.case(reception(2)).await, Ok(None), "neither reception nor case");
-    assert_eq!(rig.store.reception(reception(2)).await.unwrap().unwrap().stage, Stage::Open);
-}
-
-async fn a_step_of_a_case_is_written_once_with_its_question(rig: Rig) {
-    rig.store.open_reception(opening(1, 1)).await.unwrap();
-    rig.store.record_reception(with_case(1)).await.unwrap();
-    let row = rig.store.case(reception(1)).await.unwrap().unwrap();
-    let write = case_write(&row, 10);
-    rig.store.save_case(write.clone()).await.unwrap();
-    rig.store.save_case(write.clone()).await.unwrap();
-
-    let rig = rig.crash().await;
-    rig.store.save_case(write.clone()).await.unwrap();
-    let row = rig.store.case(reception(1)).await.unwrap().unwrap();
-    assert_eq!((row.version, &row.case), (2, &write.case));
-    assert_eq!(row.asks, [eligibility(1).id, follow_up(10).id]);
-    let asked = rig.store.outbox(Destination::Central, 9).await.unwrap();
-    assert_eq!(asked.iter().filter(|head| head.id == follow_up(10).id).count(), 1);
-    assert_eq!(rig.store.papers(reception(1)).await.unwrap().len(), new_case(1).papers.len() + 1);
-
-    let mut other_body = write;
-    other_body.request.as_mut().unwrap().body.push(b'!');
-    assert!(matches!(rig.store.save_case(other_body).await, Err(StoreError::Conflict { .. })));
-}
-
-async fn a_step_made_from_an_older_version_writes_nothing(rig: Rig) {
-    rig.store.open_reception(opening(1, 1)).await.unwrap();
-    rig.store.record_reception(with_case(1)).await.unwrap();
-    let row = rig.store.case(reception(1)).await.unwrap().unwrap();
-    rig.store.save_case(case_write(&row, 10)).await.unwrap();
-    let error = rig.store.save_case(case_write(&row, 11)).await.unwrap_err();
-    assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
-    let asked = rig.store.outbox(Destination::Central, 9).await.unwrap();
-    assert!(asked.iter().all(|head| head.id != follow_up(11).id));
-    let nobody = case_write(&CaseRow { reception: reception(7), ..row }, 12);
-    assert!(matches!(rig.store.save_case(nobody).await, Err(StoreError::Unknown { .. })));
-}
-
-async fn a_case_never_counts_an_ask_that_was_not_written(rig: Rig) {
-    rig.store.open_reception(opening(1, 1)).await.unwrap();
-    rig.store.record_reception(with_case(1)).await.unwrap();
-    let row = rig.store.case(reception(1)).await.unwrap().unwrap();
-    let mut without = case_write(&row, 10);
-    without.request = None;
-    assert!(matches!(rig.store.save_case(without).await, Err(StoreError::Conflict { .. })));
-    let mut asks_nothing = case_write(&row, 10);
-    asks_nothing.case = row.case.clone();
-    assert!(matches!(rig.store.save_case(asks_nothing).await, Err(StoreError::Conflict { .. })));
-    assert_eq!(rig.store.case(reception(1)).await.unwrap().unwrap().version, 1);
-}
-
-async fn an_ended_case_leaves_the_open_ones(rig: Rig) {
-    for number in [1, 2] {
-        rig.store.open_reception(opening(number, number as u8)).await.unwrap();
-        rig.store.record_reception(with_case(number)).await.unwrap();
-    }
-    let row = rig.store.case(reception(1)).await.unwrap().unwrap();
-    let mut write = case_write(&row, 10);
-    (write.case, write.request) = (row.case.clone(), None);
-    let close = StaffAction::Close(CloseReason::NoTreatment);
-    write.case.step(now(), Event::Staff { turn: row.case.turn(), action: close }, &mut Vec::new());
-    rig.store.save_case(write.clone()).await.unwrap();
-    let open = rig.store.open_cases(9).await.unwrap();
-    assert_eq!(open.iter().map(|row| row.reception).collect::<Vec<_>>(), [reception(2)]);
-    let ended = rig.store.ended_cases_since(write.at.wall_ms, 9).await.unwrap();
-    assert_eq!(ended.iter().map(|row| row.case.ended()).collect::<Vec<_>>(), [write.case.ended()]);
-    assert_eq!(rig.store.ended_cases_since(write.at.wall_ms + 1, 9).await, Ok(vec![]));
-}
-
-async fn every_later_reply_is_kept_with_its_answer(rig: Rig) {
-    let store = &rig.store;
-    store.open_reception(opening(1, 1)).await.unwrap();
-    rig.settle(eligibility(1).id, answered()).await;
-    for number in [10, 11] {
-        store.follow_up(reception(1), follow_up(number), Lane::Backlog, at(6)).await.unwrap();
-    }
-    let mut notices = store.replies();
-    rig.settle(follow_up(10).id, answered()).await;
-    assert_eq!(notices.recv().await.unwrap().request, follow_up(10).id);
-    rig.settle(follow_up(11).id, Settlement::Rejected { code: "no".into() }).await;
-    let kept = store.kept_replies(reception(1)).await.unwrap();
-    assert_eq!(
-        kept.iter().map(|kept| kept.request).collect::<Vec<_>>(),
-        [eligibility(1), follow_up(10), follow_up(11)].map(|r| r.id)
-    );
-    assert!(matches!(kept[2].reply, Reply::Rejected(_)));
-    for (request, there) in
-        [(eligibility(1), true), (follow_up(10), true), (follow_up(11), false), (follow_up(12), false)]
-    {
-        let answer = store.answer(reception(1), request.id).await.unwrap();
-        assert_eq!(answer.as_deref().map(Vec::as_slice), there.then_some(b"MARKED-ANSWER".as_slice()));
-    }
-    assert_eq!(store.answer(reception(2), follow_up(10).id).await, Ok(None), "not another reception's");
-}
-
-async fn receptions_of_one_visit_are_linked_and_others_are_not(rig: Rig) {
-    // Each in a boot of its own: only the wall clock tells.
-    let minutes = |number: u32, patient, minutes: i64, synchronised| {
-        let stamp = Stamp { synchronised, ..at(minutes * 60_000) };
-        let opened = Now { boot: 100 + u64::from(number), mono: Mono(0), stamp };
-        super::Opening { opened, ..opening(number, patient) }
-    };
-    let (a, b, c, d) =
-        (minutes(1, 1, 0, true), minutes(2, 1, 20, true), minutes(3, 2, 21, true), minutes(4, 1, 45, true));
-    // Together: they may share a commit.
-    let together = tokio::join!(
-        rig.store.open_reception(a),
-        rig.store.open_reception(b),
-        rig.store.open_reception(c),
-        rig.store.open_reception(d)
-    );
-    assert_eq!(together, (Ok(()), Ok(()), Ok(()), Ok(())));
-    rig.store.open_reception(minutes(5, 1, 90, true)).await.unwrap();
-    rig.store.open_reception(minutes(6, 1, 91, false)).await.unwrap();
-    rig.store.open_reception(minutes(7, 1, 92, true)).await.unwrap();
-    let linked = [(1, None), (2, Some(1)), (3, None), (4, Some(1)), (5, None), (6, None), (7, Some(5))];
-    for (number, first) in linked {
-        let record = rig.store.reception(reception(number)).await.unwrap().unwrap();
-        assert_eq!(record.same_visit_as, first.map(reception), "reception {number}");
-    }
-    let visit = rig.store.visit(reception(1)).await.unwrap();
-    let mut of_visit: Vec<_> = visit.iter().map(|record| record.reception).collect();
-    of_visit.sort_unstable();
-    assert_eq!(of_visit, [1, 2, 4].map(reception));
-    assert!(rig.store.visit(reception(99)).await.unwrap().is_empty());
-}
-
-async fn no_jump_of_the_wall_clock_joins_or_parts_two_visits(rig: Rig) {
-    let day_ms = 24 * 60 * 60_000;
-    let minutes = |number, patient, boot, minutes: u64, wall_ms, synchronised| {
-        let stamp = Stamp { synchronised, ..at(wall_ms) };
-        super::Opening { opened: Now { boot, mono: Mono(minutes * 60_000), stamp }, ..opening(number, patient) }
-    };
-    let receptions = [
-        (minutes(1, 1, 1, 100, 0, true), None),
-        // The wall clock has been set a year forward, and back by a day; ten minutes have passed each time.
-        (minutes(2, 1, 1, 110, 365 * day_ms, true), Some(1)),
-        (minutes(3, 1, 1, 120, -day_ms, true), Some(1)),
-        (minutes(4, 1, 1, 130, -day_ms, false), Some(1)),
-        // Back to where the first was, but hours have passed.
-        (minutes(5, 1, 1, 400, 0, true), None),
-        // The machine has started again: the wall clock decides.
-        (minutes(6, 1, 2, 1, 60_000, true), Some(5)),
-        (minutes(7, 2, 2, 2, 60_000, true), None),
-    ];
-    for (number, (opening, first)) in (1..).zip(receptions) {
-        rig.store.open_reception(opening).await.unwrap();
-        let record = rig.store.reception(reception(number)).await.unwrap().unwrap();
-        assert_eq!(record.same_visit_as, first.map(reception), "reception {number}");
-    }
 }
 
 async fn listeners_hear_of_rows_and_replies(rig: Rig) {

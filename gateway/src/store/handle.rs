@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::{broadcast, watch};
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
+use uketsuke_core::ladder::Owner;
 use uketsuke_core::reception::FaceCount;
 use uketsuke_core::record::{Abandonment, ReceptionRecord};
 use zeroize::Zeroizing;
@@ -208,6 +209,17 @@ impl Store {
     /// Cases that have not ended, oldest first. Lists leave altered rows out; they show in [`Store::health`].
     pub async fn open_cases(&self, limit: usize) -> Result<Vec<CaseRow>, StoreError> {
         backend!(self, backend => backend.open_cases(limit).await)
+    }
+
+    /// Those of the open cases that this owner has to see to, oldest first; altered rows are left out.
+    pub async fn open_cases_of(&self, owner: Owner, limit: usize) -> Result<Vec<CaseRow>, StoreError> {
+        backend!(self, backend => backend.open_cases_of(owner, limit).await)
+    }
+
+    /// Open cases of earlier receptions of this reception's patient, oldest first: what is to be told or asked now that the patient is
+    /// here again. Nobody else's, and none when the reception is not known. Altered rows are left out.
+    pub async fn earlier_cases(&self, of: ReceptionId, limit: usize) -> Result<Vec<CaseRow>, StoreError> {
+        backend!(self, backend => backend.earlier_cases(of, limit).await)
     }
 
     /// Cases that ended at or after `wall_ms`, newest end first.

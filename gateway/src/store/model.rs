@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use uketsuke_core::answer::bounded_code;
 use uketsuke_core::clock::{Now, Stamp};
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
+use uketsuke_core::ladder::Owner;
 use uketsuke_core::reception::{Ask, FaceCount};
 use uketsuke_core::record::{Abandonment, ReceptionRecord, Rejection, Reply, Shown, Stage};
 use uketsuke_core::visit::{self, EarlierReception};
@@ -288,6 +289,27 @@ impl Model {
         })
     }
 
+    pub(super) async fn open_cases_of(&self, owner: Owner, limit: usize) -> Result<Vec<CaseRow>, StoreError> {
+        let mut open = self.open_cases(usize::MAX).await?;
+        open.retain(|row| row.case.owner() == Some(owner));
+        open.truncate(limit);
+        Ok(open)
+    }
+
+    pub(super) async fn earlier_cases(&self, of: ReceptionId, limit: usize) -> Result<Vec<CaseRow>, StoreError> {
+        let earlier = self.read(|disk| {
+            let index = disk.reception(of)?;
+            let key = disk.receptions[index].order_key;
+            let earlier = disk.receptions[..index].iter().filter(|other| other.order_key == key);
+            Some(earlier.map(|other| other.record.reception).collect::<HashSet<_>>())
+        })?;
+        let earlier = earlier.unwrap_or_default();
+        let mut open = self.open_cases(usize::MAX).await?;
+        open.retain(|row| earlier.contains(&row.reception));
+        open.truncate(limit);
+        Ok(open)
+    }
+
     pub(super) async fn ended_cases_since(&self, wall_ms: i64, limit: usize) -> Result<Vec<CaseRow>, StoreError> {
         self.read(|disk| {
             let ended = |row: &CaseRow| row.ended_ms.is_some_and(|at| at >= wall_ms);
@@ -480,6 +502,7 @@ impl Disk {
                 stage: Stage::Open,
                 opened: opening.opened.stamp,
                 recorded: None,
+                recorded_place: None,
                 consents: Vec::new(),
                 abandoned: None,
                 replied: None,
@@ -514,6 +537,8 @@ impl Disk {
         }
         record.stage = Stage::Recorded;
         record.recorded = Some((recording.recorded, recording.shown.clone()));
+        self.last_seq += 1;
+        record.recorded_place = u64::try_from(self.last_seq).ok();
         record.consents.clone_from(&recording.consents);
         reception.consent_request = request.map(|request| request.id);
         told.changed = true;

@@ -483,6 +483,7 @@ mod tests {
             consents: Vec::new(),
             rules: None,
             for_receipt_computer: None,
+            earlier: Vec::new(),
             case: None,
         };
         let ended = matches!(work, Work::Done(_));

@@ -5,8 +5,9 @@ use super::forms::{Offer, Problem, Said, problems, said};
 use super::page;
 use super::trail::{self, TrailRow, word};
 use super::words::Words;
-use crate::front_desk::Entered;
+use crate::front_desk::{Entered, NotEntered};
 use crate::modes::NotDone;
+use crate::telling;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
@@ -134,7 +135,7 @@ pub(super) async fn document(
         birthdate: &order.birthdate,
         valid_until: &order.valid_until,
     };
-    entered(state.desk.document(order.kind, &typed, order.limit_certificate, order.by.clone()).await, w)
+    entered(&state, state.desk.document(order.kind, &typed, order.limit_certificate, order.by.clone()).await, w).await
 }
 
 /// `POST /staff/four-items`. Wiped when dropped.
@@ -164,17 +165,17 @@ pub(super) async fn four_items(
 ) -> HttpResponse {
     let typed =
         FourItemsTyped { name: &order.name, sex: &order.sex, birthdate: &order.birthdate, address: &order.address };
-    entered(state.desk.four_items(&typed, order.by.clone()).await, Words::of(&request))
+    entered(&state, state.desk.four_items(&typed, order.by.clone()).await, Words::of(&request)).await
 }
 
-fn entered(result: Result<Entered, crate::front_desk::NotEntered>, w: Words) -> HttpResponse {
+async fn entered(state: &WebState, result: Result<Entered, NotEntered>, w: Words) -> HttpResponse {
     match result {
         Ok(Entered::Problems(found)) => problems(found.iter().map(|problem| Problem::of(problem, w)).collect(), w),
         Ok(Entered::NotAllowed) => said(
             StatusCode::CONFLICT,
             Said::no(w.t(
-                "この受付は、システム障害時モードまたは災害時モードが開いている間だけ使えます。",
-                "This is possible only while the system failure or disaster mode is open.",
+                "この受付は、システム障害時モードまたは災害時モードが開いている間だけ使えます。番号がわからない方には被保険者資格申立書を書いていただき、番号がわかり次第、上の「申立書」で受け付けてください。10割の請求はしません。",
+                "This is possible only while the system failure or disaster mode is open. Let a patient who knows no number fill in the declaration (被保険者資格申立書), and receive by it, above, once the numbers are known. Do not bill 100 %.",
             )),
         ),
         Ok(Entered::Otherwise(decision)) => said(StatusCode::OK, otherwise(decision, w)),
@@ -184,6 +185,10 @@ fn entered(result: Result<Entered, crate::front_desk::NotEntered>, w: Words) -> 
                 let problem = Problem::of(warning, w);
                 format!("{}: {} {}", problem.label, problem.what, problem.fix)
             }));
+            match telling::earlier(&state.store, reception, w.0).await {
+                Ok(earlier) => lines.extend(earlier.iter().map(|case| case.line(w.0))),
+                Err(error) => tracing::warn!(%error, %reception, "earlier cases could not be read"),
+            }
             said(StatusCode::CREATED, Said { result: "received", reception: Some(reception), lines, offer: None })
         }
         Err(error) => {

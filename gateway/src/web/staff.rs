@@ -9,7 +9,7 @@ use super::words::Words;
 use crate::central::{LinkStatus, Said};
 use crate::handle::{CourierStatus, ReaderHandle};
 use crate::health::{HealthPart, HealthReport};
-use crate::store::{CaseRow, Store, StoreError};
+use crate::store::{Store, StoreError};
 use crate::telling;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -24,10 +24,6 @@ use uketsuke_core::record::ReceptionRecord;
 
 /// Rows of each list. A desk looks at the first few; the command line has them all, and the page says how many it leaves out.
 const ROWS_MAX: usize = 50;
-
-/// Open cases that are looked through for the lists: more than the longest outage leaves at a site, so that what waits by itself never
-/// hides what the desk has to see to.
-const CASES_MAX: usize = 10_000;
 
 /// Rows of the list of latest receptions.
 const LATEST_MAX: usize = 20;
@@ -62,9 +58,16 @@ struct ReaderRow {
     /// Staff are wanted for it: the buttons are in plain sight.
     look_wanted: bool,
     given_up: bool,
+    /// What is open from earlier receptions of the patient who is there.
+    earlier: Vec<EarlierRow>,
     confirmed: u64,
     provisional: u64,
     ineligible: u64,
+}
+
+struct EarlierRow {
+    id: ReceptionId,
+    line: String,
 }
 
 #[derive(Template)]
@@ -158,11 +161,21 @@ impl Fragments {
 
 /// Draws the page's parts as things are now.
 pub(super) async fn fragments(state: &WebState, w: Words) -> Result<Fragments, askama::Error> {
-    let readers = ReadersFragment { w, readers: state.site.readers.iter().map(|reader| row(reader, w)).collect() };
+    let mut readers = Vec::with_capacity(state.site.readers.len());
+    for reader in state.site.readers.iter() {
+        let mut row = row(reader, w);
+        let reception = reader.status().borrow().reception;
+        row.earlier = match reception {
+            Some(reception) => earlier(&state.store, reception, w).await,
+            None => Vec::new(),
+        };
+        readers.push(row);
+    }
+    let readers = ReadersFragment { w, readers };
     let line = (*state.site.central.borrow(), state.site.link.borrow().clone());
     let attention = attention(&(state.health)(), w);
     let central = central(line.0, &line.1, attention, state.clock.stamp().wall_ms, w);
-    let lists = match lists(&state.store, state.clock.now(), w).await {
+    let lists = match lists(state, w).await {
         Ok(lists) => Some(lists),
         Err(error) => {
             tracing::warn!(%error, "the staff page could not read its lists");
@@ -188,6 +201,7 @@ fn row(reader: &ReaderHandle, w: Words) -> ReaderRow {
         assisted: status.helper == Some(Helper::Staff),
         look_wanted: matches!(status.attention, Some(Attention::StaffLook(_))),
         given_up: status.state == "given_up",
+        earlier: Vec::new(),
         confirmed,
         provisional,
         ineligible,
@@ -254,7 +268,17 @@ fn attention(report: &HealthReport, w: Words) -> Vec<String> {
     troubled.filter_map(line).collect()
 }
 
-async fn lists(store: &Store, now: Now, w: Words) -> Result<Lists, StoreError> {
+/// What is open from earlier receptions of the patient at a reader.
+async fn earlier(store: &Store, reception: ReceptionId, w: Words) -> Vec<EarlierRow> {
+    let cases = telling::earlier(store, reception, w.0).await.unwrap_or_else(|error| {
+        tracing::warn!(%error, %reception, "earlier cases could not be read");
+        Vec::new()
+    });
+    cases.into_iter().map(|case| EarlierRow { id: case.reception, line: case.line(w.0) }).collect()
+}
+
+async fn lists(state: &WebState, w: Words) -> Result<Lists, StoreError> {
+    let (store, now) = (&state.store, state.clock.now());
     let now_ms = now.stamp.wall_ms;
     let rows = |records: Vec<ReceptionRecord>| {
         records
@@ -268,8 +292,7 @@ async fn lists(store: &Store, now: Now, w: Words) -> Result<Lists, StoreError> {
             .collect()
     };
     let today = jst::midnight_before(now_ms);
-    let (desk, waiting): (Vec<_>, Vec<_>) =
-        store.open_cases(CASES_MAX).await?.into_iter().partition(|row| row.case.owner() == Some(Owner::Desk));
+    let counts = *state.site.case_counts.borrow();
     let abandoned = store.abandoned_since(today, ROWS_MAX + 1).await?;
     let more_abandoned = abandoned.len() > ROWS_MAX;
     let mut latest = Vec::new();
@@ -283,8 +306,8 @@ async fn lists(store: &Store, now: Now, w: Words) -> Result<Lists, StoreError> {
         });
     }
     Ok(Lists {
-        desk: cut(store, desk, now, w).await?,
-        waiting: cut(store, waiting, now, w).await?,
+        desk: cut(store, Owner::Desk, counts.desk, now, w).await?,
+        waiting: cut(store, Owner::Machine, counts.machine, now, w).await?,
         abandoned: rows(abandoned.into_iter().take(ROWS_MAX).collect()),
         more_abandoned,
         ended: trail::ended_since(store, today, w).await?,
@@ -292,10 +315,10 @@ async fn lists(store: &Store, now: Now, w: Words) -> Result<Lists, StoreError> {
     })
 }
 
-async fn cut(store: &Store, cases: Vec<CaseRow>, now: Now, w: Words) -> Result<Cut, StoreError> {
-    let total = cases.len();
+/// The first open cases of an owner. `counted`: how many there are, by the actor who leads them; it may be a moment behind.
+async fn cut(store: &Store, owner: Owner, counted: u64, now: Now, w: Words) -> Result<Cut, StoreError> {
     let mut rows = Vec::new();
-    for row in cases.into_iter().take(ROWS_MAX) {
+    for row in store.open_cases_of(owner, ROWS_MAX).await? {
         let told = explain::case(&row.case, now, w.0);
         let time = jst::moment(row.opened_ms, now.stamp.wall_ms);
         // One altered row must not hide the others.
@@ -303,6 +326,10 @@ async fn cut(store: &Store, cases: Vec<CaseRow>, now: Now, w: Words) -> Result<C
         let reader = reader.unwrap_or_default();
         rows.push(CaseLine { id: row.reception, time, reader, advice: told.advice, deadline: told.deadline_words });
     }
+    let total = match rows.len() {
+        ROWS_MAX => usize::try_from(counted).unwrap_or(usize::MAX).max(ROWS_MAX),
+        all => all,
+    };
     Ok(Cut { rows, total })
 }
 

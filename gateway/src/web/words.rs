@@ -17,6 +17,11 @@ impl Words {
         }
     }
 
+    /// The language itself, for texts of the core.
+    pub(super) fn lang(&self) -> Lang {
+        self.0
+    }
+
     /// For `lang` attributes and for `?lang=`.
     pub(super) fn tag(&self) -> &'static str {
         self.0.tag()

@@ -56,7 +56,6 @@ pub(super) struct Books {
     people: BTreeMap<u8, Person>,
     /// Of each visit, which reception went to the receipt computer.
     went: BTreeMap<ReceptionId, ReceptionId>,
-    places: u64,
 }
 
 impl World {
@@ -66,9 +65,12 @@ impl World {
         records.reverse();
         for record in &records {
             self.book(record);
-            if matches!(record.stage, Stage::Recorded | Stage::Closed) {
-                self.book_recorded(record);
-            }
+        }
+        // In the order in which they were recorded, which is not the one in which they were opened.
+        records.retain(|record| matches!(record.stage, Stage::Recorded | Stage::Closed));
+        records.sort_by_key(|record| record.recorded_place);
+        for record in &records {
+            self.book_recorded(record);
         }
     }
 
@@ -107,8 +109,7 @@ impl World {
         let Some(booked) = self.books.booked.get_mut(&record.reception).filter(|b| b.recorded.is_none()) else {
             return;
         };
-        self.books.places += 1;
-        booked.recorded = Some(self.books.places);
+        booked.recorded = record.recorded_place;
         let first = booked.same_visit_as.unwrap_or(record.reception);
         let of_visit = |(reception, booked): (&ReceptionId, &Booked)| {
             let belongs = booked.same_visit_as.unwrap_or(*reception) == first;

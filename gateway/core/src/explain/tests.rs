@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::clock::Stamp;
+use crate::consent::GivenBy;
 use crate::ids::{ReceptionId, RequestId};
-use crate::record::{Evidence, Rejection, StaffLook, StaffName, Verification};
+use crate::record::{Evidence, Method, Rejection, StaffLook, StaffName, Verification};
 use uuid::Uuid;
 
 fn at(wall_ms: i64) -> Stamp {
@@ -20,6 +21,7 @@ fn record(stage: Stage) -> ReceptionRecord {
         stage,
         opened: at(0),
         recorded: None,
+        recorded_place: None,
         consents: vec![],
         abandoned: None,
         replied: None,
@@ -155,6 +157,7 @@ fn the_story_tells_each_consent_and_the_rules_that_decided() {
     let told_by = ReceptionRecord {
         evidence: Evidence { rules: version, ..Evidence::of(Verification::by_face(0.68)) },
         recorded: Some((at(9_000), Shown::Confirmed)),
+        recorded_place: None,
         consents: vec![Consent::new(ConsentKind::Medication, true, at(6_000), GivenBy::Proxy)],
         ..record(Stage::Closed)
     };

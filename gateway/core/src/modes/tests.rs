@@ -1,5 +1,4 @@
 use super::*;
-use crate::rules::Today;
 use proptest::prelude::*;
 
 const HOUR_MS: u64 = 60 * 60 * 1000;
@@ -127,6 +126,18 @@ fn every_guard_refuses_and_leaves_everything_as_it_was() {
     let mut effects = Vec::new();
     Modes::default().step(at(0), &clinic, emergency("sato", "unconscious"), &mut effects);
     assert!(matches!(effects[..], [Effect::Refused { why: Refusal::NotThisSite, .. }]), "{effects:?}");
+}
+
+#[test]
+fn emergency_viewing_opens_from_the_day_on_which_the_rules_have_it() {
+    let on = |date: &str, synchronised| {
+        let wall_ms = Date::parse(date).unwrap().begins_ms_jst();
+        let now = Now { stamp: Stamp { wall_ms, synchronised }, ..at(0) };
+        refusal(&mut Modes::default(), now, open_by(Mode::EmergencyViewing, "sato", "unconscious", hours(1)))
+    };
+    assert_eq!(on("2024-12-08", true), Some(Refusal::NotInForce));
+    assert_eq!(on("2024-12-09", true), None);
+    assert_eq!(on("2024-12-08", false), None, "a doubtful clock refuses nothing");
 }
 
 #[test]

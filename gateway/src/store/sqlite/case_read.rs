@@ -3,11 +3,12 @@
 use super::Sqlite;
 use super::case_rows::{CaseCells, LaterCells};
 use super::read::{Query, count};
-use super::rows::ReceptionCells;
+use super::rows::{ReceptionCells, word};
 use crate::store::papers::Paper;
 use crate::store::sealed::Unreadable;
 use crate::store::{CaseRow, KeptReply, StoreError};
 use uketsuke_core::ids::{ReceptionId, RequestId};
+use uketsuke_core::ladder::Owner;
 use zeroize::Zeroizing;
 
 impl Sqlite {
@@ -23,6 +24,29 @@ impl Sqlite {
 
     pub(in crate::store) async fn open_cases(&self, limit: usize) -> Result<Vec<CaseRow>, StoreError> {
         self.cases(sqlx::query_as("SELECT * FROM cases WHERE open = 1 ORDER BY seq LIMIT ?").bind(count(limit))).await
+    }
+
+    pub(in crate::store) async fn open_cases_of(&self, owner: Owner, limit: usize) -> Result<Vec<CaseRow>, StoreError> {
+        // Of rows of older versions only the case itself tells whose it is.
+        let query =
+            sqlx::query_as("SELECT * FROM cases WHERE open = 1 AND (owner = ? OR owner IS NULL) ORDER BY seq LIMIT ?");
+        let mut found = self.cases(query.bind(word(owner)).bind(count(limit))).await?;
+        found.retain(|row| row.case.owner() == Some(owner));
+        Ok(found)
+    }
+
+    pub(in crate::store) async fn earlier_cases(
+        &self,
+        of: ReceptionId,
+        limit: usize,
+    ) -> Result<Vec<CaseRow>, StoreError> {
+        let query = sqlx::query_as(
+            "SELECT cases.* FROM receptions AS this \
+             JOIN receptions AS earlier ON earlier.order_key = this.order_key AND earlier.seq < this.seq \
+             JOIN cases ON cases.seq = earlier.seq AND cases.open = 1 \
+             WHERE this.id = ? ORDER BY cases.seq LIMIT ?",
+        );
+        self.cases(query.bind(of.0).bind(count(limit))).await
     }
 
     pub(in crate::store) async fn ended_cases_since(

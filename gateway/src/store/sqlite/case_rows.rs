@@ -1,6 +1,6 @@
 //! Rows of `cases` and `later_replies`, and their checks.
 
-use super::rows::{json, parse_json};
+use super::rows::{json, parse_json, word};
 use crate::store::keys::Keys;
 use crate::store::mac::RowMac;
 use crate::store::papers::Paper;
@@ -26,6 +26,7 @@ pub(super) struct CaseCells {
     pub(super) ended_ms: Option<i64>,
     pub(super) r#final: Option<String>,
     pub(super) mac: Vec<u8>,
+    pub(super) owner: Option<String>,
 }
 
 impl CaseCells {
@@ -44,6 +45,7 @@ impl CaseCells {
             ended_ms: row.ended_ms,
             r#final: row.case.ended().as_ref().map(json),
             mac: Vec::new(),
+            owner: row.case.owner().map(word),
         };
         cells.mac = cells.check(keys).finish();
         cells
@@ -61,6 +63,7 @@ impl CaseCells {
             .int(self.opened_ms)
             .int(self.ended_ms)
             .text(self.r#final.as_deref())
+            .later("owner", self.owner.as_deref().map(str::as_bytes))
     }
 
     /// The case, if the row is genuine.
@@ -86,8 +89,8 @@ impl CaseCells {
     /// Writes the row, new or changed.
     pub(super) async fn put(self, conn: &mut SqliteConnection) -> sqlx::Result<()> {
         sqlx::query(
-            "INSERT OR REPLACE INTO cases (seq, reception, version, state, asks, papers, open, opened_ms, ended_ms, final, mac) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO cases (seq, reception, version, state, asks, papers, open, opened_ms, ended_ms, final, \
+             mac, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )
         .bind(self.seq)
         .bind(self.reception)
@@ -100,6 +103,7 @@ impl CaseCells {
         .bind(self.ended_ms)
         .bind(self.r#final)
         .bind(self.mac)
+        .bind(self.owner)
         .execute(conn)
         .await
         .map(drop)

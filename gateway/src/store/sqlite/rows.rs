@@ -74,6 +74,7 @@ pub(super) struct ReceptionCells {
     pub(super) followed_up_answer: Option<Vec<u8>>,
     pub(super) opened_boot: Option<i64>,
     pub(super) opened_mono_ms: Option<i64>,
+    pub(super) recorded_place: Option<i64>,
 }
 
 impl ReceptionCells {
@@ -113,6 +114,7 @@ impl ReceptionCells {
             .later("followed_up_answer", self.followed_up_answer.as_deref())
             .later_int("opened_boot", self.opened_boot)
             .later_int("opened_mono_ms", self.opened_mono_ms)
+            .later_int("recorded_place", self.recorded_place)
     }
 
     /// Whether the row is as this program wrote it.
@@ -175,6 +177,7 @@ impl ReceptionCells {
             stage: parse(&self.stage)?,
             opened: self.opened().stamp,
             recorded: stamp(self.recorded_ms, self.recorded_sync).zip(shown),
+            recorded_place: self.recorded_place.and_then(|place| u64::try_from(place).ok()),
             consents: self.open_consents(keys)?,
             abandoned: stamp(self.abandoned_ms, self.abandoned_sync).zip(abandonment),
             replied: stamp(self.replied_ms, self.replied_sync).zip(reply),
@@ -231,7 +234,7 @@ impl ReceptionCells {
             "UPDATE receptions SET stage = ?, recorded_ms = ?, recorded_sync = ?, shown = ?, consents = ?, \
              consent_request = ?, abandoned_ms = ?, abandoned_sync = ?, abandonment = ?, replied_ms = ?, replied_sync = ?, \
              reply = ?, answer = ?, followed_up_ms = ?, followed_up_sync = ?, followed_up = ?, followed_up_answer = ?, \
-             awaits_reply = ?, mac = ? WHERE seq = ?",
+             awaits_reply = ?, recorded_place = ?, mac = ? WHERE seq = ?",
         )
         .bind(&self.stage)
         .bind(self.recorded_ms)
@@ -251,6 +254,7 @@ impl ReceptionCells {
         .bind(&self.followed_up)
         .bind(&self.followed_up_answer)
         .bind(self.awaits_reply)
+        .bind(self.recorded_place)
         .bind(&self.mac)
         .bind(self.seq)
         .execute(conn)

@@ -1,5 +1,6 @@
 //! What only files can do: be older, damaged, foreign, altered, full, or in two hands.
 
+use super::case_rows::CaseCells;
 use super::rows::ReceptionCells;
 use crate::store::command::Command;
 use crate::store::keys::Keys;
@@ -11,6 +12,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use std::fs;
 use std::path::Path;
+use uketsuke_core::ladder::Owner;
 use uketsuke_core::record::{Shown, Verification};
 
 async fn open(folder: &Path, keys: &Keys) -> Result<Store, OpenError> {
@@ -198,6 +200,7 @@ const FIRST_VERSION: &str = "DROP INDEX receptions_replied; DROP INDEX reception
      ALTER TABLE receptions DROP COLUMN evidence; ALTER TABLE receptions DROP COLUMN same_visit_as; \
      ALTER TABLE receptions DROP COLUMN followed_up_ms; ALTER TABLE receptions DROP COLUMN followed_up_sync; \
      ALTER TABLE receptions DROP COLUMN opened_boot; ALTER TABLE receptions DROP COLUMN opened_mono_ms; \
+     ALTER TABLE receptions DROP COLUMN recorded_place; \
      ALTER TABLE receptions DROP COLUMN followed_up; ALTER TABLE receptions DROP COLUMN followed_up_answer; \
      ALTER TABLE meta DROP COLUMN key_id; ALTER TABLE meta DROP COLUMN former_key_id; ALTER TABLE meta DROP COLUMN store_check; \
      DELETE FROM _sqlx_migrations WHERE version > 1; PRAGMA user_version = 1";
@@ -610,4 +613,20 @@ async fn where_there_is_no_room_for_the_whole_reserve_a_part_of_it_is_held_and_a
     let well = health.wait_for(|health| *health == StoreHealth::Ok);
     tokio::time::timeout(std::time::Duration::from_secs(20), well).await.expect("room is looked for").unwrap();
     store.open_reception(opening(number, 1)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cases_of_an_older_version_are_found_by_their_owner_as_well() {
+    let (folder, keys, store) = three().await;
+    store.record_reception(with_case(1)).await.unwrap();
+    let mut conn = SqliteConnectOptions::new().filename(folder.path().join("store.db")).connect().await.unwrap();
+    let mut row: CaseCells = sqlx::query_as("SELECT * FROM cases").fetch_one(&mut conn).await.unwrap();
+    row.owner = None;
+    row.mac = row.check(&keys).finish();
+    row.put(&mut conn).await.unwrap();
+    conn.close().await.unwrap();
+    let found = |owner| store.open_cases_of(owner, 9);
+    assert_eq!(found(Owner::Machine).await.unwrap().len(), 1);
+    assert_eq!(found(Owner::Desk).await, Ok(vec![]));
+    assert_eq!(*store.health().borrow(), StoreHealth::Ok);
 }

@@ -254,6 +254,7 @@ impl Batch<'_> {
             followed_up_sync: None,
             followed_up: None,
             followed_up_answer: None,
+            recorded_place: None,
             opened_boot: Some(opening.opened.boot.cast_signed()),
             opened_mono_ms: Some(opening.opened.mono.0.cast_signed()),
         };
@@ -301,6 +302,8 @@ impl Batch<'_> {
         row.stage = word(Stage::Recorded);
         row.recorded_ms = Some(recording.recorded.wall_ms);
         row.recorded_sync = Some(recording.recorded.synchronised);
+        *self.last_seq += 1;
+        row.recorded_place = Some(*self.last_seq);
         row.shown = Some(shown);
         row.consents = Some(row.seal(self.keys, "consents", &recording.consents));
         row.consent_request = request.map(|request| request.id.0);

@@ -51,8 +51,7 @@ pub(in crate::torture) fn run(dir: &Path, settings: Settings, report: &mut Repor
     let mut rng = StdRng::seed_from_u64(settings.seed);
     let mut fates: BTreeMap<(&str, Fate), u32> = BTreeMap::new();
     for cycle in 0..settings.cycles {
-        let copy = dir.join("copy");
-        std::fs::create_dir(&copy)?;
+        let copy = super::place(dir)?;
         std::fs::copy(store.with_extension("key"), copy.with_extension("key"))?;
         for name in ["store.db", "store.db-wal", "store.db.head"] {
             std::fs::copy(store.join(name), copy.join(name)).with_context(|| format!("copying {name}"))?;
@@ -70,7 +69,7 @@ pub(in crate::torture) fn run(dir: &Path, settings: Settings, report: &mut Repor
                 continue;
             }
         }
-        std::fs::remove_dir_all(&copy)?;
+        super::clear(&copy);
     }
     for ((of, fate), count) in fates {
         report.figure(format!("{of}_{fate:?}").to_lowercase(), count);

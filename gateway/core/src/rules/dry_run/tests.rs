@@ -23,6 +23,7 @@ fn record(evidence: Evidence, opened: Stamp) -> ReceptionRecord {
         stage: Stage::Closed,
         opened,
         recorded: None,
+        recorded_place: None,
         consents: vec![],
         abandoned: None,
         replied: None,

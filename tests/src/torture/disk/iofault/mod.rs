@@ -8,6 +8,7 @@ mod full;
 use super::load::STORE_FAILED;
 use super::scene::Promise;
 use super::witness::{self, Found};
+use super::{clear, place};
 use crate::report::Report;
 use crate::torture::Settings;
 use anyhow::{Context, Result, ensure};
@@ -97,14 +98,13 @@ impl Campaign {
         let (folder, _) = self.folder(new)?;
         let (output, report) = self.load(&folder, Fault { at: 0, kind: "eio", sticky: false, new })?;
         ensure!(output.status.success(), "without a fault the load ended with {}", output.status);
-        remove(&folder)?;
+        clear(&folder);
         report.0.context("the shim has counted nothing")
     }
 
     /// A folder with a store that a dead process left, or an empty one.
     fn folder(&self, new: bool) -> Result<(PathBuf, &[Promise])> {
-        let folder = self.dir.join("store");
-        std::fs::create_dir(&folder)?;
+        let folder = place(&self.dir)?;
         let (before, promised) = &self.before;
         std::fs::copy(before.with_extension("key"), folder.with_extension("key"))?;
         if new {
@@ -153,7 +153,8 @@ impl Campaign {
             Found::Refused(error) => faults.push(format!("the next start is refused: {error}")),
         }
         if faults.is_empty() {
-            return remove(&folder);
+            clear(&folder);
+            return Ok(());
         }
         let Fault { at, kind, sticky, new } = fault;
         let what = format!(
@@ -166,11 +167,6 @@ impl Campaign {
         std::fs::rename(&folder, self.dir.join(format!("{kind}-{at}-{sticky}-{new}")))?;
         Ok(())
     }
-}
-
-fn remove(folder: &Path) -> Result<()> {
-    std::fs::remove_dir_all(folder)?;
-    std::fs::remove_file(folder.with_extension("key")).context("removing a key file")
 }
 
 /// The load as a command.

@@ -8,6 +8,7 @@ mod trace;
 
 use super::scene::Promise;
 use super::witness::{self, Found};
+use super::{clear, place};
 use crate::report::Report;
 use crate::torture::Settings;
 use anyhow::{Context, Result, ensure};
@@ -135,8 +136,7 @@ impl Cuts<'_> {
         store: &Path,
         rng: &mut StdRng,
     ) -> Result<()> {
-        let folder = self.dir.join("cut");
-        std::fs::create_dir(&folder)?;
+        let folder = place(self.dir)?;
         std::fs::copy(store.with_extension("key"), folder.with_extension("key"))?;
         disk.cut(loss, rng, &folder)?;
         let what = format!("cut at call {moment}, {} changes not durable, lost: {loss:?}", disk.pending());
@@ -155,7 +155,7 @@ impl Cuts<'_> {
         if keep {
             std::fs::rename(&folder, self.dir.join(format!("cut-{moment}")))?;
         } else {
-            std::fs::remove_dir_all(&folder)?;
+            clear(&folder);
         }
         Ok(())
     }
