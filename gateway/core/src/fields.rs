@@ -93,6 +93,14 @@ pub enum Field {
     Sex,
     /// 住所.
     Address,
+    /// 保険者等名称 or 事業所名.
+    InsurerOrEmployer,
+    /// When the insurance changed.
+    ChangedOn,
+    /// Why the insurance cannot be confirmed.
+    Cause,
+    /// That the signature was seen.
+    Signed,
 }
 
 impl Field {
@@ -109,6 +117,10 @@ impl Field {
             Self::NameKana => Words { ja: "氏名カナ", en: "kana" },
             Self::Sex => Words { ja: "性別", en: "sex" },
             Self::Address => Words { ja: "住所", en: "address" },
+            Self::InsurerOrEmployer => Words { ja: "保険者名または事業所名", en: "insurer or employer" },
+            Self::ChangedOn => Words { ja: "資格の変わった日", en: "date of the change" },
+            Self::Cause => Words { ja: "確認できない理由", en: "why it cannot be confirmed" },
+            Self::Signed => Words { ja: "署名の確認", en: "that the signature was seen" },
         }
     }
 }

@@ -20,7 +20,7 @@ mod staff;
 pub mod words;
 
 pub use aging::{Aging, OFF_MAX};
-pub use declaration::{CannotConfirm, Declaration, FieldProblem, FormField, OnFile, Problem};
+pub use declaration::{CannotConfirm, Declaration, OnFile};
 pub use event::{
     Answered, Basis, Cause, Chosen, CloseReason, Effect, Event, Final, Numbers, PersonMatch, Refusal, StaffAction,
 };

@@ -216,6 +216,11 @@ impl Store {
         backend!(self, backend => backend.open_cases_of(owner, limit).await)
     }
 
+    /// How many there are of [`Self::open_cases_of`]; altered rows, and those of older versions whose owner is not told apart yet, count.
+    pub async fn count_open_cases_of(&self, owner: Owner) -> Result<u64, StoreError> {
+        backend!(self, backend => backend.count_open_cases_of(owner).await)
+    }
+
     /// Open cases of earlier receptions of this reception's patient, oldest first: what is to be told or asked now that the patient is
     /// here again. Nobody else's, and none when the reception is not known. Altered rows are left out.
     pub async fn earlier_cases(&self, of: ReceptionId, limit: usize) -> Result<Vec<CaseRow>, StoreError> {

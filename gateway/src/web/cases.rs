@@ -397,9 +397,7 @@ fn order(form: &CaseForm, today: Today, w: Words) -> Result<Order, Gaps> {
         }
         What::Declare => {
             let fields = form.fields.iter().map(|(name, typed)| (name.as_str(), typed.0.as_str()));
-            let declaration = Declaration::parse(fields).map_err(|problems| {
-                Gaps(problems.into_iter().map(|problem| ladder_words::field_problem(problem, w.0)).collect())
-            })?;
+            let declaration = Declaration::parse(fields).map_err(|problems| gaps(&problems, w))?;
             (Some(StaffAction::Declared(declaration.on_file())), Some(Filed::Declaration(declaration)))
         }
         What::Acknowledge => (Some(StaffAction::Acknowledged), note()?),

@@ -100,6 +100,7 @@ struct Lists {
     /// Some of today's did not fit.
     more_abandoned: bool,
     ended: Vec<EndedRow>,
+    more_ended: bool,
     latest: Vec<ReceptionRow>,
 }
 
@@ -292,9 +293,10 @@ async fn lists(state: &WebState, w: Words) -> Result<Lists, StoreError> {
             .collect()
     };
     let today = jst::midnight_before(now_ms);
-    let counts = *state.site.case_counts.borrow();
     let abandoned = store.abandoned_since(today, ROWS_MAX + 1).await?;
     let more_abandoned = abandoned.len() > ROWS_MAX;
+    let ended = trail::ended_since(store, today, ROWS_MAX + 1, w).await?;
+    let more_ended = ended.len() > ROWS_MAX;
     let mut latest = Vec::new();
     for record in store.receptions(LATEST_MAX).await? {
         let case = store.case(record.reception).await?;
@@ -306,17 +308,18 @@ async fn lists(state: &WebState, w: Words) -> Result<Lists, StoreError> {
         });
     }
     Ok(Lists {
-        desk: cut(store, Owner::Desk, counts.desk, now, w).await?,
-        waiting: cut(store, Owner::Machine, counts.machine, now, w).await?,
+        desk: cut(store, Owner::Desk, now, w).await?,
+        waiting: cut(store, Owner::Machine, now, w).await?,
         abandoned: rows(abandoned.into_iter().take(ROWS_MAX).collect()),
         more_abandoned,
-        ended: trail::ended_since(store, today, w).await?,
+        ended: ended.into_iter().take(ROWS_MAX).collect(),
+        more_ended,
         latest,
     })
 }
 
-/// The first open cases of an owner. `counted`: how many there are, by the actor who leads them; it may be a moment behind.
-async fn cut(store: &Store, owner: Owner, counted: u64, now: Now, w: Words) -> Result<Cut, StoreError> {
+/// The first open cases of an owner.
+async fn cut(store: &Store, owner: Owner, now: Now, w: Words) -> Result<Cut, StoreError> {
     let mut rows = Vec::new();
     for row in store.open_cases_of(owner, ROWS_MAX).await? {
         let told = explain::case(&row.case, now, w.0);
@@ -327,7 +330,7 @@ async fn cut(store: &Store, owner: Owner, counted: u64, now: Now, w: Words) -> R
         rows.push(CaseLine { id: row.reception, time, reader, advice: told.advice, deadline: told.deadline_words });
     }
     let total = match rows.len() {
-        ROWS_MAX => usize::try_from(counted).unwrap_or(usize::MAX).max(ROWS_MAX),
+        ROWS_MAX => usize::try_from(store.count_open_cases_of(owner).await?).unwrap_or(usize::MAX),
         all => all,
     };
     Ok(Cut { rows, total })

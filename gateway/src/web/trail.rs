@@ -7,8 +7,8 @@ use uketsuke_core::explain::{self, Advice};
 use uketsuke_core::modes::{Mode, Refusal};
 use uketsuke_core::reception::Ending;
 
-/// Entries that are looked through for a list.
-const READ_MAX: usize = 200;
+/// Entries that are looked through for a list: more than a busy hospital's day has.
+const READ_MAX: usize = 2_000;
 
 /// Entries about special modes that are shown.
 const MODES_MAX: usize = 20;
@@ -40,14 +40,19 @@ pub(super) async fn of_modes(store: &Store, now_ms: i64, w: Words) -> Result<Vec
     Ok(rows.take(MODES_MAX).collect())
 }
 
-/// The check-ins that ended without a reception since that moment, newest first.
-pub(super) async fn ended_since(store: &Store, wall_ms: i64, w: Words) -> Result<Vec<EndedRow>, StoreError> {
+/// The latest check-ins that ended without a reception since that moment, newest first; those beyond `limit` are not told.
+pub(super) async fn ended_since(
+    store: &Store,
+    wall_ms: i64,
+    limit: usize,
+    w: Words,
+) -> Result<Vec<EndedRow>, StoreError> {
     let entries = store.trail(READ_MAX).await?.into_iter().filter(|entry| entry.at.wall_ms >= wall_ms);
     let row = |entry: TrailEntry| {
         let advice = explain::ending(&ending(&entry)?, w.0);
         Some(EndedRow { time: jst::time_of_day(entry.at.wall_ms), reader: entry.detail, by: entry.by, advice })
     };
-    Ok(entries.filter_map(row).collect())
+    Ok(entries.filter_map(row).take(limit).collect())
 }
 
 fn ending(entry: &TrailEntry) -> Option<Ending> {
@@ -122,10 +127,10 @@ mod tests {
         let store = Store::model();
         store.note(entry(&ended_word(&Ending::NotSamePerson), "desk-1/a")).await.unwrap();
         let w = Words(Lang::Ja, None);
-        let ended = ended_since(&store, 0, w).await.unwrap();
+        let ended = ended_since(&store, 0, 9, w).await.unwrap();
         let [EndedRow { reader, by, .. }] = &ended[..] else { panic!("{} rows", ended.len()) };
         assert_eq!((reader.as_str(), by.as_str()), ("desk-1/a", "佐藤"));
-        assert!(ended_since(&store, 1, w).await.unwrap().is_empty(), "of another day");
+        assert!(ended_since(&store, 1, 9, w).await.unwrap().is_empty(), "of another day");
         assert!(of_modes(&store, 0, w).await.unwrap().is_empty());
     }
 }

@@ -2,11 +2,10 @@
 //!
 //! Source: 保発0710第1号 (2023-07-10). A declaration with a gap is refused with every gap named, so that staff ask the patient once.
 
+use crate::fields::{Field, FieldProblem, Personal, Reader};
 use crate::person::{CivilDate, Person, Spelling};
+use crate::words::Words;
 use serde::{Deserialize, Serialize};
-
-/// Characters that a field may have: more than any name or address, less than what would hurt.
-const LENGTH_MAX: usize = 200;
 
 /// A declaration with everything that it must have. Sealed by the store; a case only knows that it is there ([`OnFile`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,82 +44,55 @@ pub enum CannotConfirm {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OnFile(());
 
-/// The fields of the form, by the names under which they arrive.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum FormField {
-    /// `name`
-    Name,
-    /// `birthdate`
-    Birthdate,
-    /// `sex`
-    Sex,
-    /// `address`
-    Address,
-    /// `insurer`, or `insurer_unknown` = `yes`
-    Insurer,
-    /// `changed_on`, or nothing
-    ChangedOn,
-    /// `cause`: `not_registered_yet`, `card`, `machine` or `other`
-    Cause,
-    /// `signed` = `yes`: staff have seen the signature
-    Signed,
-}
-
-/// What is wrong with a field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Problem {
-    /// Nothing is there.
-    Missing,
-    /// It cannot be understood.
-    Unreadable,
-    /// It is longer than 200 characters.
-    TooLong,
-}
-
-/// A field that keeps a declaration from being accepted. Says which, never what was in it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct FieldProblem {
-    /// Which field.
-    pub field: FormField,
-    /// What is wrong with it.
-    pub problem: Problem,
-}
-
 impl Declaration {
-    /// Reads a form. Of a field that is there twice the last counts; fields that the form does not have are passed over.
+    /// Reads a form: `name`, `birthdate`, `sex`, `address`, `insurer` or `insurer_unknown` = `yes`, `changed_on` or nothing, `cause` (a word of
+    /// [`CannotConfirm`]), `signed` = `yes` once staff have seen the signature. Of a field that is there twice the last counts; fields that
+    /// the form does not have are passed over.
     ///
     /// # Errors
     /// Every field with a problem, in the order of the form: staff ask the patient and try again.
     pub fn parse<'a>(fields: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, Vec<FieldProblem>> {
         let fields: Vec<(&str, &str)> = fields.into_iter().collect();
-        let mut form = Form { fields: &fields, problems: Vec::new() };
-        let name = form.text(FormField::Name, "name");
-        let birthdate = form.text(FormField::Birthdate, "birthdate");
-        form.require_date(FormField::Birthdate, birthdate.as_ref());
-        let sex = form.text(FormField::Sex, "sex");
-        let address = form.text(FormField::Address, "address");
-        let unknown = form.get("insurer_unknown") == Some("yes");
-        let insurer_or_employer = match form.get("insurer") {
-            None if unknown => Some(None),
-            _ => form.text(FormField::Insurer, "insurer").map(Some),
+        let get = |key| fields.iter().rev().find(|(name, _)| *name == key).map_or("", |(_, value)| value.trim());
+        let mut form = Reader::default();
+        let name = form.required(Field::Name, get("name"), false);
+        let birthdate = form.required(Field::Birthdate, get("birthdate"), false);
+        require_date(&mut form, Field::Birthdate, birthdate.as_ref());
+        let sex = form.required(Field::Sex, get("sex"), false);
+        let address = form.required(Field::Address, get("address"), false);
+        let insurer_or_employer = match (get("insurer"), get("insurer_unknown")) {
+            ("", "yes") => Some(None),
+            (insurer, _) => form.required(Field::InsurerOrEmployer, insurer, false).map(Some),
         };
-        let changed_on = form.get("changed_on").map(Spelling::from);
-        form.require_date(FormField::ChangedOn, changed_on.as_ref());
-        let cause = form.text(FormField::Cause, "cause").and_then(|cause| form.cause(cause.as_str()));
-        if form.get("signed") != Some("yes") {
-            form.problem::<()>(FormField::Signed, Problem::Missing);
+        let changed_on = form.optional(Field::ChangedOn, get("changed_on"), false);
+        require_date(&mut form, Field::ChangedOn, changed_on.as_ref());
+        let cause = cause(&mut form, get("cause"));
+        if get("signed") != "yes" {
+            form.problem(
+                Field::Signed,
+                Words { ja: "確認されていません。", en: "It is missing." },
+                Words {
+                    ja: "患者さんの署名を確かめてください。", en: "Look at the signature of the patient."
+                },
+            );
         }
-        let problems = form.problems;
-        match (name, birthdate, sex, address, insurer_or_employer, cause) {
-            (Some(name), Some(birthdate), Some(sex), Some(address), Some(insurer_or_employer), Some(cause))
-                if problems.is_empty() =>
-            {
-                Ok(Self { name, birthdate, sex, address, insurer_or_employer, changed_on, cause })
-            }
-            _ => Err(problems),
-        }
+        form.finish()?;
+        // Each that is not there has said so.
+        let (Some(name), Some(birthdate), Some(sex), Some(address), Some(insurer_or_employer), Some(cause)) =
+            (name, birthdate, sex, address, insurer_or_employer, cause)
+        else {
+            return Err(Vec::new());
+        };
+        let text = |typed: &Personal| Spelling::from(typed.reveal());
+        Ok(Self {
+            name: text(&name),
+            birthdate: text(&birthdate),
+            sex: text(&sex),
+            address: text(&address),
+            insurer_or_employer: insurer_or_employer.as_ref().map(text),
+            changed_on: changed_on.as_ref().map(text),
+            cause,
+        })
     }
 
     /// Whom the patient declares to be, each part as it was written.
@@ -140,46 +112,36 @@ impl Declaration {
     }
 }
 
-struct Form<'a> {
-    fields: &'a [(&'a str, &'a str)],
-    problems: Vec<FieldProblem>,
+/// A date that is there must be one; month or day may be unknown (00).
+fn require_date(form: &mut Reader, field: Field, typed: Option<&Personal>) {
+    if typed.is_some_and(|typed| CivilDate::parse(typed.reveal()).is_none()) {
+        form.problem(
+            field,
+            Words { ja: "日付として読めません。", en: "It cannot be read as a date." },
+            Words {
+                ja: "「1980-01-02」「昭和55年1月2日」のように入力してください。月日がわからなければ00とします。",
+                en: "Type it like 1980-01-02 or 昭和55年1月2日, an unknown month or day as 00.",
+            },
+        );
+    }
 }
 
-impl<'a> Form<'a> {
-    fn get(&self, key: &str) -> Option<&'a str> {
-        let value = self.fields.iter().rev().find(|(name, _)| *name == key).map(|(_, value)| value.trim());
-        value.filter(|value| !value.is_empty())
-    }
-
-    fn text(&mut self, field: FormField, key: &str) -> Option<Spelling> {
-        match self.get(key) {
-            None => self.problem(field, Problem::Missing),
-            Some(value) if value.chars().count() > LENGTH_MAX => self.problem(field, Problem::TooLong),
-            Some(value) => Some(value.into()),
+fn cause(form: &mut Reader, word: &str) -> Option<CannotConfirm> {
+    let word = form.required(Field::Cause, word, false)?;
+    Some(match word.reveal() {
+        "not_registered_yet" => CannotConfirm::NotRegisteredYet,
+        "card" => CannotConfirm::Card,
+        "machine" => CannotConfirm::Machine,
+        "other" => CannotConfirm::Other,
+        _ => {
+            form.problem(
+                Field::Cause,
+                Words { ja: "読み取れません。", en: "It cannot be read." },
+                Words { ja: "一覧から選んでください。", en: "Choose one of the list." },
+            );
+            return None;
         }
-    }
-
-    /// A date that is there must be one; month or day may be unknown (00).
-    fn require_date(&mut self, field: FormField, text: Option<&Spelling>) {
-        if text.is_some_and(|text| CivilDate::parse(text.as_str()).is_none()) {
-            self.problem::<()>(field, Problem::Unreadable);
-        }
-    }
-
-    fn cause(&mut self, word: &str) -> Option<CannotConfirm> {
-        match word {
-            "not_registered_yet" => Some(CannotConfirm::NotRegisteredYet),
-            "card" => Some(CannotConfirm::Card),
-            "machine" => Some(CannotConfirm::Machine),
-            "other" => Some(CannotConfirm::Other),
-            _ => self.problem(FormField::Cause, Problem::Unreadable),
-        }
-    }
-
-    fn problem<T>(&mut self, field: FormField, problem: Problem) -> Option<T> {
-        self.problems.push(FieldProblem { field, problem });
-        None
-    }
+    })
 }
 
 #[cfg(test)]
@@ -209,18 +171,22 @@ mod tests {
         assert_eq!(declaration.cause, CannotConfirm::NotRegisteredYet);
     }
 
+    fn fields(refused: Result<Declaration, Vec<FieldProblem>>) -> Vec<Field> {
+        refused.unwrap_err().iter().map(|problem| problem.field).collect()
+    }
+
     #[test]
     fn each_mandatory_field_is_missed_by_name() {
         for (key, field) in [
-            ("name", FormField::Name),
-            ("birthdate", FormField::Birthdate),
-            ("sex", FormField::Sex),
-            ("address", FormField::Address),
-            ("insurer", FormField::Insurer),
-            ("cause", FormField::Cause),
-            ("signed", FormField::Signed),
+            ("name", Field::Name),
+            ("birthdate", Field::Birthdate),
+            ("sex", Field::Sex),
+            ("address", Field::Address),
+            ("insurer", Field::InsurerOrEmployer),
+            ("cause", Field::Cause),
+            ("signed", Field::Signed),
         ] {
-            assert_eq!(with(key, "  "), Err(vec![FieldProblem { field, problem: Problem::Missing }]), "{key}");
+            assert_eq!(fields(with(key, "  ")), [field], "{key}");
         }
         assert_eq!(Declaration::parse([]).unwrap_err().len(), 7, "every gap at once");
     }
@@ -234,15 +200,13 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_refused() {
-        for (key, field) in
-            [("birthdate", FormField::Birthdate), ("changed_on", FormField::ChangedOn), ("cause", FormField::Cause)]
+        for (key, field) in [("birthdate", Field::Birthdate), ("changed_on", Field::ChangedOn), ("cause", Field::Cause)]
         {
-            assert_eq!(with(key, "??"), Err(vec![FieldProblem { field, problem: Problem::Unreadable }]), "{key}");
+            assert_eq!(fields(with(key, "??")), [field], "{key}");
         }
-        let long = "長".repeat(LENGTH_MAX + 1);
-        let problems =
-            Declaration::parse(COMPLETE.map(|(name, value)| (name, if name == "address" { &long } else { value })));
-        assert_eq!(problems, Err(vec![FieldProblem { field: FormField::Address, problem: Problem::TooLong }]));
+        let long = "長".repeat(1_000);
+        let typed = COMPLETE.map(|(name, value)| (name, if name == "address" { &long } else { value }));
+        assert_eq!(fields(Declaration::parse(typed)), [Field::Address]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The ladder in words: what staff are to do next with a case, and why something that they did does not count.
 
-use super::{Basis, CloseReason, FieldProblem, Final, FormField, Problem, Refusal, Work};
+use super::{Basis, CloseReason, Final, Refusal, Work};
 use crate::explain::{Advice, Lang};
 
 /// One thing to say: a stable word, then what is the case and what to do next, in both languages.
@@ -292,30 +292,6 @@ pub fn refusal(refusal: Refusal, lang: Lang) -> Advice {
         ),
     };
     words.advice(lang)
-}
-
-/// What is wrong with a field of the declaration.
-pub fn field_problem(problem: FieldProblem, lang: Lang) -> String {
-    let [ja, en] = match problem.field {
-        FormField::Name => ["氏名", "the name"],
-        FormField::Birthdate => ["生年月日", "the birth date"],
-        FormField::Sex => ["性別", "the sex"],
-        FormField::Address => ["住所", "the address"],
-        FormField::Insurer => {
-            ["保険者名または事業所名(分からない場合は「不明」)", "insurer or employer (or \"unknown\")"]
-        }
-        FormField::ChangedOn => ["資格の変わった日", "the date of the change"],
-        FormField::Cause => ["確認できない理由", "why it cannot be confirmed"],
-        FormField::Signed => ["署名の確認", "that the signature was seen"],
-    };
-    match (problem.problem, lang) {
-        (Problem::Missing, Lang::Ja) => format!("{ja}を入力してください。"),
-        (Problem::Missing, Lang::En) => format!("Enter {en}."),
-        (Problem::Unreadable, Lang::Ja) => format!("{ja}を読み取れません。書き方を確かめてください。"),
-        (Problem::Unreadable, Lang::En) => format!("Not understood: {en}. Check how it is written."),
-        (Problem::TooLong, Lang::Ja) => format!("{ja}が長すぎます(200文字まで)。"),
-        (Problem::TooLong, Lang::En) => format!("Too long: {en} (at most 200 characters)."),
-    }
 }
 
 #[cfg(test)]

@@ -134,6 +134,8 @@ pub(super) async fn open_cases_are_found_by_who_has_to_see_to_them(rig: Rig) {
     assert_eq!(of(Owner::Desk, 9).await, [reception(2)]);
     assert_eq!(of(Owner::Machine, 9).await, [reception(1), reception(3)]);
     assert_eq!(of(Owner::Machine, 1).await, [reception(1)]);
+    let count = async |owner| rig.store.count_open_cases_of(owner).await.unwrap();
+    assert_eq!((count(Owner::Desk).await, count(Owner::Machine).await), (1, 2));
 }
 
 pub(super) async fn a_patient_who_comes_again_is_known_by_the_open_cases_of_earlier_receptions(rig: Rig) {

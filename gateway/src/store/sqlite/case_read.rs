@@ -35,6 +35,12 @@ impl Sqlite {
         Ok(found)
     }
 
+    pub(in crate::store) async fn count_open_cases_of(&self, owner: Owner) -> Result<u64, StoreError> {
+        let query: Query<'_, (i64,)> =
+            sqlx::query_as("SELECT COUNT(*) FROM cases WHERE open = 1 AND (owner = ? OR owner IS NULL)");
+        Ok(self.rows(query.bind(word(owner))).await?.pop().map_or(0, |(count,)| count.unsigned_abs()))
+    }
+
     pub(in crate::store) async fn earlier_cases(
         &self,
         of: ReceptionId,
