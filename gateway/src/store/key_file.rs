@@ -17,7 +17,6 @@
 
 use super::Class;
 use super::keys::{Keys, Ring, SealingKey};
-use std::fmt::Write as _;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -180,12 +179,8 @@ fn text(ring: &Ring, lasting: &[u8]) -> Zeroizing<String> {
     text.push_str("# Uketsuke store keys. Keep a copy apart from the database's backup, and a new one after every rotation: without\n");
     text.push_str("# this file nothing personal in the database can be read again. Never edit it; mode 0600.\n");
     let mut line = |name: &str, bytes: &[u8]| {
-        // Writing to a `String` cannot fail.
-        let _ = write!(text, "{name} = \"");
-        for byte in bytes {
-            let _ = write!(text, "{byte:02x}");
-        }
-        text.push_str("\"\n");
+        let digits = Zeroizing::new(hex::encode(bytes));
+        text.extend([name, " = \"", &digits, "\"\n"]);
     };
     line("sealing_key_id", &ring.current.id);
     line("sealing_key", ring.current.secret.as_slice());
@@ -248,17 +243,14 @@ fn field<const N: usize>(text: &str, name: &str) -> Result<[u8; N], String> {
             return Err(format!("{name} appears twice"));
         }
     }
-    let hex = found
+    let digits = found
         .and_then(|value| value.strip_prefix('"')?.strip_suffix('"'))
         .ok_or_else(|| format!("{name} is missing or not quoted"))?;
     let mut bytes = [0; N];
-    if hex.len() != 2 * N || !hex.is_ascii() {
-        return Err(format!("{name} should have {} hex digits", 2 * N));
-    }
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&hex[2 * index..2 * index + 2], 16)
-            .map_err(|_| format!("{name} has a digit that is not hex"))?;
-    }
+    hex::decode_to_slice(digits, &mut bytes).map_err(|error| match error {
+        hex::FromHexError::InvalidHexCharacter { .. } => format!("{name} has a digit that is not hex"),
+        _ => format!("{name} should have {} hex digits", 2 * N),
+    })?;
     Ok(bytes)
 }
 

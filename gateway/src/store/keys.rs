@@ -8,7 +8,7 @@
 
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use uketsuke_core::ids::OrderKey;
 use zeroize::Zeroizing;
@@ -74,11 +74,7 @@ impl SealingKey {
 
 /// A key's id as people read it.
 pub(super) fn id_word(id: &[u8]) -> String {
-    id.iter().fold(String::new(), |mut word, byte| {
-        // Writing to a `String` cannot fail.
-        let _ = write!(word, "{byte:02x}");
-        word
-    })
+    hex::encode(id)
 }
 
 impl Keys {

@@ -1,11 +1,10 @@
 //! The durable writes of cases, of later replies, and of the links between the receptions of a visit.
 
 use super::case_rows::{CaseCells, LaterCells};
-use super::rows::{ReceptionCells, parse};
+use super::rows::{ReceptionCells, blobs, parse};
 use super::write::{Batch, Stop};
 use crate::store::cases::{self, Step};
 use crate::store::{CaseNotice, CaseRow, CaseWrite, KeptReply, NewCase, Opened, Opening, StoreError, visit_age};
-use sqlx::{QueryBuilder, Sqlite};
 use std::collections::HashMap;
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId};
@@ -75,14 +74,17 @@ impl Batch<'_> {
         };
         let wall_since = earliest(|opening| opening.opened.stamp.wall_ms);
         let mono_since = earliest(|opening| opening.opened.mono.0.cast_signed());
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM receptions WHERE order_key IN (");
-        let mut keys = query.separated(", ");
-        for opening in run {
-            keys.push_bind(opening.order_key.0.to_vec());
-        }
-        query.push(") AND (opened_mono_ms >= ").push_bind(mono_since);
-        query.push(" OR (opened_sync = 1 AND opened_ms >= ").push_bind(wall_since).push("))");
-        let rows: Vec<ReceptionCells> = query.build_query_as().fetch_all(&mut *self.conn).await?;
+        // Each patient by the index: few have a reception, and nobody's run makes a walk through all of them.
+        let rows: Vec<ReceptionCells> = sqlx::query_as(
+            "SELECT receptions.* FROM (SELECT DISTINCT unhex(value) AS patient FROM json_each(?1)) \
+             CROSS JOIN receptions INDEXED BY receptions_by_key ON order_key = patient \
+             WHERE opened_mono_ms >= ?2 OR (opened_sync = 1 AND opened_ms >= ?3)",
+        )
+        .bind(blobs(run.iter().map(|opening| opening.order_key.0.as_slice())))
+        .bind(mono_since)
+        .bind(wall_since)
+        .fetch_all(&mut *self.conn)
+        .await?;
         let mut earlier = Earlier::new();
         for row in rows.into_iter().filter(|row| row.genuine(self.keys)) {
             let (Ok(key), Ok(stage)) = (<[u8; 32]>::try_from(row.order_key.as_slice()), parse::<Stage>(&row.stage))

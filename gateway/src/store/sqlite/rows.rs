@@ -12,8 +12,24 @@ use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::record::{Evidence, ReceptionRecord, Reply, Shown, Verification};
 use uuid::Uuid;
 
-/// Rows in one statement; SQLite takes 32,766 values, a row has at most 30.
-const INSERT_ROWS_MAX: usize = 512;
+/// So many rows in one statement, the most first: few texts, so that each is prepared once and kept.
+const STEPS: [usize; 4] = [64, 16, 4, 1];
+
+/// Parts rows into statements' worth.
+pub(super) fn steps<T>(mut rows: &[T]) -> impl Iterator<Item = &[T]> {
+    std::iter::from_fn(move || {
+        let step = STEPS.into_iter().find(|step| *step <= rows.len())?;
+        let (some, rest) = rows.split_at(step);
+        rows = rest;
+        Some(some)
+    })
+}
+
+/// Blobs as one parameter, for `SELECT unhex(value) FROM json_each(?)`: the text of a statement must not depend on how many there are.
+pub(super) fn blobs<'a>(blobs: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let quoted: Vec<String> = blobs.into_iter().map(|blob| format!("\"{}\"", hex::encode(blob))).collect();
+    format!("[{}]", quoted.join(","))
+}
 
 /// The word for an enum without content, as serde names it.
 pub(super) fn word<T: Serialize>(value: T) -> String {
@@ -210,7 +226,7 @@ impl ReceptionCells {
 
     /// Inserts new rows, many in a statement.
     pub(super) async fn insert(rows: &[Self], conn: &mut SqliteConnection) -> sqlx::Result<()> {
-        for rows in rows.chunks(INSERT_ROWS_MAX) {
+        for rows in steps(rows) {
             let mut query = QueryBuilder::<Sqlite>::new(
                 "INSERT INTO receptions (seq, id, request, reader, order_key, method, evidence, same_visit_as, stage, \
                  opened_ms, opened_sync, opened_boot, opened_mono_ms, awaits_reply, mac) ",
@@ -419,7 +435,7 @@ impl OutboxCells {
 
     /// Inserts new rows, many in a statement.
     pub(super) async fn insert(rows: &[Self], conn: &mut SqliteConnection) -> sqlx::Result<()> {
-        for rows in rows.chunks(INSERT_ROWS_MAX) {
+        for rows in steps(rows) {
             let mut query = QueryBuilder::<Sqlite>::new(
                 "INSERT INTO outbox (seq, id, destination, reception, order_key, kind, lane, body, body_mac, attempts, \
                  not_before_ms, state, last_error, created_ms, mac) ",

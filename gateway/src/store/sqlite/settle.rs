@@ -1,6 +1,6 @@
 //! Answers that came together are written together: after an outage they come by the thousand.
 
-use super::rows::{OutboxCells, ReceptionCells, json, word};
+use super::rows::{OutboxCells, ReceptionCells, json, steps, word};
 use super::write::Batch;
 use crate::store::command::Command;
 use crate::store::{ReplyNotice, RequestKind, RowState, Settlement};
@@ -12,9 +12,6 @@ use uketsuke_core::reception::Ask;
 use uketsuke_core::record::Reply;
 use uuid::Uuid;
 use zeroize::Zeroizing;
-
-/// So many answers in a statement, the most first: few texts, so that each is prepared once.
-const STEPS: [usize; 3] = [16, 4, 1];
 
 /// A first answer on its way into the store.
 struct Came<'a> {
@@ -75,10 +72,8 @@ impl Batch<'_> {
         reception
     }
 
-    async fn attach_together(&mut self, mut rows: &[ReceptionCells]) -> sqlx::Result<()> {
-        while let Some(step) = STEPS.into_iter().find(|step| *step <= rows.len()) {
-            let (some, rest) = rows.split_at(step);
-            rows = rest;
+    async fn attach_together(&mut self, rows: &[ReceptionCells]) -> sqlx::Result<()> {
+        for some in steps(rows) {
             let mut query = QueryBuilder::<Sqlite>::new(
                 "UPDATE receptions SET replied_ms = new.column2, replied_sync = new.column3, reply = new.column4, \
                  answer = new.column5, awaits_reply = new.column6, mac = new.column7 FROM (",

@@ -4,14 +4,14 @@
 //! writes. The one exception is said where it is made: a row found altered is held back.
 
 use super::case_write::{link, note};
-use super::rows::{FaceCells, OutboxCells, ReceptionCells, json, parse, word};
+use super::rows::{FaceCells, OutboxCells, ReceptionCells, blobs, json, parse, word};
 use crate::store::command::{Command, DONE, Effect, Outcome};
 use crate::store::keys::{Keys, Ring, SealingKey};
 use crate::store::{
     CaseNotice, Destination, ISOLATED_HOLD, KeptReply, Lane, Opening, REQUEST_REJECTED, RETRY_AFTER_MAX, Recording,
     ReplyNotice, Request, RequestKind, RowState, SETTLED_KEPT, Settlement, StoreError,
 };
-use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
+use sqlx::SqliteConnection;
 use std::collections::HashMap;
 use std::time::Duration;
 use uketsuke_core::answer::bounded_code;
@@ -663,13 +663,11 @@ impl Batch<'_> {
 
     /// Which of these receptions exist, and with which eligibility request.
     async fn known_receptions(&mut self, run: &[&Opening]) -> sqlx::Result<HashMap<Uuid, Uuid>> {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT id, request FROM receptions WHERE id IN (");
-        let mut ids = query.separated(", ");
-        for opening in run {
-            ids.push_bind(opening.reception.0);
-        }
-        query.push(")");
-        let known: Vec<(Uuid, Uuid)> = query.build_query_as().fetch_all(&mut *self.conn).await?;
+        let known: Vec<(Uuid, Uuid)> =
+            sqlx::query_as("SELECT id, request FROM receptions WHERE id IN (SELECT unhex(value) FROM json_each(?))")
+                .bind(blobs(run.iter().map(|opening| opening.reception.0.as_bytes().as_slice())))
+                .fetch_all(&mut *self.conn)
+                .await?;
         Ok(known.into_iter().collect())
     }
 
@@ -682,16 +680,13 @@ impl Batch<'_> {
         if ids.is_empty() {
             return Ok(HashMap::new());
         }
-        let mut query = QueryBuilder::<Sqlite>::new("");
-        for (table, join) in [("outbox", ""), ("settled", " UNION ")] {
-            query.push(join).push("SELECT id, body_mac FROM ").push(table).push(" WHERE id IN (");
-            let mut list = query.separated(", ");
-            for id in &ids {
-                list.push_bind(*id);
-            }
-            query.push(")");
-        }
-        let known: Vec<(Uuid, Vec<u8>)> = query.build_query_as().fetch_all(&mut *self.conn).await?;
+        let known: Vec<(Uuid, Vec<u8>)> = sqlx::query_as(
+            "SELECT id, body_mac FROM outbox WHERE id IN (SELECT unhex(value) FROM json_each(?1)) \
+             UNION SELECT id, body_mac FROM settled WHERE id IN (SELECT unhex(value) FROM json_each(?1))",
+        )
+        .bind(blobs(ids.iter().map(|id| id.as_bytes().as_slice())))
+        .fetch_all(&mut *self.conn)
+        .await?;
         Ok(known.into_iter().collect())
     }
 }
