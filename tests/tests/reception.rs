@@ -84,6 +84,9 @@ async fn a_face_that_does_not_match_leads_to_a_staff_look_which_can_confirm() ->
         let after = shown.version;
         kiosk.wait(STEP, |shown| shown.version > after && shown.name != "face").await?;
     }
+    let shown = kiosk.wait(STEP, named("choose")).await?;
+    assert!(!shown.html.contains("choose_face") && shown.html.contains("choose_pin"), "{}", shown.text());
+    kiosk.press(&shown, json!({ "intent": "call_staff" })).await?;
     let visit = staff_say_the_same_person(&scene, &mut kiosk).await?;
     inserted.remove().await;
     assert!(visit.ending.text().contains(DONE), "{visit:?}");

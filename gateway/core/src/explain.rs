@@ -5,8 +5,8 @@ use crate::clock::Now;
 use crate::date::Date;
 use crate::ids::ReceptionId;
 use crate::ladder::{self, Case, Owner, Work};
-use crate::reception::{Attention, Ending, ReadFailure, StaffReason};
-use crate::record::{Abandonment, ReceptionRecord, Reply, Shown, Stage};
+use crate::reception::{Attention, CertificateAge, Ending, ReadFailure, StaffReason};
+use crate::record::{Abandonment, Basis, ReceptionRecord, Reply, Shown, Stage};
 use crate::rules;
 use serde::Serialize;
 
@@ -242,22 +242,22 @@ pub fn ending(ending: &Ending, lang: Lang) -> Advice {
         (Ending::NotRead(ReadFailure::Unreadable), Ja) => advice(
             "card_unreadable",
             "カードを読み取れませんでした。",
-            "カバーを外し、顔写真を表にして縦向きに、つきあたりまで押し当ててください。",
+            "カバーを外し、顔写真を表にして縦向きに、つきあたりまで押し当ててください。それでも読み取れないときは、窓口で受け付けます。",
         ),
         (Ending::NotRead(ReadFailure::Unreadable), En) => advice(
             "card_unreadable",
             "The card could not be read.",
-            "Take it out of its cover and push it in to the end, upright, photo side up.",
+            "Take it out of its cover and push it in to the end, upright, photo side up. If that does not help, go to the desk.",
         ),
         (Ending::NotRead(ReadFailure::NotACard), Ja) => advice(
             "not_a_card",
             "ICカードとして認識できないものが置かれています。",
-            "取り出して、マイナンバーカードを置いてください。",
+            "取り出して、マイナンバーカードを置いてください。マイナンバーカードでも同じときは、窓口で受け付けます。",
         ),
         (Ending::NotRead(ReadFailure::NotACard), En) => advice(
             "not_a_card",
             "What is in the reader does not answer as a card.",
-            "Take it out and place your My Number Card.",
+            "Take it out and place your My Number Card. If it was one, go to the desk.",
         ),
         (Ending::NotRead(ReadFailure::NotMyNumberCard), Ja) => advice(
             "not_my_number_card",
@@ -267,6 +267,16 @@ pub fn ending(ending: &Ending, lang: Lang) -> Advice {
         (Ending::NotRead(ReadFailure::NotMyNumberCard), En) => {
             advice("not_my_number_card", "This is not a My Number Card.", "Please place your My Number Card.")
         }
+        (Ending::NotRead(ReadFailure::NoCertificate), Ja) => advice(
+            "card_without_certificate",
+            "このカードには、使える利用者証明用電子証明書がありません。",
+            "窓口にお越しください。資格確認書などで受け付けます。電子証明書は市区町村の窓口で発行できます。",
+        ),
+        (Ending::NotRead(ReadFailure::NoCertificate), En) => advice(
+            "card_without_certificate",
+            "This card has no authentication certificate that can be used.",
+            "Please go to the desk; you can be received with other documents. The municipal office issues the certificate.",
+        ),
         (Ending::NotRead(ReadFailure::Untrusted), Ja) => advice(
             "certificate_untrusted",
             "カードの電子証明書を確認できませんでした。",
@@ -359,6 +369,14 @@ fn wanted_because(why: StaffReason, lang: Lang) -> &'static str {
         StaffReason::FaceNotMatched => {
             lang.pick_static("顔認証が一致しませんでした。", "The face did not match the photo in the card.")
         }
+        StaffReason::PinLocked => lang.pick_static(
+            "暗証番号がロックされていて、顔認証は使えません。",
+            "The PIN is locked, and the face cannot be used.",
+        ),
+        StaffReason::Pinless => lang.pick_static(
+            "暗証番号のないカード(顔認証マイナンバーカード)で、顔認証は使えません。",
+            "A card without a PIN, and the face cannot be used.",
+        ),
         StaffReason::NoOtherWay => lang.pick_static(
             "このカードでは顔認証も暗証番号も使えません。",
             "Neither face nor PIN can be used with this card.",
@@ -374,6 +392,8 @@ fn looked_because(why: StaffReason, lang: Lang) -> &'static str {
         StaffReason::PinForgotten => lang.pick_static("暗証番号を忘れた", "the PIN was forgotten"),
         StaffReason::FaceUncertain => lang.pick_static("顔認証では判断できなかった", "the face was too close to call"),
         StaffReason::FaceNotMatched => lang.pick_static("顔認証が一致しなかった", "the face did not match"),
+        StaffReason::PinLocked => lang.pick_static("暗証番号がロックされている", "the PIN was locked"),
+        StaffReason::Pinless => lang.pick_static("暗証番号のないカード", "a card without a PIN"),
         StaffReason::NoOtherWay => lang.pick_static("顔認証も暗証番号も使えない", "neither face nor PIN could be used"),
     }
 }
@@ -389,6 +409,14 @@ pub fn attention(attention: &Attention, lang: Lang) -> Advice {
             );
             advice("staff_look", what, next)
         }
+        Attention::HelpWanted => advice(
+            "help_wanted",
+            lang.pick("患者さんが画面の操作で職員を呼んでいます。", "The patient calls for help with the screen."),
+            lang.pick(
+                "リーダーへ行き、「操作をお手伝いする」を選んでから、患者さんに聞きながら操作してください。",
+                "Go to the reader, choose \"Help with the screen\", and press what the patient says.",
+            ),
+        ),
         Attention::Ineligible(why) => reason(why, lang),
         Attention::LeftBehind => advice(
             "card_left_behind",
@@ -517,8 +545,14 @@ fn choice(chosen: ladder::Chosen, lang: Lang) -> String {
 
 fn without_case(record: &ReceptionRecord, lang: Lang) -> Explanation {
     let unmapped_characters = matches!(record.reply(), Some((_, Reply::Answered { unmapped_characters: true, .. })));
+    let mut advice = outcome(record, lang);
+    if matches!(advice.code.as_str(), "confirmed" | "confirmed_later")
+        && let Some(renew) = record.evidence.basis.as_ref().and_then(|basis| renewal(basis, lang))
+    {
+        advice.next = renew.to_owned();
+    }
     Explanation {
-        advice: outcome(record, lang),
+        advice,
         story: story(record, lang),
         unmapped_characters,
         face_score: record.evidence.verification.face_score,
@@ -527,6 +561,22 @@ fn without_case(record: &ReceptionRecord, lang: Lang) -> Explanation {
         for_receipt_computer: None,
         earlier: Vec::new(),
         case: None,
+    }
+}
+
+/// What is to be told of a certificate that is about to expire, or just has.
+fn renewal(basis: &Basis, lang: Lang) -> Option<&'static str> {
+    let Basis::Card { certificate, .. } = basis else { return None };
+    match certificate {
+        CertificateAge::Grace => Some(lang.pick_static(
+            "カードの電子証明書の有効期限が切れています(3か月以内)。資格は確認できますが、診療・お薬などの情報は見られません。市区町村の窓口での更新を案内してください。",
+            "The card's certificate has expired, within three months: the insurance can be confirmed, no medical information can be seen. Tell the patient to renew it at the municipal office.",
+        )),
+        CertificateAge::ExpiresSoon => Some(lang.pick_static(
+            "カードの電子証明書の有効期限が近づいています。市区町村の窓口での更新を案内してください。",
+            "The card's certificate expires soon. Tell the patient to renew it at the municipal office.",
+        )),
+        CertificateAge::Valid | CertificateAge::Expired | CertificateAge::NotYetValid => None,
     }
 }
 

@@ -183,9 +183,7 @@ pub(super) fn read_failure(error: &ReadError) -> ReadFailure {
         ReadError::NotACard => ReadFailure::NotACard,
         ReadError::NotMyNumberCard => ReadFailure::NotMyNumberCard,
         ReadError::ReaderFailed { .. } => ReadFailure::ReaderFault,
-        ReadError::CardGone { .. }
-        | ReadError::Unreadable { .. }
-        | ReadError::NoCertificate
-        | ReadError::BadCertificate(_) => ReadFailure::Unreadable,
+        ReadError::NoCertificate | ReadError::BadCertificate(_) => ReadFailure::NoCertificate,
+        ReadError::CardGone { .. } | ReadError::Unreadable { .. } => ReadFailure::Unreadable,
     }
 }

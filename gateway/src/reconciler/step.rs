@@ -7,7 +7,7 @@ use crate::central::{
 use crate::store::papers::{self, EnteredNumbers, Filed, Paper};
 use crate::store::{CaseRow, CaseWrite, KeptReply, Lane, Request, StoreError};
 use std::time::Duration;
-use uketsuke_core::answer::Verdict;
+use uketsuke_core::answer::{Reason, Verdict};
 use uketsuke_core::ids::{ReceptionId, RequestId};
 use uketsuke_core::ladder::{Answered, Case, Effect, Event, Numbers, Refusal, StaffAction};
 use uketsuke_core::person::{Person, Spelling};
@@ -158,18 +158,26 @@ fn ask_again(
 ) -> Result<Request, SignerError> {
     let by_card = with == Numbers::Original && record.evidence.verification.method != Method::Document;
     let whom = if by_card { None } else { whom(filed, with) };
-    // The central system does not know a request that it refused.
+    // The central system does not know a request that it refused; and a revoked card stays revoked, whatever numbers come with it.
     let refused = matches!(record.replied, Some((_, Reply::Rejected(_))));
+    let stands_alone = refused || (whom.is_some() && was_revoked(record));
     let follow_up = FollowUp {
         id: RequestId(uuid::Uuid::now_v7()),
         reception: record.reception,
-        request: (!refused).then_some(record.request),
+        request: (!stands_alone).then_some(record.request),
         medical_institution_code: &parts.medical_institution_code,
         purpose: Purpose::Recheck,
         whom,
         asked: parts.clock.stamp(),
     };
     follow_up_request(&parts.signer, &follow_up)
+}
+
+fn was_revoked(record: &ReceptionRecord) -> bool {
+    let revoked = Verdict::Ineligible(Reason::CertificateRevoked);
+    let said =
+        |reply: &Option<(_, Reply)>| matches!(reply, Some((_, Reply::Answered { verdict, .. })) if *verdict == revoked);
+    said(&record.replied) || said(&record.followed_up)
 }
 
 /// By what to look for somebody without a card: the numbers, or the four items as the reception began with them.

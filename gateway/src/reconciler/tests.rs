@@ -154,11 +154,31 @@ impl Scene {
     }
 
     /// By what the central system is to look in this question.
+    /// The case once it has asked so often beside its reception.
+    async fn until_asked(&self, times: usize) -> crate::store::CaseRow {
+        let mut notices = self.store.case_notices();
+        tokio::time::timeout(Duration::from_secs(20), async {
+            loop {
+                let row = self.store.case(RECEPTION).await.unwrap().unwrap();
+                if row.asks.len() > times {
+                    return row;
+                }
+                let _ = notices.recv().await;
+            }
+        })
+        .await
+        .unwrap_or_else(|_| panic!("the case never asked {times} times"))
+    }
+
     async fn whom(&self, request: RequestId) -> Option<wire::follow_up_request::Whom> {
+        self.follow_up(request).await.whom
+    }
+
+    async fn follow_up(&self, request: RequestId) -> wire::FollowUpRequest {
         let rows = self.store.select(Destination::Central, 99, &[], AT.wall_ms).await.unwrap();
         let body = &rows.into_iter().find(|row| row.request.id == request).unwrap().request.body;
         let signed = wire::Signed::decode(body.as_slice()).unwrap();
-        wire::FollowUpRequest::decode(signed.payload.as_slice()).unwrap().whom
+        wire::FollowUpRequest::decode(signed.payload.as_slice()).unwrap()
     }
 
     async fn asked(&self) -> Vec<RequestId> {
@@ -339,6 +359,23 @@ async fn a_document_is_asked_about_again_by_its_numbers_and_a_card_by_its_reques
     scene.answer(QUESTION, not_found(), None).await;
     let row = scene.until(Work::AwaitLaterData).await;
     assert_eq!(scene.whom(row.asks[1]).await, None, "the card is asked about by what it proved");
+}
+
+#[tokio::test]
+async fn who_has_a_revoked_card_is_asked_about_by_numbers_that_stand_alone() {
+    let mut scene = Scene::new(vec![]).await;
+    scene.start();
+    scene.until(Work::AwaitAnswer).await;
+    scene.answer(QUESTION, Verdict::Ineligible(Reason::CertificateRevoked), None).await;
+    let turn = scene.until(Work::TellRevoked).await.case.turn();
+    scene.order(turn, None, Some(known("髙橋 恵子"))).await;
+    scene.order(turn, Some(StaffAction::NumbersEntered(Numbers::Current)), Some(numbers(Numbers::Current))).await;
+    let row = scene.until_asked(1).await;
+    let asked = scene.follow_up(row.asks[1]).await;
+    assert!(asked.request_id.is_empty(), "the revoked card's question would be answered as before");
+    assert!(matches!(asked.whom, Some(wire::follow_up_request::Whom::Search(_))));
+    scene.answer(row.asks[1], Verdict::Eligible, Some("髙橋 恵子")).await;
+    scene.until(Work::Done(Final::Changed)).await;
 }
 
 #[tokio::test]

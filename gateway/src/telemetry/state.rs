@@ -118,6 +118,7 @@ fn reader(status: &ReaderStatus) -> Reader {
         // Only that somebody is wanted: why a patient's insurance is not valid is nobody's business here.
         attention: status.attention.as_ref().map(|attention| match attention {
             Attention::StaffLook(_) => "staff_look",
+            Attention::HelpWanted => "help_wanted",
             Attention::LeftBehind => "card_left_behind",
             Attention::Ineligible(_) | Attention::Ended(_) => "desk",
         }),

@@ -66,6 +66,7 @@ struct PinPage<'a> {
 struct StaffPage {
     w: Words,
     reason: StaffReason,
+    renew: Option<Renewal>,
     back: bool,
 }
 
@@ -124,6 +125,7 @@ fn question_words(question: Question, w: Words) -> QuestionWords {
 #[template(path = "screen/register.html")]
 struct RegisterPage {
     w: Words,
+    helper: Option<Helper>,
 }
 
 #[derive(Template)]
@@ -199,14 +201,16 @@ fn draw(screen: &Screen, w: Words) -> Result<Rendered, askama::Error> {
         Screen::Choose(choose) => ("choose", ChoosePage { w, choose }.render()),
         Screen::Face => ("face", FacePage { w }.render()),
         Screen::Pin(pin) => ("pin", PinPage { w, pin }.render()),
-        Screen::Staff { reason, back } => ("staff", StaffPage { w, reason: *reason, back: *back }.render()),
+        Screen::Staff { reason, back, renew } => {
+            ("staff", StaffPage { w, reason: *reason, back: *back, renew: *renew }.render())
+        }
         Screen::Asking => ("asking", AskingPage { w }.render()),
         Screen::Ineligible(reason) => {
             // `explain::reason` tells staff what to ask for; the patient is told what is the case and where to go.
             let advice = explain::ending(&Ending::Done(Shown::Ineligible(reason.clone())), w.0);
             ("ineligible", IneligiblePage { w, advice }.render())
         }
-        Screen::Register => ("register", RegisterPage { w }.render()),
+        Screen::Register { helper } => ("register", RegisterPage { w, helper: *helper }.render()),
         Screen::Registering => ("registering", RegisteringPage { w }.render()),
         Screen::Consent { question, number, of, provisional, helper } => {
             let page = ConsentPage {

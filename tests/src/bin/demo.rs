@@ -286,8 +286,10 @@ impl Story<'_> {
             let after = shown.version;
             kiosk.wait(STEP, |shown| shown.version > after && shown.name != "face").await?;
         }
+        let shown = kiosk.wait(STEP, |shown| shown.name == "choose").await?;
+        kiosk.press(&shown, serde_json::json!({ "intent": "call_staff" })).await?;
         let shown = kiosk.wait(STEP, |shown| shown.name == "staff").await?;
-        self.timeline.say(who, "the face does not match, twice: sent to staff look (目視確認)");
+        self.timeline.say(who, "the face does not match, twice; knows no PIN and calls the staff (目視確認)");
         let reception = shown.reception.context("a reception")?;
         self.site.staff().decide(reader, &reception, false).await?;
         let shown = kiosk.wait(STEP, |shown| shown.name == "take_card").await?;

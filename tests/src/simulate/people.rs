@@ -130,7 +130,7 @@ impl World {
             },
             Screen::Staff { .. } => return self.call_staff(reader, reception),
             Screen::Ineligible(_) => Intent::Acknowledge,
-            Screen::Register => Intent::Register(self.rng.random_ratio(4, 5)),
+            Screen::Register { .. } => Intent::Register(self.rng.random_ratio(4, 5)),
             Screen::Consent { question, .. } => {
                 Intent::Consent { question: *question, agreed: self.rng.random_ratio(4, 5) }
             }

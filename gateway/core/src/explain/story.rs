@@ -1,6 +1,6 @@
 //! How a reception came to where it is, step by step.
 
-use super::{Lang, consent, looked_because, moment, reason};
+use super::{Lang, consent, looked_because, moment, reason, renewal};
 use crate::answer::Verdict;
 use crate::consent::GivenBy;
 use crate::record::{Basis, Method, ReceptionRecord, Reply, Shown};
@@ -99,9 +99,13 @@ fn began(record: &ReceptionRecord, lang: Lang) -> String {
         // Nobody compared a face or a secret: what was entered says whom it is about, not who stood there.
         (Method::Document, _) => return entered(record, lang),
     };
-    match lang {
+    let asked = match lang {
         Lang::Ja => format!("本人確認({method})が済み、資格を照会しました。"),
         Lang::En => format!("verified by {method}; eligibility was asked for."),
+    };
+    match record.evidence.basis.as_ref().and_then(|basis| renewal(basis, lang)) {
+        Some(renew) => format!("{asked} {renew}"),
+        None => asked,
     }
 }
 

@@ -121,8 +121,8 @@ fn for_staff(work: Work) -> Option<Words> {
             "tell_revoked",
             ["カードの電子証明書が失効しています。", "The card's certificate has been revoked."],
             [
-                "次の来院のときに、市区町村の窓口で再発行が必要なことを患者さんに伝え、「伝えました」を選んでください。資格は、番号を入力すれば確認できます。",
-                "At the next visit, tell the patient that the municipal office issues a new one, and choose \"Told\". The insurance can be confirmed by its numbers.",
+                "患者さんがいらっしゃれば、資格確認書などの番号を下に入力して資格を確かめ、番号がなければ被保険者資格申立書で受け付けます(10割にはなりません)。市区町村の窓口で再発行が必要なことを伝え(帰られたあとなら次の来院のとき)、「伝えました」を選んでください。",
+                "While the patient is here, enter the numbers of another document below, or receive by the declaration (被保険者資格申立書), not at 100 %. Tell the patient, or at the next visit, that the municipal office issues a new one, and choose \"Told\".",
             ],
         ),
         Work::TellNotRegistered => Words(
@@ -132,8 +132,8 @@ fn for_staff(work: Work) -> Option<Words> {
                 "The card is not registered as an insurance card yet.",
             ],
             [
-                "次の来院のときに、受付のカードリーダー、マイナポータル、またはセブン銀行ATMで利用登録ができることを患者さんに伝え、「伝えました」を選んでください。",
-                "At the next visit, tell the patient that it can be registered at the reader, at Mynaportal or at a Seven Bank ATM, and choose \"Told\".",
+                "患者さんがいらっしゃれば、資格確認書などの番号を下に入力して資格を確かめ、番号がなければ被保険者資格申立書で受け付けます(10割にはなりません)。受付のカードリーダー、マイナポータル、またはセブン銀行ATMで利用登録ができることを伝え(帰られたあとなら次の来院のとき)、「伝えました」を選んでください。",
+                "While the patient is here, enter the numbers of another document below, or receive by the declaration (被保険者資格申立書), not at 100 %. Tell the patient, or at the next visit, that the card can be registered at the reader, at Mynaportal or at a Seven Bank ATM, and choose \"Told\".",
             ],
         ),
         Work::LookAtRejection => Words(

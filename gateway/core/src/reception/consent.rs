@@ -75,6 +75,9 @@ impl Consenting {
                 self.answer(*question, |kind| help::consent(kind, *agreed, now.stamp, help));
                 self.deadline = now.mono.after(timing.consent);
             }
+            // A patient who waits for help is given the time until it comes, and then time again.
+            Event::Intent(_, _, Intent::CallStaff) => self.deadline = now.mono.after(timing.staff),
+            Event::StaffAssists(..) => self.deadline = now.mono.after(timing.consent),
             Event::Tick if now.mono >= self.deadline => {
                 while let Some(question) = self.question() {
                     self.answer(question, |kind| Consent::new(kind, false, now.stamp, GivenBy::NotAnswered));

@@ -2,6 +2,7 @@
 //! (初回登録) if the patient wants it, and asked about again.
 
 use super::event::{Ask, Effect, Event, Intent};
+use super::help::Help;
 use super::screen::{Ending, Screen};
 use super::timing::Timing;
 use crate::answer::{Reason, Verdict};
@@ -60,11 +61,11 @@ impl Eligibility {
         self.deadline
     }
 
-    pub(super) fn screen(&self) -> Screen {
+    pub(super) fn screen(&self, help: Option<&Help>) -> Screen {
         match &self.stage {
             Stage::Opening | Stage::Asking if self.ask == Ask::First => Screen::Asking,
             Stage::Opening | Stage::Asking | Stage::Registering => Screen::Registering,
-            Stage::OfferingRegistration => Screen::Register,
+            Stage::OfferingRegistration => Screen::Register { helper: help.map(Help::shown) },
             Stage::Informing(reason) => Screen::Ineligible(reason.clone()),
         }
     }
@@ -121,6 +122,15 @@ impl Eligibility {
             }
             Event::Intent(_, _, Intent::Register(false)) if self.stage == Stage::OfferingRegistration => {
                 self.inform(Reason::CardNotRegistered, now, timing);
+                None
+            }
+            // A patient who waits for help is given the time until it comes, and then time again.
+            Event::Intent(_, _, Intent::CallStaff) if self.stage == Stage::OfferingRegistration => {
+                self.deadline = now.mono.after(timing.staff);
+                None
+            }
+            Event::StaffAssists(..) if self.stage == Stage::OfferingRegistration => {
+                self.deadline = now.mono.after(timing.register);
                 None
             }
             Event::LineDown(_) if self.stage == Stage::Asking => {

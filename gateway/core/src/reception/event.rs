@@ -79,6 +79,8 @@ pub enum ReadFailure {
     NotACard,
     /// A card, but not a My Number Card.
     NotMyNumberCard,
+    /// A My Number Card whose authentication certificate is missing or cannot be used: placing it again does not help.
+    NoCertificate,
     /// The certificate was not issued by a known authority.
     Untrusted,
     /// The reader itself failed.
@@ -93,7 +95,7 @@ pub enum FaceOutcome {
         /// Cosine similarity, −1 to 1.
         score: f32,
     },
-    /// Too close to call: staff look.
+    /// Too close to call: another try, another way, or staff.
     Uncertain {
         /// Cosine similarity, −1 to 1.
         score: f32,

@@ -13,6 +13,8 @@ pub(super) enum Help {
     Proxy,
     /// A member of staff.
     Staff(StaffName),
+    /// Nobody yet: the patient has called for staff, and goes on alone until they come.
+    Called,
 }
 
 impl Help {
@@ -22,7 +24,8 @@ impl Help {
         match (event, before) {
             (Event::StaffAssists(_, by), _) => Some(Self::Staff(by.clone())),
             (Event::StaffLeave(_), Some(Self::Staff(_))) | (Event::Intent(_, _, Intent::ByPatient), _) => None,
-            (Event::Intent(_, _, Intent::ByProxy), None) => Some(Self::Proxy),
+            (Event::Intent(_, _, Intent::ByProxy), None | Some(Self::Called)) => Some(Self::Proxy),
+            (Event::Intent(_, _, Intent::CallStaff), None) => Some(Self::Called),
             (_, before) => before,
         }
     }
@@ -32,6 +35,7 @@ impl Help {
         match self {
             Self::Proxy => Helper::Proxy,
             Self::Staff(_) => Helper::Staff,
+            Self::Called => Helper::Called,
         }
     }
 }
@@ -40,7 +44,7 @@ impl Help {
 pub(super) fn pin(help: Option<&Help>) -> Verification {
     match help {
         Some(Help::Proxy) => Verification::by(Method::PinByProxy),
-        Some(Help::Staff(_)) | None => assisted(Verification::by(Method::Pin), help),
+        Some(Help::Staff(_) | Help::Called) | None => assisted(Verification::by(Method::Pin), help),
     }
 }
 
@@ -48,14 +52,14 @@ pub(super) fn pin(help: Option<&Help>) -> Verification {
 pub(super) fn assisted(verification: Verification, help: Option<&Help>) -> Verification {
     match help {
         Some(Help::Staff(by)) => Verification { assisted_by: Some(by.clone()), ..verification },
-        Some(Help::Proxy) | None => verification,
+        Some(Help::Proxy | Help::Called) | None => verification,
     }
 }
 
 /// An answer given now.
 pub(super) fn consent(kind: ConsentKind, agreed: bool, given: Stamp, help: Option<&Help>) -> Consent {
     match help {
-        None => Consent::new(kind, agreed, given, GivenBy::Patient),
+        None | Some(Help::Called) => Consent::new(kind, agreed, given, GivenBy::Patient),
         Some(Help::Proxy) => Consent::new(kind, agreed, given, GivenBy::Proxy),
         Some(Help::Staff(by)) => Consent::new(kind, agreed, given, GivenBy::StaffAssisted).assisted(by),
     }

@@ -88,6 +88,8 @@ enum Step {
 pub enum Attention {
     /// 目視確認 is wanted.
     StaffLook(StaffReason),
+    /// The patient wants help with a question on the screen.
+    HelpWanted,
     /// The patient is being told that the insurance is not valid.
     Ineligible(Reason),
     /// The card has been left in the reader.
@@ -143,7 +145,7 @@ impl Reception {
             Phase::Active(active) => match &active.step {
                 Step::Read(_) => Screen::Reading,
                 Step::Verify(verify) => verify.screen(active.help.as_ref()),
-                Step::Eligibility(eligibility) => eligibility.screen(),
+                Step::Eligibility(eligibility) => eligibility.screen(active.help.as_ref()),
                 Step::Consent(consenting) => consenting.screen(active.help.as_ref()),
                 Step::Close(_) => Screen::Recording,
             },
@@ -164,11 +166,17 @@ impl Reception {
     pub fn attention(&self) -> Option<Attention> {
         match &self.phase {
             Phase::Idle => None,
-            Phase::Active(active) => match &active.step {
-                Step::Verify(verify) => verify.staff_wanted().map(Attention::StaffLook),
-                Step::Eligibility(eligibility) => eligibility.informing().cloned().map(Attention::Ineligible),
-                Step::Read(_) | Step::Consent(_) | Step::Close(_) => None,
-            },
+            Phase::Active(active) => {
+                let called = || (active.help == Some(Help::Called)).then_some(Attention::HelpWanted);
+                match &active.step {
+                    Step::Verify(verify) => verify.staff_wanted().map(Attention::StaffLook),
+                    Step::Eligibility(eligibility) => {
+                        eligibility.informing().cloned().map(Attention::Ineligible).or_else(called)
+                    }
+                    Step::Consent(_) => called(),
+                    Step::Read(_) | Step::Close(_) => None,
+                }
+            }
             Phase::Leaving { reminder: true, .. } => Some(Attention::LeftBehind),
             Phase::Leaving { ending, .. } | Phase::Notice { ending, .. } => {
                 (!ending.is_ordinary()).then(|| Attention::Ended(ending.clone()))
@@ -195,7 +203,10 @@ impl Reception {
             event => match &mut self.phase {
                 Phase::Idle => {}
                 Phase::Active(active) => {
-                    active.help = Help::after(active.help.take(), &event);
+                    // While it is being found out who stands there, calling staff is a step of its own.
+                    if !matches!((&active.step, &event), (Step::Verify(_), Event::Intent(_, _, Intent::CallStaff))) {
+                        active.help = Help::after(active.help.take(), &event);
+                    }
                     self.advance(now, &event, effects);
                 }
                 Phase::Leaving { reminder, deadline, .. } => {
@@ -410,9 +421,9 @@ impl Reception {
                     Screen::Staff { .. } => "staff_look",
                     _ => "choosing",
                 },
-                Step::Eligibility(eligibility) => match eligibility.screen() {
+                Step::Eligibility(eligibility) => match eligibility.screen(None) {
                     Screen::Ineligible(_) => "informing",
-                    Screen::Register => "offering_registration",
+                    Screen::Register { .. } => "offering_registration",
                     Screen::Registering => "registering",
                     _ => "asking",
                 },
@@ -450,13 +461,14 @@ enum Taken {
 
 impl Ending {
     /// Ends before T1 after which a patient is still to be received: the desk's list of the day has them.
-    pub const WITHOUT_RECORD: [Self; 7] = [
+    pub const WITHOUT_RECORD: [Self; 8] = [
         Self::NotSamePerson,
         Self::StaffDidNotCome,
         Self::CertificateExpired,
         Self::CertificateNotYetValid,
         Self::NotRead(ReadFailure::Untrusted),
         Self::NotRead(ReadFailure::NotMyNumberCard),
+        Self::NotRead(ReadFailure::NoCertificate),
         Self::TimedOut,
     ];
 

@@ -26,13 +26,18 @@ pub enum Screen {
         reason: StaffReason,
         /// Another way is open: the patient may go back to the choice.
         back: bool,
+        /// The certificate is about to expire, or just has.
+        renew: Option<Renewal>,
     },
     /// 資格を確認しています
     Asking,
     /// Not eligible: reason and next step, waits for 確認しました.
     Ineligible(Reason),
     /// 初回登録: the card is not registered as an insurance card yet. 確認する / 終了する.
-    Register,
+    Register {
+        /// Whether somebody is asked to help, or does.
+        helper: Option<Helper>,
+    },
     /// 初回登録 is under way.
     Registering,
     /// A consent question.
@@ -68,6 +73,8 @@ pub enum Helper {
     Proxy,
     /// Staff.
     Staff,
+    /// Nobody yet: staff have been called.
+    Called,
 }
 
 /// The choice of method.
@@ -86,8 +93,10 @@ pub struct Choose {
 /// What is said above the choice of method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ChooseNotice {
-    /// The face did not match: mask and hat off, or another way.
+    /// The face did not match: mask and hat off if there is another try, or another way.
     FaceNotMatched,
+    /// The face was too close to call: the same advice, or another way.
+    FaceUncertain,
     /// No face was seen.
     NoFaceSeen,
     /// The face method failed technically.
@@ -142,7 +151,11 @@ pub enum StaffReason {
     FaceUncertain,
     /// The face did not match, again and again.
     FaceNotMatched,
-    /// Neither face nor PIN can be used with this card.
+    /// The PIN is locked, and the face cannot be used.
+    PinLocked,
+    /// The card has no PIN, and the face cannot be used.
+    Pinless,
+    /// Neither face nor PIN can be used with this card. In records of older versions also for the two above.
     NoOtherWay,
 }
 

@@ -183,15 +183,17 @@ fn a_pad_serves_one_try_and_a_second_press_of_the_same_keys_does_not_reach_the_c
 
 #[test]
 fn a_card_that_offers_neither_face_nor_pin_goes_straight_to_staff() {
-    for pin in [PinMethod::Absent, PinMethod::Locked] {
-        let scene = Scene::with_card(CardFacts { face: FaceMethod::PhotoUnusable, pin, ..facts() });
-        assert_eq!(scene.core.screen(), Screen::Staff { reason: StaffReason::NoOtherWay, back: false });
-        assert_eq!(scene.core.attention(), Some(Attention::StaffLook(StaffReason::NoOtherWay)));
+    for (pin, reason) in [(PinMethod::Absent, StaffReason::Pinless), (PinMethod::Locked, StaffReason::PinLocked)] {
+        let certificate = CertificateAge::Grace;
+        let scene = Scene::with_card(CardFacts { face: FaceMethod::PhotoUnusable, pin, certificate, ..facts() });
+        let renew = Some(Renewal::Grace);
+        assert_eq!(scene.core.screen(), Screen::Staff { reason, back: false, renew });
+        assert_eq!(scene.core.attention(), Some(Attention::StaffLook(reason)));
     }
 }
 
 #[test]
-fn a_face_that_does_not_match_twice_goes_to_staff_who_decide() {
+fn a_face_that_does_not_match_twice_leaves_the_pin_and_staff_who_decide() {
     for (decision, expected) in [
         (StaffDecision::SamePerson, Screen::Asking),
         (StaffDecision::NotSamePerson, Screen::TakeCard { ending: Ending::NotSamePerson, reminder: false }),
@@ -202,8 +204,9 @@ fn a_face_that_does_not_match_twice_goes_to_staff_who_decide() {
         assert!(matches!(scene.core.screen(), Screen::Choose(c) if c.notice == Some(ChooseNotice::FaceNotMatched)));
         scene.intent(Intent::ChooseFace);
         scene.on(Event::FaceJudged(id(1), 2, FaceOutcome::NoMatch { score: 0.12 }));
-        assert_eq!(scene.core.screen(), Screen::Staff { reason: StaffReason::FaceNotMatched, back: true });
-        scene.on(Event::StaffDecided(id(1), decision, staff()));
+        let left = Choose { face: false, pin: true, notice: Some(ChooseNotice::FaceNotMatched), renew: None };
+        assert_eq!(scene.core.screen(), Screen::Choose(left));
+        scene.intent(Intent::CallStaff).on(Event::StaffDecided(id(1), decision, staff()));
         assert_eq!(scene.core.screen(), expected);
     }
 }
@@ -243,19 +246,25 @@ fn a_face_that_failed_often_enough_is_not_offered_again_in_this_reception() {
         scene.intent(Intent::ChooseFace);
         scene.on(Event::FaceJudged(id(1), attempt, FaceOutcome::NoMatch { score: 0.12 }));
     }
-    scene.intent(Intent::Back);
-    let expected = Choose { face: false, pin: true, notice: None, renew: None };
+    let expected = Choose { face: false, pin: true, notice: Some(ChooseNotice::FaceNotMatched), renew: None };
     assert_eq!(scene.core.screen(), Screen::Choose(expected));
     scene.intent(Intent::ChooseFace);
     assert_eq!(scene.effects, []);
 }
 
 #[test]
-fn a_face_too_close_to_call_goes_to_staff_at_once() {
+fn a_face_too_close_to_call_may_try_again_or_the_pin_and_goes_to_staff_where_nothing_else_is_left() {
+    let uncertain = |attempt| Event::FaceJudged(id(1), attempt, FaceOutcome::Uncertain { score: 0.39 });
     let mut scene = Scene::with_card(facts());
-    scene.intent(Intent::ChooseFace);
-    scene.on(Event::FaceJudged(id(1), 1, FaceOutcome::Uncertain { score: 0.39 }));
-    assert_eq!(scene.core.screen(), Screen::Staff { reason: StaffReason::FaceUncertain, back: true });
+    for (attempt, face) in [(1, true), (2, false)] {
+        scene.intent(Intent::ChooseFace).on(uncertain(attempt));
+        let left = Choose { face, pin: true, notice: Some(ChooseNotice::FaceUncertain), renew: None };
+        assert_eq!(scene.core.screen(), Screen::Choose(left));
+        assert!(!scene.effects.iter().any(|effect| matches!(effect, Effect::CountFace(..))), "no failure of the card");
+    }
+    let mut scene = Scene::with_card(CardFacts { pin: PinMethod::Locked, ..facts() });
+    scene.intent(Intent::ChooseFace).on(uncertain(1)).intent(Intent::ChooseFace).on(uncertain(2));
+    assert_eq!(scene.core.screen(), Screen::Staff { reason: StaffReason::FaceUncertain, back: false, renew: None });
 }
 
 #[test]
@@ -479,7 +488,7 @@ fn a_card_left_behind_is_called_out_until_it_is_taken() {
 fn a_card_that_is_not_registered_is_registered_on_the_spot_and_the_reception_goes_on() {
     let mut scene = Scene::asking_by_face();
     scene.on(Event::Replied(id(1), Ask::First, not_registered()));
-    assert_eq!(scene.core.screen(), Screen::Register);
+    assert_eq!(scene.core.screen(), Screen::Register { helper: None });
     scene.intent(Intent::Register(true));
     assert_eq!(scene.effects, [Effect::Register(id(1))]);
     scene.on(Event::RegistrationWritten(id(1), Ok(())));
@@ -545,7 +554,7 @@ fn who_has_forgotten_the_pin_is_led_to_the_face_and_to_staff_where_that_cannot_b
     assert!(matches!(scene.core.screen(), Screen::Choose(c) if c.notice == Some(ChooseNotice::PinForgotten)));
     let mut scene = Scene::with_card(CardFacts { face: FaceMethod::Off, ..facts() });
     scene.intent(Intent::ChoosePin).intent(Intent::Forgotten);
-    assert_eq!(scene.core.screen(), Screen::Staff { reason: StaffReason::PinForgotten, back: true });
+    assert_eq!(scene.core.screen(), Screen::Staff { reason: StaffReason::PinForgotten, back: true, renew: None });
 }
 
 #[test]
@@ -615,6 +624,24 @@ fn staff_who_leave_do_not_send_a_companion_away() {
 }
 
 #[test]
+fn who_calls_for_help_at_a_question_is_seen_by_staff_and_answers_alone_until_they_come() {
+    let mut scene = Scene::asking_by_face();
+    scene.on(Event::Replied(id(1), Ask::First, replied(Validity::Valid)));
+    let before = scene.core.deadline();
+    scene.intent(Intent::CallStaff);
+    assert_eq!(scene.core.attention(), Some(Attention::HelpWanted));
+    assert!(matches!(scene.core.screen(), Screen::Consent { number: 1, helper: Some(Helper::Called), .. }));
+    assert!(scene.core.deadline() > before, "time until they come");
+    let Screen::Consent { question, .. } = scene.core.screen() else { panic!() };
+    scene.intent(Intent::Consent { question, agreed: true }).on(Event::StaffAssists(id(1), staff()));
+    assert_eq!(scene.core.attention(), None);
+    scene.consent_to_all();
+    let [Effect::Record { consents, .. }] = &scene.effects[..] else { panic!("{:?}", scene.effects) };
+    let by: Vec<_> = consents.iter().map(|consent| consent.by).filter(|by| *by != GivenBy::NotNeeded).collect();
+    assert_eq!((by.first(), by.last()), (Some(&GivenBy::Patient), Some(&GivenBy::StaffAssisted)), "{by:?}");
+}
+
+#[test]
 fn the_way_back_from_staff_is_offered_only_where_it_leads_somewhere() {
     for (pin, back) in [(PinMethod::Tries(3), true), (PinMethod::Locked, false), (PinMethod::Absent, false)] {
         let mut scene = Scene::with_card(CardFacts { pin, ..facts() });
@@ -622,7 +649,12 @@ fn the_way_back_from_staff_is_offered_only_where_it_leads_somewhere() {
             scene.intent(Intent::ChooseFace);
             scene.on(Event::FaceJudged(id(1), attempt, FaceOutcome::NoMatch { score: 0.1 }));
         }
-        assert_eq!(scene.core.screen(), Screen::Staff { reason: StaffReason::FaceNotMatched, back });
+        let mut reason = StaffReason::FaceNotMatched;
+        if back {
+            scene.intent(Intent::CallStaff);
+            reason = StaffReason::Asked;
+        }
+        assert_eq!(scene.core.screen(), Screen::Staff { reason, back, renew: None });
         scene.intent(Intent::Back);
         assert_eq!(matches!(scene.core.screen(), Screen::Choose(_)), back);
     }
@@ -659,7 +691,7 @@ fn ten_faces_in_a_row_that_do_not_match_lock_the_face_and_leave_pin_and_staff() 
         Screen::Choose(Choose { face: false, pin: true, notice: Some(ChooseNotice::FaceLocked), .. })
     ));
     let scene = Scene::with_card(CardFacts { face_failures: 10, pin: PinMethod::Absent, ..facts() });
-    assert_eq!(scene.core.screen(), Screen::Staff { reason: StaffReason::NoOtherWay, back: false });
+    assert_eq!(scene.core.screen(), Screen::Staff { reason: StaffReason::Pinless, back: false, renew: None });
 }
 
 #[test]
@@ -901,7 +933,7 @@ fn forward(scene: &Scene, fresh: ReceptionId) -> Event {
         Screen::Pin(_) => Event::PinChecked(current, PinOutcome::Verified),
         Screen::Staff { .. } => Event::StaffDecided(current, StaffDecision::SamePerson, staff()),
         Screen::Asking => Event::Replied(current, Ask::First, replied(Validity::Valid)),
-        Screen::Register => Event::Intent(current, version, Intent::Register(true)),
+        Screen::Register { .. } => Event::Intent(current, version, Intent::Register(true)),
         Screen::Registering => Event::Replied(current, Ask::FollowUp, replied(Validity::Valid)),
         Screen::Ineligible(_) => Event::Intent(current, version, Intent::Acknowledge),
         Screen::Consent { question, .. } => Event::Intent(current, version, Intent::Consent { question, agreed: true }),

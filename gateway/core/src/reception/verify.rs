@@ -63,7 +63,7 @@ impl Verify {
             deadline: now.mono.after(timing.choose),
         };
         if !verify.another_way() {
-            verify.ask_staff(StaffReason::NoOtherWay, now, timing);
+            verify.ask_staff(verify.no_other_way(), now, timing);
         } else {
             verify.stage = Stage::Choose(verify.opening_notice());
         }
@@ -78,6 +78,15 @@ impl Verify {
             (_, FaceMethod::PhotoUnusable) => Some(ChooseNotice::PhotoUnusable),
             (PinMethod::Absent, _) => Some(ChooseNotice::Pinless),
             (PinMethod::Tries(_), _) => None,
+        }
+    }
+
+    /// Why neither face nor PIN is left: what the patient, and who helps, can do about it differs.
+    fn no_other_way(&self) -> StaffReason {
+        match self.pin {
+            PinMethod::Locked => StaffReason::PinLocked,
+            PinMethod::Absent => StaffReason::Pinless,
+            PinMethod::Tries(_) => StaffReason::NoOtherWay,
         }
     }
 
@@ -119,11 +128,7 @@ impl Verify {
                 face: self.face_offered(),
                 pin: self.pin_offered(),
                 notice: *notice,
-                renew: match self.certificate {
-                    CertificateAge::ExpiresSoon => Some(Renewal::Soon),
-                    CertificateAge::Grace => Some(Renewal::Grace),
-                    CertificateAge::Valid | CertificateAge::Expired | CertificateAge::NotYetValid => None,
-                },
+                renew: self.renewal(),
             }),
             Stage::Face => Screen::Face,
             Stage::Pin { pad, checking, wrong } => Screen::Pin(PinScreen {
@@ -132,7 +137,15 @@ impl Verify {
                 wrong: *wrong,
                 helper: help.map(Help::shown),
             }),
-            Stage::Staff(reason) => Screen::Staff { reason: *reason, back: self.another_way() },
+            Stage::Staff(reason) => Screen::Staff { reason: *reason, back: self.another_way(), renew: self.renewal() },
+        }
+    }
+
+    fn renewal(&self) -> Option<Renewal> {
+        match self.certificate {
+            CertificateAge::ExpiresSoon => Some(Renewal::Soon),
+            CertificateAge::Grace => Some(Renewal::Grace),
+            CertificateAge::Valid | CertificateAge::Expired | CertificateAge::NotYetValid => None,
         }
     }
 
@@ -253,23 +266,21 @@ impl Verify {
                 }
                 return Some(Outcome::Verified(help::assisted(Verification::by_face(score), help)));
             }
-            FaceOutcome::Uncertain { .. } => self.ask_staff(StaffReason::FaceUncertain, now, timing),
+            FaceOutcome::Uncertain { .. } => {
+                self.face_failures_left = self.face_failures_left.saturating_sub(1);
+                self.after_face(ChooseNotice::FaceUncertain, StaffReason::FaceUncertain, now, timing);
+            }
             FaceOutcome::NoMatch { .. } => {
                 effects.push(Effect::CountFace(self.reception, FaceCount::Failed));
                 self.face_failures = self.face_failures.saturating_add(1);
                 self.face_failures_left = self.face_failures_left.saturating_sub(1);
-                if self.face_failures >= FACE_FAILURES_MAX {
+                let notice = if self.face_failures >= FACE_FAILURES_MAX {
                     self.face = FaceMethod::Locked;
-                    if self.pin_offered() {
-                        self.enter(Stage::Choose(Some(ChooseNotice::FaceLocked)), now, timing.choose);
-                    } else {
-                        self.ask_staff(StaffReason::FaceNotMatched, now, timing);
-                    }
-                } else if self.face_failures_left == 0 {
-                    self.ask_staff(StaffReason::FaceNotMatched, now, timing);
+                    ChooseNotice::FaceLocked
                 } else {
-                    self.enter(Stage::Choose(Some(ChooseNotice::FaceNotMatched)), now, timing.choose);
-                }
+                    ChooseNotice::FaceNotMatched
+                };
+                self.after_face(notice, StaffReason::FaceNotMatched, now, timing);
             }
             FaceOutcome::NoFace => self.enter(Stage::Choose(Some(ChooseNotice::NoFaceSeen)), now, timing.choose),
             FaceOutcome::Fault => self.enter(Stage::Choose(Some(ChooseNotice::FaceFault)), now, timing.choose),
@@ -295,11 +306,20 @@ impl Verify {
             }
             PinOutcome::Wrong { .. } | PinOutcome::Locked => {
                 self.pin = PinMethod::Locked;
-                self.without_pin(ChooseNotice::PinLocked, StaffReason::NoOtherWay, now, timing);
+                self.without_pin(ChooseNotice::PinLocked, StaffReason::PinLocked, now, timing);
             }
             PinOutcome::Fault => self.enter(Stage::Choose(Some(ChooseNotice::PinFault)), now, timing.choose),
         }
         None
+    }
+
+    /// On to another try or to the PIN, as the patient likes; to staff where nothing else is left.
+    fn after_face(&mut self, notice: ChooseNotice, reason: StaffReason, now: Now, timing: &Timing) {
+        if self.another_way() {
+            self.enter(Stage::Choose(Some(notice)), now, timing.choose);
+        } else {
+            self.ask_staff(reason, now, timing);
+        }
     }
 
     /// On to the face where it can be used, to staff otherwise.

@@ -12,9 +12,10 @@ use uketsuke_core::reception::{
 };
 use uketsuke_core::record::Shown;
 
-const ALL_NOTICES: [Option<ChooseNotice>; 10] = [
+const ALL_NOTICES: [Option<ChooseNotice>; 11] = [
     None,
     Some(ChooseNotice::FaceNotMatched),
+    Some(ChooseNotice::FaceUncertain),
     Some(ChooseNotice::NoFaceSeen),
     Some(ChooseNotice::FaceFault),
     Some(ChooseNotice::PinLocked),
@@ -47,6 +48,7 @@ fn endings() -> Vec<Ending> {
         Ending::NotRead(ReadFailure::Unreadable),
         Ending::NotRead(ReadFailure::NotACard),
         Ending::NotRead(ReadFailure::NotMyNumberCard),
+        Ending::NotRead(ReadFailure::NoCertificate),
         Ending::NotRead(ReadFailure::Untrusted),
         Ending::NotRead(ReadFailure::ReaderFault),
         Ending::CertificateExpired,
@@ -86,18 +88,25 @@ fn screens() -> Vec<Screen> {
         StaffReason::PinForgotten,
         StaffReason::FaceUncertain,
         StaffReason::FaceNotMatched,
+        StaffReason::PinLocked,
+        StaffReason::Pinless,
         StaffReason::NoOtherWay,
     ] {
         for back in [true, false] {
-            screens.push(Screen::Staff { reason, back });
+            for renew in [None, Some(Renewal::Soon), Some(Renewal::Grace)] {
+                screens.push(Screen::Staff { reason, back, renew });
+            }
         }
     }
     for question in Question::ALL {
-        for (provisional, helper) in [(false, None), (true, Some(Helper::Proxy)), (false, Some(Helper::Staff))] {
+        for (provisional, helper) in
+            [(false, None), (true, Some(Helper::Proxy)), (false, Some(Helper::Staff)), (false, Some(Helper::Called))]
+        {
             screens.push(Screen::Consent { question, number: 1, of: 2, provisional, helper });
         }
     }
-    screens.extend([Screen::Register, Screen::Registering]);
+    screens.extend([None, Some(Helper::Called)].map(|helper| Screen::Register { helper }));
+    screens.push(Screen::Registering);
     screens.extend(reasons().into_iter().map(Screen::Ineligible));
     for ending in endings() {
         for reminder in [false, true] {

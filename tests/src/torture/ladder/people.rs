@@ -154,6 +154,10 @@ impl Patient {
             // What the card has says nothing about a document.
             (By::Card, Class::Several) => Course::Choose,
             (By::Card, Class::Unregistered) => Course::Tell(End::NotRegistered),
+            // A revoked card says nothing about the insurance, which other numbers find.
+            (By::Card, Class::Revoked) if self.script == Script::Works && self.number.is_multiple_of(2) => {
+                Course::Numbers(Which::Current)
+            }
             (By::Card, Class::Revoked) => Course::Tell(End::Revoked),
             _ => Course::Confirms,
         }

@@ -189,7 +189,13 @@ impl Staff<'_> {
         }
         let ends = patient.script == Script::Works && patient.course() == Course::Nothing;
         Ok(match work {
-            Work::EnterCurrentNumbers | Work::EnterEarlierNumbers | Work::TakeDeclaration
+            // The page stays as it is until their answer is there.
+            Work::TellRevoked
+                if patient.present_numbers().is_some() && row.asks.len() > 1 + usize::from(patient.slip.is_some()) =>
+            {
+                None
+            }
+            Work::EnterCurrentNumbers | Work::EnterEarlierNumbers | Work::TakeDeclaration | Work::TellRevoked
                 if let Some(numbers) = patient.present_numbers() =>
             {
                 let which = if work == Work::EnterEarlierNumbers { "earlier" } else { "current" };
