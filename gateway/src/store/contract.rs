@@ -87,7 +87,7 @@ contract! {
     a_crash_keeps_what_was_acknowledged
     a_dropped_caller_cancels_nothing
     what_is_kept_is_the_latest_and_the_trail_has_each_entry_once
-    faces_that_do_not_match_are_counted_until_one_does
+    faces_that_do_not_match_are_counted_until_the_holder_is_known
     a_later_question_is_asked_once_and_its_reply_stands_beside_the_first
     a_row_that_waits_is_tried_at_once_when_asked
     a_row_set_aside_is_kept_and_not_sent_until_asked_for
@@ -164,14 +164,14 @@ async fn what_is_kept_is_the_latest_and_the_trail_has_each_entry_once(rig: Rig) 
     assert_eq!(rig.store.trail(9).await.unwrap(), [entry(3), entry(2), entry(1)]);
 }
 
-async fn faces_that_do_not_match_are_counted_until_one_does(rig: Rig) {
+async fn faces_that_do_not_match_are_counted_until_the_holder_is_known(rig: Rig) {
     let store = &rig.store;
     for expected in 1..=3 {
         store.count_face(patient(1), FaceCount::Failed, at(0)).await.unwrap();
         assert_eq!(store.face_failures(patient(1)).await.unwrap(), expected);
     }
     assert_eq!(store.face_failures(patient(2)).await.unwrap(), 0);
-    store.count_face(patient(1), FaceCount::Matched, at(0)).await.unwrap();
+    store.count_face(patient(1), FaceCount::Cleared, at(0)).await.unwrap();
     assert_eq!(store.face_failures(patient(1)).await.unwrap(), 0);
 }
 

@@ -254,7 +254,7 @@ impl Disk {
                 told.changed = true;
                 match count {
                     FaceCount::Failed => *self.face_failures.entry(*order_key).or_default() += 1,
-                    FaceCount::Matched => drop(self.face_failures.remove(order_key)),
+                    FaceCount::Cleared => drop(self.face_failures.remove(order_key)),
                 }
                 DONE
             }

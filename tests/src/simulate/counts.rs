@@ -101,6 +101,8 @@ counts! {
     staff_looks
     /// Cards whose face was locked by attempts of earlier receptions.
     faces_locked
+    /// Of these, opened again by a PIN or by a look of staff.
+    faces_unlocked
     /// 初回登録 that was wanted.
     registrations
     /// Cases opened.

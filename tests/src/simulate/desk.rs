@@ -310,10 +310,13 @@ impl World {
             Effect::CountFace(reception, count) => {
                 let stamp = self.time.stamp();
                 let session = self.reader(index)?.session.as_mut().filter(|session| session.reception == reception)?;
-                if count == FaceCount::Failed {
-                    session.face_failures += 1;
+                let locked = session.face_failures >= FACE_FAILURES_MAX;
+                match count {
+                    FaceCount::Failed => session.face_failures += 1,
+                    FaceCount::Cleared => session.face_failures = 0,
                 }
                 let order_key = order_key(session.patient);
+                self.counts.faces_unlocked += u64::from(locked && count == FaceCount::Cleared);
                 self.write(index, Write::CountFace(order_key, count, stamp));
             }
             Effect::Register(reception) => match self.registering(index) {

@@ -41,7 +41,9 @@ pub enum CertificateAge {
     NotYetValid,
 }
 
-/// Face attempts that may fail one after the other before the face is locked for a card, as the national system does.
+/// Face attempts that may fail one after the other before the face is no longer offered for a card: as many as the national system
+/// permits. The count is this gateway's own. It starts over as soon as the holder is known in any way, see [`FaceCount::Cleared`]; what
+/// the national system locks, and the municipal office unlocks, is neither seen nor changed here.
 pub const FACE_FAILURES_MAX: u32 = 10;
 
 /// What the chip says about the PIN.
@@ -66,7 +68,7 @@ pub enum FaceMethod {
     PhotoUnusable,
     /// No models are installed, or the engine is down.
     Off,
-    /// [`FACE_FAILURES_MAX`] attempts failed one after the other; the municipal office unlocks it.
+    /// [`FACE_FAILURES_MAX`] attempts failed one after the other. PIN and staff still work, and either opens it again for the next time.
     Locked,
 }
 
@@ -244,13 +246,13 @@ pub enum Ask {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotWritten;
 
-/// What a face attempt adds to the count of those that failed.
+/// What becomes of the count of face attempts that failed one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaceCount {
     /// One more failure.
     Failed,
-    /// A match: the count starts over.
-    Matched,
+    /// The holder of the card was here after all: a face that matched, a PIN that was right, or staff who looked. The count starts over.
+    Cleared,
 }
 
 /// Something to be done by the shell.
@@ -273,7 +275,7 @@ pub enum Effect {
         /// How the person was verified.
         verification: Verification,
     },
-    /// Count a face attempt of this card: one that failed is added to those before it, a match clears them. Nothing is reported.
+    /// Count the face attempts of this card: one that failed is added to those before it, its holder clears them. Nothing is reported.
     CountFace(ReceptionId, FaceCount),
     /// Ask the central system for 初回登録, report [`Event::RegistrationWritten`].
     Register(ReceptionId),

@@ -698,7 +698,31 @@ fn ten_faces_in_a_row_that_do_not_match_lock_the_face_and_leave_pin_and_staff() 
 fn a_face_that_matches_clears_the_failures_before_it() {
     let mut scene = Scene::with_card(CardFacts { face_failures: 3, ..facts() });
     scene.intent(Intent::ChooseFace).on(Event::FaceJudged(id(1), 1, FaceOutcome::Match { score: 0.7 }));
-    assert_eq!(scene.effects[0], Effect::CountFace(id(1), FaceCount::Matched));
+    assert_eq!(scene.effects[0], Effect::CountFace(id(1), FaceCount::Cleared));
+}
+
+#[test]
+fn a_pin_that_is_right_or_staff_who_looked_open_a_locked_face_again() {
+    let locked = || Scene::with_card(CardFacts { face_failures: FACE_FAILURES_MAX, ..facts() });
+    let cleared = Effect::CountFace(id(1), FaceCount::Cleared);
+    let mut by_pin = locked();
+    by_pin.intent(Intent::ChoosePin);
+    by_pin.on(Event::PadDrawn(id(1), pad())).intent(Intent::Pin(PinKeys::new(&[0, 9, 8, 1]).unwrap()));
+    by_pin.on(Event::PinChecked(id(1), PinOutcome::Wrong { tries_left: 2 }));
+    assert!(!by_pin.effects.contains(&cleared), "a wrong PIN is nobody's");
+    by_pin.on(Event::PadDrawn(id(1), pad())).intent(Intent::Pin(PinKeys::new(&[0, 9, 8, 1]).unwrap()));
+    by_pin.on(Event::PinChecked(id(1), PinOutcome::Verified));
+    assert_eq!(by_pin.effects[0], cleared);
+    let mut by_look = locked();
+    by_look.on(Event::StaffDecided(id(1), StaffDecision::SamePerson, staff()));
+    assert_eq!(by_look.effects[0], cleared);
+    let mut somebody_else = locked();
+    somebody_else.on(Event::StaffDecided(id(1), StaffDecision::NotSamePerson, staff()));
+    assert!(!somebody_else.effects.contains(&cleared));
+    // Nothing to clear, nothing to write.
+    let mut fresh = Scene::with_card(facts());
+    fresh.on(Event::StaffDecided(id(1), StaffDecision::SamePerson, staff()));
+    assert!(!fresh.effects.contains(&cleared));
 }
 
 #[test]

@@ -159,6 +159,10 @@ impl Verify {
     ) -> Option<Outcome> {
         let was_face = self.stage == Stage::Face;
         let outcome = self.decide(now, event, help, timing, effects);
+        // Whichever way it came out that the holder is here: otherwise a face that is locked could never be used again.
+        if self.face_failures > 0 && matches!(outcome, Some(Outcome::Verified(_))) {
+            effects.push(Effect::CountFace(self.reception, FaceCount::Cleared));
+        }
         if was_face && self.stage != Stage::Face {
             effects.push(Effect::StopFace(self.reception));
         }
@@ -261,9 +265,6 @@ impl Verify {
     ) -> Option<Outcome> {
         match judged {
             FaceOutcome::Match { score } => {
-                if self.face_failures > 0 {
-                    effects.push(Effect::CountFace(self.reception, FaceCount::Matched));
-                }
                 return Some(Outcome::Verified(help::assisted(Verification::by_face(score), help)));
             }
             FaceOutcome::Uncertain { .. } => {

@@ -438,7 +438,7 @@ impl Batch<'_> {
                 };
                 row.put(self.keys, self.conn).await?;
             }
-            FaceCount::Matched => {
+            FaceCount::Cleared => {
                 sqlx::query("DELETE FROM face_failures WHERE order_key = ?").bind(key).execute(&mut *self.conn).await?;
             }
         }
