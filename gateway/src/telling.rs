@@ -23,8 +23,7 @@ pub async fn reception(
     lang: Lang,
 ) -> Explanation {
     let mut told = outcome(store, record, case, now, lang).await;
-    let ended_ms = case.and_then(|row| row.ended_ms);
-    if ended_ms.is_some_and(|ended| record.reply().is_some_and(|(at, _)| at.wall_ms > ended)) {
+    if case.is_some_and(|row| row.case.answered_late()) {
         told = explain::answered_late(told, lang);
     }
     let told = match earlier(store, record.reception, lang).await {
