@@ -12,10 +12,12 @@ use serde::Serialize;
 
 mod beside;
 mod consents;
+mod ended;
 mod story;
 
 pub use beside::{EarlierCase, answered_late, earlier_case, of_visit, with_earlier, without_ticket};
 pub use consents::{ConsentTold, consent};
+pub use ended::{document_not_accepted, ending_for_staff};
 
 use story::story;
 
@@ -395,7 +397,7 @@ pub fn attention(attention: &Attention, lang: Lang) -> Advice {
             lang.pick("カードが置いたままになっています。", "A card has been left in the reader."),
             lang.pick("患者さんに声をかけ、カードをお渡しください。", "Call the patient and hand the card back."),
         ),
-        Attention::Ended(how) => ending(how, lang),
+        Attention::Ended(how) => ending_for_staff(how, lang),
     }
 }
 

@@ -33,6 +33,7 @@ mod guard;
 mod jst;
 mod kiosk;
 mod line;
+mod lists;
 mod ops;
 mod orders;
 mod pace;
@@ -94,6 +95,8 @@ pub struct WebState {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The connection check.
     pub line: LineCheck,
+    /// Changes whenever staff have said of a patient that they have seen to it: every staff page is drawn anew.
+    pub settled: watch::Sender<u64>,
     /// Whether the gateway can do its work.
     pub health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
     /// `false` once the gateway is about to stop: no new pages and connections, but for kiosks in the middle of a reception;
@@ -150,6 +153,8 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/staff/ws", web::get().to(staff_socket::connect))
         .route("/staff/decision", web::post().to(orders::decision))
         .route("/staff/assist", web::post().to(orders::assist))
+        .route("/staff/settle", web::post().to(orders::settle))
+        .route("/staff/cases/{owner}", web::get().to(lists::all))
         .route("/staff/line", web::get().to(line::page))
         .route("/staff/desk", web::get().to(desk::page))
         .route("/staff/document", web::post().to(desk::document))

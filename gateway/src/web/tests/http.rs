@@ -5,6 +5,7 @@ use crate::central::{LineFault, Said};
 use crate::handle::ReaderInput;
 use crate::reconciler::CaseTold;
 use crate::store::papers::Filed;
+use crate::store::{Opening, Recording, TrailEntry, ended_word};
 use crate::web::{guard, routes};
 use actix_web::body::to_bytes;
 use actix_web::dev::ServiceResponse;
@@ -12,10 +13,12 @@ use actix_web::middleware::from_fn;
 use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::{App, web};
 use std::sync::atomic::Ordering;
+use uketsuke_core::ids::OrderKey;
 use uketsuke_core::ladder::{Cause, Numbers, Refusal, StaffAction};
 use uketsuke_core::person::Spelling;
-use uketsuke_core::reception::{Attention, Screen, StaffDecision, StaffReason};
-use uketsuke_core::record::{Abandonment, Stage};
+use uketsuke_core::reception::{Attention, Ending, Screen, StaffDecision, StaffReason};
+use uketsuke_core::record::{Abandonment, Shown, Stage};
+use uketsuke_core::rules::{Rules, Today};
 use uketsuke_proto::central_v1 as wire;
 
 async fn call(scene: &Scene, request: TestRequest) -> ServiceResponse {
@@ -218,6 +221,79 @@ async fn a_reception_that_ended_early_today_is_listed_with_its_next_step() {
     let html = page(&scene, "/staff?lang=en").await;
     let (_, listed) = html.split_once("that ended early <span class=\"count\">1</span>").unwrap();
     assert!(listed.contains("The patient cancelled") && listed.contains("Ask the patient to place the card again"));
+}
+
+#[actix_web::test]
+async fn a_reception_that_ended_early_leaves_the_list_once_another_of_its_visit_is_recorded() {
+    let scene = Scene::new();
+    let opening = scene.opening(id());
+    let (reception, now) = (opening.reception, scene.state.clock.stamp());
+    scene.state.store.open_reception(opening).await.unwrap();
+    scene.state.store.abandon_reception(reception, Abandonment::CardRemoved, now).await.unwrap();
+    let count = |html: &str| html.split_once("that ended early <span class=\"count\">").unwrap().1.chars().next();
+    assert_eq!(count(&page(&scene, "/staff?lang=en").await), Some('1'));
+    let again = scene.opening(id());
+    let second = again.reception;
+    scene.state.store.open_reception(again).await.unwrap();
+    assert_eq!(count(&page(&scene, "/staff?lang=en").await), Some('1'), "nobody is received by being verified");
+    let (shown, consents) = (Shown::Provisional, vec![]);
+    let recording = Recording { reception: second, shown, consents, request: None, case: None, recorded: NOW };
+    scene.state.store.record_reception(recording).await.unwrap();
+    let visit = scene.state.store.reception(second).await.unwrap().unwrap().same_visit_as;
+    assert_eq!(visit, Some(reception));
+    assert_eq!(count(&page(&scene, "/staff?lang=en").await), Some('0'));
+}
+
+#[actix_web::test]
+async fn whoever_was_not_received_stays_on_the_list_until_somebody_says_by_name_that_they_were_seen_to() {
+    let scene = Scene::new();
+    let now = scene.state.clock.stamp();
+    let noted = TrailEntry {
+        id: uuid::Uuid::now_v7(),
+        at: now,
+        by: String::new(),
+        what: ended_word(&Ending::CertificateExpired),
+        detail: "desk-1/a".into(),
+        rules: Some(Rules::on(Today::of(now)).version()),
+    };
+    scene.state.store.note(noted.clone()).await.unwrap();
+    let opening = Opening { order_key: OrderKey([8; 32]), ..scene.opening(id()) };
+    let (early, open) = (opening.reception, scene.provisional().await);
+    scene.state.store.open_reception(opening).await.unwrap();
+    scene.state.store.abandon_reception(early, Abandonment::Cancelled, now).await.unwrap();
+    let settle = |entry: &dyn std::fmt::Display, by: &str| {
+        post("/staff/settle", &format!(r#"{{"entry":"{entry}","by":"{by}"}}"#))
+    };
+    let html = page(&scene, "/staff").await;
+    assert!(html.contains("患者さんに声をかけ、窓口で受け付けてください") && html.contains("/staff/desk?lang=ja"));
+    assert!(html.contains(&noted.rules.unwrap().to_string()), "by which rules: {html}");
+    let (to_come, drawn) = (scene.state.settled.subscribe(), |html: &str| html.matches("data-settle").count());
+    assert_eq!(drawn(&html), 2);
+    for (entry, by, status) in [
+        (noted.id, " ", 400),
+        (open.0, "佐藤", 409),
+        (uuid::Uuid::nil(), "佐藤", 409),
+        (noted.id, "佐藤", 202),
+        (noted.id, "鈴木", 409),
+        (early.0, "佐藤", 202),
+    ] {
+        assert_eq!(call(&scene, settle(&entry, by)).await.status(), status, "{entry} {by}");
+    }
+    assert!(to_come.has_changed().unwrap(), "every staff page is drawn anew");
+    assert_eq!(drawn(&page(&scene, "/staff").await), 0);
+    let kept = scene.state.store.trail(9).await.unwrap();
+    assert_eq!(kept.iter().map(|entry| entry.settles()).collect::<Vec<_>>(), [Some(early.0), Some(noted.id), None]);
+    assert!(kept[..2].iter().all(|entry| entry.by == "佐藤"));
+}
+
+#[actix_web::test]
+async fn the_patients_sentence_stays_on_the_patients_screen() {
+    let scene = Scene::new();
+    scene.status("notice", Some(id()), Some(Attention::Ended(Ending::StaffDidNotCome)));
+    let html = page(&scene, "/staff").await;
+    assert!(!html.contains("お越しください") && html.contains("窓口で受け付けてください"), "{html}");
+    let (_, row) = html.split_once("窓口で受け付けてください").unwrap();
+    assert!(row.split_once("</td>").unwrap().0.contains("/staff/desk?lang=ja"), "{row}");
 }
 
 #[actix_web::test]
@@ -474,6 +550,11 @@ async fn a_case_is_listed_with_its_reader_and_what_does_not_fit_is_counted() {
         "{desk}"
     );
     assert!(rest.contains("<span class=\"count\">52<") && rest.contains("More than these: <strong>2<"), "{rest}");
+    assert!(rest.contains("/staff/cases/machine?lang=en"), "{rest}");
+    let all = page(&scene, "/staff/cases/machine?lang=en").await;
+    assert_eq!(all.matches("/staff/case/").count(), 52);
+    assert_eq!(page(&scene, "/staff/cases/desk").await.matches("/staff/case/").count(), 1);
+    assert_eq!(get(&scene, "/staff/cases/nobody").await.status(), 404);
 }
 
 #[actix_web::test]
