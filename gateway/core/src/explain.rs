@@ -15,7 +15,7 @@ mod consents;
 mod ended;
 mod story;
 
-pub use beside::{EarlierCase, answered_late, earlier_case, of_visit, with_earlier, without_ticket};
+pub use beside::{EarlierCase, answered_late, asked_since, earlier_case, of_visit, with_earlier, without_ticket};
 pub use consents::{ConsentTold, consent};
 pub use ended::{document_not_accepted, ending_for_staff};
 
@@ -414,7 +414,7 @@ pub struct Explanation {
     /// Cosine similarity with the chip photo, where the face was compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub face_score: Option<f32>,
-    /// Every consent with where it came from; none before the reception is recorded.
+    /// Every consent with where it came from, also those given since; none before the reception is recorded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub consents: Vec<ConsentTold>,
     /// Which rules decided; `None` in records of versions that did not keep it.

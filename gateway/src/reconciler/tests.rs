@@ -185,6 +185,7 @@ fn numbers(which: Numbers) -> Filed {
         branch: text("01"),
         birthdate: text("19800105"),
         limit_certificate: false,
+        consent: None,
     })
 }
 

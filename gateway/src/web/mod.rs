@@ -95,8 +95,8 @@ pub struct WebState {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The connection check.
     pub line: LineCheck,
-    /// Changes whenever staff have said of a patient that they have seen to it: every staff page is drawn anew.
-    pub settled: watch::Sender<u64>,
+    /// Changes with what only the lists of the staff page show: every such page is drawn anew.
+    pub lists: watch::Sender<u64>,
     /// Whether the gateway can do its work.
     pub health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
     /// `false` once the gateway is about to stop: no new pages and connections, but for kiosks in the middle of a reception;
@@ -108,6 +108,11 @@ impl WebState {
     /// The gateway is about to stop.
     fn stopping(&self) -> bool {
         !*self.accepting.borrow()
+    }
+
+    /// Has every staff page drawn anew: the store does not announce what was written.
+    fn lists_changed(&self) {
+        self.lists.send_modify(|times| *times = times.wrapping_add(1));
     }
 
     /// The gateway is about to stop and nobody is in the middle of a reception at this reader. A kiosk that lost its connection

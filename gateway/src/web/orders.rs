@@ -144,7 +144,7 @@ pub(super) async fn settle(state: web::Data<WebState>, order: web::Json<SettleOr
     if let Err(error) = state.store.note(TrailEntry::settling(entry, &by, state.clock.stamp())).await {
         return not_settled(&error);
     }
-    state.settled.send_modify(|times| *times = times.wrapping_add(1));
+    state.lists_changed();
     tracing::info!(%entry, "staff have seen to a patient who was not received");
     told(StatusCode::ACCEPTED, "accepted")
 }
