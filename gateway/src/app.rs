@@ -178,6 +178,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
             Arc::new(move || metrics.render(&site, &upkept.borrow(), clock.stamp().wall_ms))
         },
         line: LineCheck::new(config.central.clone(), clock.clone()),
+        lists: watch::Sender::new(0),
         health: {
             let (health, site) = (health.clone(), site.clone());
             Arc::new(move || health.report(&site))

@@ -7,13 +7,13 @@ use crate::central::{self, GatewaySigner, NewRequest, Numbers, SignerError, Subj
 use crate::clock::Clock;
 use crate::modes::ModesHandle;
 use crate::store::papers::{EnteredNumbers, Filed, Paper};
-use crate::store::{Class, Keys, NewCase, Opening, Recording, RequestKind, Store, StoreError};
+use crate::store::{Class, Keys, NewCase, Opening, Recording, RequestKind, Store, StoreError, TrailEntry};
 use std::sync::Arc;
 use std::time::Duration;
 use uketsuke_core::clock::{Now, Stamp};
 use uketsuke_core::consent::{Consent, ConsentKind, GivenBy};
 use uketsuke_core::desk::{self, DeskDecision, DocumentEntry, EntryKind, Fields};
-use uketsuke_core::fields::FieldProblem;
+use uketsuke_core::fields::{Field, FieldProblem};
 use uketsuke_core::ids::{ReceptionId, RequestId};
 use uketsuke_core::ladder::{self, Case, Cause};
 use uketsuke_core::modes::{FourItems, FourItemsTyped, Permission};
@@ -21,9 +21,13 @@ use uketsuke_core::person::Person;
 use uketsuke_core::reception::StaffReason;
 use uketsuke_core::record::{Abandonment, Basis, Evidence, Method, Shown, StaffLook, StaffName, Verification};
 use uketsuke_core::rules::{Rules, Today};
+use uuid::Uuid;
 
 /// Between tries of an abandonment that a full disk refused.
 const TRY_AGAIN: Duration = Duration::from_secs(2);
+
+/// Lines of the trail among which that of a document is looked for which did not count: it was written a moment ago.
+const NOTED_MAX: usize = 200;
 
 /// Where a reception without a card took place, in place of `terminal/reader`.
 pub const FRONT_DESK: &str = "desk";
@@ -39,8 +43,13 @@ pub enum Entered {
         /// What staff should look at again.
         warnings: Vec<FieldProblem>,
     },
-    /// The document does not count; the decision says in which other way the patient is received.
-    Otherwise(DeskDecision),
+    /// The document does not count; the trail says so, and the patient stays on the list of those to be received.
+    Otherwise {
+        /// In which other way the patient is received.
+        decision: DeskDecision,
+        /// The line of the trail, which the same patient's reception settles; `None` when it could not be written.
+        noted: Option<Uuid>,
+    },
     /// These fields must be put right first.
     Problems(Vec<FieldProblem>),
     /// No mode is open that allows it.
@@ -78,8 +87,9 @@ pub struct FrontDesk {
 }
 
 impl FrontDesk {
-    /// Receives a patient by a document. `limit_certificate`: the patient agrees that 限度額 information is given, which needs a consent
-    /// where there is no card.
+    /// Receives a patient by a document. `limit_certificate`: whether the patient agrees that 限度額 information is given, which needs a
+    /// consent where there is no card; `None` when nobody has chosen, which is a problem like any other. `instead_of`: the line of the
+    /// trail about a document of this patient that did not count.
     ///
     /// # Errors
     /// [`NotEntered`].
@@ -87,18 +97,26 @@ impl FrontDesk {
         &self,
         kind: EntryKind,
         typed: &Fields<'_>,
-        limit_certificate: bool,
+        limit_certificate: Option<bool>,
+        instead_of: Option<Uuid>,
         by: StaffName,
     ) -> Result<Entered, NotEntered> {
         let now = self.clock.now();
         let today = Today::of(now.stamp);
-        let entry = match DocumentEntry::parse(kind, typed, today) {
-            Ok(entry) => entry,
-            Err(problems) => return Ok(Entered::Problems(problems)),
+        let (entry, limit_certificate) = match (DocumentEntry::parse(kind, typed, today), limit_certificate) {
+            (Ok(entry), Some(limit_certificate)) => (entry, limit_certificate),
+            (entry, limit_certificate) => {
+                let mut problems = entry.err().unwrap_or_default();
+                problems.extend(limit_certificate.is_none().then(|| FieldProblem::not_asked(Field::LimitCertificate)));
+                return Ok(Entered::Problems(problems));
+            }
         };
-        let decision = desk::decide(&entry, &Rules::on(today), today);
-        if matches!(decision, DeskDecision::ReceiveOtherwise { .. }) {
-            return Ok(Entered::Otherwise(decision));
+        let rules = Rules::on(today);
+        let decision = desk::decide(&entry, &rules, today);
+        if let DeskDecision::ReceiveOtherwise { rule, .. } = decision {
+            let shown = entry.document().kind;
+            let line = TrailEntry::document_not_accepted(shown, rule, rules.version(), &by, now.stamp);
+            return Ok(Entered::Otherwise { decision, noted: self.note(line).await });
         }
         let text = |value: &Option<uketsuke_core::fields::Personal>| {
             value.as_ref().map(|value| value.reveal().to_owned()).unwrap_or_default()
@@ -114,6 +132,8 @@ impl FrontDesk {
         };
         // The branch is left out: documents need not show it, and the same person must have the same key.
         let key = [numbers.insurer, numbers.symbol, numbers.number, numbers.birthdate].join("\u{1f}");
+        let given = Consent::new(ConsentKind::LimitCertificate, limit_certificate, now.stamp, GivenBy::StaffAssisted)
+            .assisted(&by);
         let filed = Filed::Numbers(EnteredNumbers {
             which: ladder::Numbers::Original,
             insurer: numbers.insurer.into(),
@@ -121,12 +141,15 @@ impl FrontDesk {
             number: numbers.number.into(),
             branch: numbers.branch.into(),
             birthdate: numbers.birthdate.into(),
-            limit_certificate: numbers.limit_certificate,
+            limit_certificate,
+            consent: Some(given.clone()),
         });
         let basis = Basis::Document { document: entry.document() };
-        let given = Consent::new(ConsentKind::LimitCertificate, limit_certificate, now.stamp, GivenBy::StaffAssisted)
-            .assisted(&by);
+        let asker = by.clone();
         let reception = self.receive(now, Subject::Document(numbers), &key, basis, filed, vec![given], by).await?;
+        if let Some(line) = instead_of {
+            self.settle(line, &asker, now.stamp).await;
+        }
         Ok(Entered::Received { reception, decision: Some(decision), warnings: entry.warnings })
     }
 
@@ -159,6 +182,26 @@ impl FrontDesk {
         };
         let reception = self.receive(now, Subject::FourItems(asked), &key, basis, filed, Vec::new(), by).await?;
         Ok(Entered::Received { reception, decision: None, warnings: Vec::new() })
+    }
+
+    /// Leaves a line in the trail; its id. A store that cannot keep it now must not keep the desk from receiving the patient.
+    async fn note(&self, line: TrailEntry) -> Option<Uuid> {
+        let id = line.id;
+        match self.store.note(line).await {
+            Ok(()) => Some(id),
+            Err(error) => {
+                tracing::error!(%error, "a line of the trail of the desk could not be kept");
+                None
+            }
+        }
+    }
+
+    /// The patient whose document did not count has been received.
+    async fn settle(&self, line: Uuid, by: &StaffName, at: Stamp) {
+        let lines = self.store.trail(NOTED_MAX).await.unwrap_or_default();
+        if lines.iter().any(|known| known.id == line && known.document().is_some()) {
+            self.note(TrailEntry::settling(line, by, at)).await;
+        }
     }
 
     /// Writes down that a reception was given up, as soon as the store can write again.

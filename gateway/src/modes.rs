@@ -169,7 +169,14 @@ fn entry(effect: &Effect, now: Stamp) -> Option<TrailEntry> {
         Effect::Refused { mode, by, why, .. } => ("refused", mode, name(by), why.word().to_owned()),
         Effect::Persist => return None,
     };
-    Some(TrailEntry { id: uuid::Uuid::now_v7(), at: now, by, what: format!("{}_{what}", word(mode)?), detail })
+    Some(TrailEntry {
+        id: uuid::Uuid::now_v7(),
+        at: now,
+        by,
+        what: format!("{}_{what}", word(mode)?),
+        detail,
+        rules: None,
+    })
 }
 
 #[cfg(test)]

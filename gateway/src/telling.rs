@@ -1,7 +1,7 @@
 //! A reception told with everything that the store has of it: the one place that the command line and the staff page ask.
 
 use crate::central;
-use crate::store::{CaseRow, Store, StoreError};
+use crate::store::{CaseRow, Store, StoreError, papers};
 use uketsuke_core::answer::Verdict;
 use uketsuke_core::clock::Now;
 use uketsuke_core::explain::{self, EarlierCase, Explanation, Lang};
@@ -12,7 +12,7 @@ use uketsuke_core::visit::{self, OfVisit};
 /// Earlier open cases that are told; a patient who has more is known at the desk.
 const EARLIER_MAX: usize = 3;
 
-/// Tells a reception with its case as it stands, what its answer says beside the verdict, its place in its visit, and what is open from
+/// Tells a reception with its case as it stands, what was agreed to for the case, what its answer says beside the verdict, its place in its visit, and what is open from
 /// earlier ones. What of that cannot
 /// be read is left out and logged: it must not hide the rest.
 pub async fn reception(
@@ -23,10 +23,13 @@ pub async fn reception(
     lang: Lang,
 ) -> Explanation {
     let mut told = outcome(store, record, case, now, lang).await;
-    let ended_ms = case.and_then(|row| row.ended_ms);
-    if ended_ms.is_some_and(|ended| record.reply().is_some_and(|(at, _)| at.wall_ms > ended)) {
+    if case.is_some_and(|row| row.case.answered_late()) {
         told = explain::answered_late(told, lang);
     }
+    let told = match case {
+        Some(_) => asked_since(store, record, told, lang).await,
+        None => told,
+    };
     let told = match earlier(store, record.reception, lang).await {
         Ok(earlier) => explain::with_earlier(told, earlier, lang),
         Err(error) => {
@@ -37,6 +40,17 @@ pub async fn reception(
     match store.visit(record.same_visit_as.unwrap_or(record.reception)).await {
         Ok(visit) if visit.len() > 1 => explain::of_visit(told, record.reception, goes(&visit), lang),
         Ok(_) => told,
+        Err(error) => {
+            unread(record, &error);
+            told
+        }
+    }
+}
+
+/// With what the patient agreed to when staff entered numbers for the case.
+async fn asked_since(store: &Store, record: &ReceptionRecord, told: Explanation, lang: Lang) -> Explanation {
+    match store.papers(record.reception).await {
+        Ok(filed) => explain::asked_since(told, papers::consents_since(&filed), lang),
         Err(error) => {
             unread(record, &error);
             told

@@ -12,10 +12,12 @@ use serde::Serialize;
 
 mod beside;
 mod consents;
+mod ended;
 mod story;
 
-pub use beside::{EarlierCase, answered_late, earlier_case, of_visit, with_earlier, without_ticket};
+pub use beside::{EarlierCase, answered_late, asked_since, earlier_case, of_visit, with_earlier, without_ticket};
 pub use consents::{ConsentTold, consent};
+pub use ended::{document_not_accepted, ending_for_staff};
 
 use story::story;
 
@@ -423,7 +425,7 @@ pub fn attention(attention: &Attention, lang: Lang) -> Advice {
             lang.pick("カードが置いたままになっています。", "A card has been left in the reader."),
             lang.pick("患者さんに声をかけ、カードをお渡しください。", "Call the patient and hand the card back."),
         ),
-        Attention::Ended(how) => ending(how, lang),
+        Attention::Ended(how) => ending_for_staff(how, lang),
     }
 }
 
@@ -440,7 +442,7 @@ pub struct Explanation {
     /// Cosine similarity with the chip photo, where the face was compared.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub face_score: Option<f32>,
-    /// Every consent with where it came from; none before the reception is recorded.
+    /// Every consent with where it came from, also those given since; none before the reception is recorded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub consents: Vec<ConsentTold>,
     /// Which rules decided; `None` in records of versions that did not keep it.

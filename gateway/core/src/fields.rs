@@ -101,6 +101,8 @@ pub enum Field {
     Cause,
     /// That the signature was seen.
     Signed,
+    /// Whether the patient agrees that 限度額 information is given.
+    LimitCertificate,
 }
 
 impl Field {
@@ -121,6 +123,7 @@ impl Field {
             Self::ChangedOn => Words { ja: "資格の変わった日", en: "date of the change" },
             Self::Cause => Words { ja: "確認できない理由", en: "why it cannot be confirmed" },
             Self::Signed => Words { ja: "署名の確認", en: "that the signature was seen" },
+            Self::LimitCertificate => Words { ja: "限度額の情報の提供", en: "limit information" },
         }
     }
 }
@@ -134,6 +137,20 @@ pub struct FieldProblem {
     pub what: Words,
     /// What to do.
     pub fix: Words,
+}
+
+impl FieldProblem {
+    /// A consent that nobody has chosen. Untouched is neither yes nor no: whoever is recorded as having refused was asked.
+    pub fn not_asked(field: Field) -> Self {
+        Self {
+            field,
+            what: Words { ja: "選ばれていません。", en: "Nothing is chosen." },
+            fix: Words {
+                ja: "患者さんに聞いて、「同意する」か「同意しない」を選んでください。",
+                en: "Ask the patient, then choose whether the patient agrees or not.",
+            },
+        }
+    }
 }
 
 /// Reads fields one after the other and collects every problem, so that staff correct all of them at once.

@@ -168,6 +168,15 @@ struct Ask {
     with: Numbers,
     answered: bool,
     check: Check,
+    /// It was answered after the end. Cases stored before this was kept do not know.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    late: bool,
+}
+
+impl Ask {
+    fn new(with: Numbers) -> Self {
+        Self { with, answered: false, check: Check::NotNeeded, late: false }
+    }
 }
 
 /// Whether staff must look at the person in an answer.
@@ -272,7 +281,7 @@ impl Case {
             turn: 0,
             state: State::AwaitingAnswer,
             until,
-            asks: vec![Ask { with: Numbers::Original, answered: false, check: Check::NotNeeded }],
+            asks: vec![Ask::new(Numbers::Original)],
             found_ineligible: false,
             insurance_ended: false,
             declared: false,
@@ -311,6 +320,21 @@ impl Case {
     /// What the actions of staff refer to; grows with every change, a deadline that moves included, and with every action of staff.
     pub fn turn(&self) -> u32 {
         self.turn
+    }
+
+    /// Whether anything that was asked has been answered, or refused, after the end. No clock is asked.
+    pub fn answered_late(&self) -> bool {
+        self.asks.iter().any(|ask| ask.late)
+    }
+
+    /// An answer, or a refusal, that was in hand when another one ended the case: heard, and neither acted upon nor late. Any other event
+    /// does nothing here.
+    pub fn had_in_hand(&mut self, event: &Event) {
+        if let Event::Answer { ask, .. } | Event::Rejected { ask } = event
+            && let Some(ask) = self.asks.get_mut(*ask as usize)
+        {
+            ask.answered = true;
+        }
     }
 
     /// The number of the present ask.
@@ -446,7 +470,7 @@ impl Case {
         if self.asks.len() >= self.rules.asks_max as usize {
             return false;
         }
-        self.asks.push(Ask { with, answered: false, check: Check::NotNeeded });
+        self.asks.push(Ask::new(with));
         effects.push(Effect::AskAgain { ask: self.ask(), with });
         true
     }

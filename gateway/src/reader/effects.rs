@@ -20,6 +20,7 @@ use uketsuke_core::ladder::{Answered, Case, Cause, PersonMatch};
 use uketsuke_core::pin::{Pad, Pin};
 use uketsuke_core::reception::{Effect, Ending, Event, FaceCount, FaceOutcome, NotWritten, PinOutcome};
 use uketsuke_core::record::{Evidence, Method, Shown, StaffName, Verification};
+use uketsuke_core::rules::{Rules, Today};
 
 impl Reader {
     /// Performs an effect. What it leads to comes back as an event, at once or later.
@@ -234,14 +235,16 @@ impl Reader {
         }
     }
 
-    /// For the desk's list of the day: how, where and by whom, and nothing about the card.
+    /// For the desk's list of the day: how, where, by whom and by which rules, and nothing about the card.
     fn note(&mut self, ending: &Ending, by: Option<StaffName>) {
+        let at = self.parts.clock.stamp();
         let entry = TrailEntry {
             id: uuid::Uuid::now_v7(),
-            at: self.parts.clock.stamp(),
+            at,
             by: by.map(|by| by.as_str().to_owned()).unwrap_or_default(),
             what: ended_word(ending),
             detail: self.parts.port.name.to_string(),
+            rules: decided_by_rules(ending).then(|| Rules::on(Today::of(at)).version()),
         };
         drop(self.parts.scribe.write(Write::Note(entry)));
     }
@@ -351,6 +354,11 @@ fn draw_pad() -> Option<Pad> {
     let mut digits = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9];
     digits.shuffle(&mut rand::rng());
     Pad::new(digits)
+}
+
+/// Whether a rule that depends on the day made this end. That a certificate is not valid yet is no matter of rules.
+fn decided_by_rules(ending: &Ending) -> bool {
+    matches!(ending, Ending::CertificateExpired)
 }
 
 fn outcome_name(outcome: FaceOutcome) -> &'static str {

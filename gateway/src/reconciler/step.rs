@@ -74,7 +74,11 @@ async fn once(
     // Good news first: no deadline that passed while nobody looked may come between two answers in hand.
     replies.sort_by_key(|kept| !matches!(kept.reply, Reply::Answered { verdict: Verdict::Eligible, .. }));
     for kept in replies {
-        if let Some(event) = event(parts, row, &filed, kept).await? {
+        let Some(event) = event(parts, row, &filed, kept).await? else { continue };
+        // All of these were in hand before any of them ended it: none is late.
+        if case.is_final() && !row.case.is_final() {
+            case.had_in_hand(&event);
+        } else {
             case.step(now, event, &mut effects);
         }
     }
@@ -96,7 +100,7 @@ async fn once(
         match effect {
             Effect::AskAgain { with, .. } => request = Some(ask_again(parts, record, &filed, *with)?),
             Effect::Ended(end) => tracing::info!(reception = %row.reception, ?end, "a case has ended"),
-            // Kept with its reception, whose story tells that it came late.
+            // The case keeps that it came late, and its reception what it says.
             Effect::LateAnswer { .. } | Effect::Refused(_) => {}
         }
     }

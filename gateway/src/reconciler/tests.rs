@@ -205,6 +205,7 @@ fn numbers(which: Numbers) -> Filed {
         branch: text("01"),
         birthdate: text("19800105"),
         limit_certificate: false,
+        consent: None,
     })
 }
 
@@ -215,6 +216,44 @@ async fn a_late_answer_confirms_a_provisional_reception() {
     scene.answer(QUESTION, Verdict::Eligible, None).await;
     let row = scene.until(Work::Done(Final::Confirmed)).await;
     assert!(row.ended_ms.is_some());
+}
+
+#[tokio::test]
+async fn that_an_answer_came_after_the_end_is_kept_with_the_case() {
+    let mut scene = Scene::new(vec![]).await;
+    scene.start();
+    let turn = scene.until(Work::AwaitAnswer).await.case.turn();
+    scene.order(turn, Some(StaffAction::Close(CloseReason::NoTreatment)), None).await;
+    let closed = scene.until(Work::Done(Final::ClosedByStaff(CloseReason::NoTreatment))).await;
+    assert!(!closed.case.answered_late());
+    scene.answer(QUESTION, Verdict::Eligible, None).await;
+    let row = loop {
+        let row = scene.store.case(RECEPTION).await.unwrap().unwrap();
+        if row.version > closed.version {
+            break row;
+        }
+        tokio::task::yield_now().await;
+    };
+    assert!(row.case.answered_late(), "the stamps of this scene are all the same");
+    assert_eq!((row.case.ended(), row.ended_ms), (closed.case.ended(), closed.ended_ms));
+}
+
+#[tokio::test]
+async fn an_answer_that_was_in_hand_when_another_ended_the_case_is_not_late() {
+    let mut scene = Scene::new(vec![Duration::ZERO]).await;
+    scene.start();
+    scene.answer(QUESTION, not_found(), None).await;
+    let row = scene.until(Work::AwaitLaterData).await;
+    let turn = row.case.turn();
+    let entered = Some(StaffAction::NumbersEntered(Numbers::Current));
+    scene.order(turn, entered, Some(numbers(Numbers::Current))).await;
+    let row = scene.until(Work::AwaitNumbersAnswer).await;
+    scene.kill().await;
+    scene.answer(row.asks[2], not_found(), None).await;
+    scene.answer(row.asks[1], Verdict::Eligible, None).await;
+    scene.start();
+    let ended = scene.until(Work::Done(Final::Confirmed)).await;
+    assert!(!ended.case.answered_late());
 }
 
 #[tokio::test]

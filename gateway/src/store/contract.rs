@@ -149,6 +149,7 @@ async fn what_is_kept_is_the_latest_and_the_trail_has_each_entry_once(rig: Rig) 
         by: "佐藤".into(),
         what: "opened".into(),
         detail: "MARKED-REASON".into(),
+        rules: None,
     };
     let keeping = |value: &[u8], trail: &[u128]| Keeping {
         name: KeptName::Modes,

@@ -211,7 +211,7 @@ impl Store {
         backend!(self, backend => backend.open_cases(limit).await)
     }
 
-    /// Those of the open cases that this owner has to see to, oldest first; altered rows are left out.
+    /// Those of the open cases that this owner has to see to, newest first; altered rows are left out.
     pub async fn open_cases_of(&self, owner: Owner, limit: usize) -> Result<Vec<CaseRow>, StoreError> {
         backend!(self, backend => backend.open_cases_of(owner, limit).await)
     }

@@ -6,6 +6,7 @@ use super::StoreError;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use uketsuke_core::clock::Stamp;
+use uketsuke_core::consent::Consent;
 use uketsuke_core::ladder::{Declaration, Known, Numbers};
 use uketsuke_core::person::{Person, Spelling};
 use uketsuke_core::record::StaffName;
@@ -90,6 +91,26 @@ pub struct EnteredNumbers {
     pub birthdate: Spelling,
     /// Whether the patient agreed that 限度額適用認定証 information is given.
     pub limit_certificate: bool,
+    /// The same with who of the staff asked, when, until when it counts, and by which text; `None` in papers of versions that did not
+    /// keep it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub consent: Option<Consent>,
+}
+
+impl EnteredNumbers {
+    /// The same numbers, with what the patient said when staff asked.
+    pub fn with_consent(self, consent: Consent) -> Self {
+        Self { limit_certificate: consent.agreed, consent: Some(consent), ..self }
+    }
+}
+
+/// What was agreed to after the reception, with numbers that staff entered since; oldest first.
+pub fn consents_since(papers: &[Paper]) -> impl Iterator<Item = &Consent> {
+    papers.iter().filter_map(|paper| match &paper.filed {
+        // What was said when the reception began stands in its record.
+        Filed::Numbers(numbers) if numbers.which != Numbers::Original => numbers.consent.as_ref(),
+        _ => None,
+    })
 }
 
 /// The latest numbers of this kind.
@@ -162,6 +183,13 @@ mod tests {
             let paper = Paper { filed, by: StaffName::new("12").unwrap(), at };
             assert!(!format!("{paper:?}").contains("MARKED"));
         }
+    }
+
+    #[test]
+    fn numbers_of_a_version_that_kept_no_consent_are_still_read() {
+        let kept = r#"{"which":"current","insurer":"1","symbol":"","number":"2","branch":"","birthdate":"19800101","limit_certificate":true}"#;
+        let numbers: EnteredNumbers = serde_json::from_str(kept).unwrap();
+        assert_eq!((numbers.limit_certificate, numbers.consent), (true, None));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::jst;
 use super::words::Words;
 use crate::central::{Fact, Insured};
 use crate::store::papers::{EnteredNumbers, Filed, Paper};
+use uketsuke_core::explain;
 use uketsuke_core::ladder::{CannotConfirm, Declaration, Numbers};
 use uketsuke_core::person::{Person, Spelling};
 
@@ -167,7 +168,8 @@ fn numbers(entered: &EnteredNumbers, w: Words) -> Vec<Detail> {
         Numbers::Current => w.t("現在の保険", "present insurance"),
         Numbers::Earlier => w.t("以前の保険", "earlier insurance"),
     };
-    let limit = if entered.limit_certificate { w.t("はい", "yes") } else { w.t("いいえ", "no") };
+    let unsigned = if entered.limit_certificate { w.t("はい", "yes") } else { w.t("いいえ", "no") };
+    let limit = entered.consent.as_ref().map(|given| explain::consent(given, w.0).words);
     said([
         (w.t("どの番号", "which numbers"), Some(which.to_owned())),
         (w.t("保険者番号", "insurer number"), text(&entered.insurer)),
@@ -175,7 +177,10 @@ fn numbers(entered: &EnteredNumbers, w: Words) -> Vec<Detail> {
         (w.t("番号", "number"), text(&entered.number)),
         (w.t("枝番", "branch"), text(&entered.branch)),
         (w.t("生年月日", "birth date"), text(&entered.birthdate)),
-        (w.t("限度額の情報の提供に同意", "agrees to share limit information"), Some(limit.to_owned())),
+        (
+            w.t("限度額の情報の提供に同意", "agrees to share limit information"),
+            Some(limit.unwrap_or_else(|| unsigned.to_owned())),
+        ),
     ])
 }
 

@@ -19,9 +19,11 @@ use askama::Template;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use tokio::sync::oneshot;
+use uketsuke_core::clock::Stamp;
+use uketsuke_core::consent::{Consent, ConsentKind, GivenBy};
 use uketsuke_core::desk::{DocumentEntry, EntryKind, Fields};
 use uketsuke_core::explain::{self, Explanation};
-use uketsuke_core::fields::FieldProblem;
+use uketsuke_core::fields::{Field, FieldProblem};
 use uketsuke_core::ids::{ReceptionId, RequestId};
 use uketsuke_core::ladder::{
     Basis, Chosen, CloseReason, Declaration, Numbers, StaffAction, Work, words as ladder_words,
@@ -332,7 +334,7 @@ pub(super) async fn act(
     form: web::Json<CaseForm>,
 ) -> HttpResponse {
     let w = Words::of(&request);
-    let (action, paper) = match order(&form, Today::of(state.clock.stamp()), w) {
+    let (action, paper) = match order(&form, state.clock.stamp(), w) {
         Ok(order) => order,
         Err(Gaps(mut lines)) => {
             lines.insert(0, w.t("次の項目を直してください。", "Put these fields right:").to_owned());
@@ -371,7 +373,7 @@ fn busy(w: Words) -> HttpResponse {
 
 type Order = (Option<StaffAction>, Option<Filed>);
 
-fn order(form: &CaseForm, today: Today, w: Words) -> Result<Order, Gaps> {
+fn order(form: &CaseForm, now: Stamp, w: Words) -> Result<Order, Gaps> {
     let unreadable = || Gaps(vec![w.t("選択が読み取れません。", "The choice cannot be read.").to_owned()]);
     let note = || {
         let text = form.field("note");
@@ -384,7 +386,7 @@ fn order(form: &CaseForm, today: Today, w: Words) -> Result<Order, Gaps> {
     Ok(match form.what {
         What::Numbers => {
             let which: Numbers = form.parsed("which").ok_or_else(unreadable)?;
-            (Some(StaffAction::NumbersEntered(which)), Some(Filed::Numbers(numbers(form, which, today, w)?)))
+            (Some(StaffAction::NumbersEntered(which)), Some(Filed::Numbers(numbers(form, which, now, w)?)))
         }
         What::NextRung => (Some(StaffAction::NextRung), note()?),
         What::Choose => {
@@ -429,7 +431,7 @@ fn order(form: &CaseForm, today: Today, w: Words) -> Result<Order, Gaps> {
                 sex: form.field("sex"),
                 address: form.field("address"),
             };
-            (None, Some(Filed::Person(Person::parse(&typed, today).map_err(|problems| gaps(&problems, w))?)))
+            (None, Some(Filed::Person(Person::parse(&typed, Today::of(now)).map_err(|problems| gaps(&problems, w))?)))
         }
     })
 }
@@ -442,7 +444,7 @@ fn gaps(problems: &[FieldProblem], w: Words) -> Gaps {
     Gaps(problems.iter().map(line).collect())
 }
 
-fn numbers(form: &CaseForm, which: Numbers, today: Today, w: Words) -> Result<EnteredNumbers, Gaps> {
+fn numbers(form: &CaseForm, which: Numbers, now: Stamp, w: Words) -> Result<EnteredNumbers, Gaps> {
     let typed = Fields {
         insurer_number: form.field("insurer_number"),
         symbol: form.field("symbol"),
@@ -451,8 +453,21 @@ fn numbers(form: &CaseForm, which: Numbers, today: Today, w: Words) -> Result<En
         birthdate: form.field("birthdate"),
         valid_until: "",
     };
-    let entry = DocumentEntry::parse(EntryKind::EligibilityCertificate, &typed, today)
-        .map_err(|problems| gaps(&problems, w))?;
+    let agreed = match form.field("limit_certificate") {
+        "yes" => Some(true),
+        "no" => Some(false),
+        _ => None,
+    };
+    let entry = DocumentEntry::parse(EntryKind::EligibilityCertificate, &typed, Today::of(now));
+    let (entry, agreed) = match (entry, agreed) {
+        (Ok(entry), Some(agreed)) => (entry, agreed),
+        (entry, agreed) => {
+            let mut problems = entry.err().unwrap_or_default();
+            problems.extend(agreed.is_none().then(|| FieldProblem::not_asked(Field::LimitCertificate)));
+            return Err(gaps(&problems, w));
+        }
+    };
+    let consent = Consent::new(ConsentKind::LimitCertificate, agreed, now, GivenBy::StaffAssisted).assisted(&form.by);
     let text =
         |value: Option<&uketsuke_core::fields::Personal>| value.map(|value| value.reveal()).unwrap_or_default().into();
     Ok(EnteredNumbers {
@@ -462,8 +477,10 @@ fn numbers(form: &CaseForm, which: Numbers, today: Today, w: Words) -> Result<En
         number: entry.number.reveal().into(),
         branch: text(entry.branch.as_ref()),
         birthdate: entry.birthdate.reveal().into(),
-        limit_certificate: form.field("limit_certificate") == "yes",
-    })
+        limit_certificate: false,
+        consent: None,
+    }
+    .with_consent(consent))
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use uketsuke_core::desk::{DeskDecision, EntryKind, Fields};
 use uketsuke_core::modes::{Event, FourItemsTyped, Mode, Permission, Scope};
 use uketsuke_core::record::StaffName;
 use uketsuke_core::rules::{Rules, Today};
+use uuid::Uuid;
 use zeroize::Zeroize;
 
 #[derive(Template)]
@@ -107,7 +108,12 @@ pub(super) struct DocumentOrder {
     branch: String,
     birthdate: String,
     valid_until: String,
-    limit_certificate: bool,
+    /// Nothing while nobody has chosen.
+    #[serde(default)]
+    limit_certificate: Option<bool>,
+    /// The line of the trail about a document of this patient that did not count; empty or missing for most.
+    #[serde(default)]
+    instead_of: String,
 }
 
 impl Drop for DocumentOrder {
@@ -135,7 +141,9 @@ pub(super) async fn document(
         birthdate: &order.birthdate,
         valid_until: &order.valid_until,
     };
-    entered(&state, state.desk.document(order.kind, &typed, order.limit_certificate, order.by.clone()).await, w).await
+    let instead_of = order.instead_of.parse().ok();
+    let result = state.desk.document(order.kind, &typed, order.limit_certificate, instead_of, order.by.clone()).await;
+    entered(&state, result, w).await
 }
 
 /// `POST /staff/four-items`. Wiped when dropped.
@@ -178,7 +186,10 @@ async fn entered(state: &WebState, result: Result<Entered, NotEntered>, w: Words
                 "This is possible only while the system failure or disaster mode is open. Let a patient who knows no number fill in the declaration (被保険者資格申立書), and receive by it, above, once the numbers are known. Do not bill 100 %.",
             )),
         ),
-        Ok(Entered::Otherwise(decision)) => said(StatusCode::OK, otherwise(decision, w)),
+        Ok(Entered::Otherwise { decision, noted }) => {
+            state.lists_changed();
+            said(StatusCode::OK, otherwise(decision, noted, w))
+        }
         Ok(Entered::Received { reception, decision, warnings }) => {
             let mut lines = vec![received(decision, w).to_owned()];
             lines.extend(warnings.iter().map(|warning| {
@@ -218,7 +229,7 @@ fn received(decision: Option<DeskDecision>, w: Words) -> &'static str {
     }
 }
 
-fn otherwise(decision: DeskDecision, w: Words) -> Said {
+fn otherwise(decision: DeskDecision, noted: Option<Uuid>, w: Words) -> Said {
     match decision {
         DeskDecision::ReceiveOtherwise { reason, next, .. } => Said {
             result: "otherwise",
@@ -231,6 +242,7 @@ fn otherwise(decision: DeskDecision, w: Words) -> Said {
                     "番号で照会し、申立書で受け付ける",
                     "Ask by these numbers and receive with the declaration (被保険者資格申立書)",
                 ),
+                instead_of: noted,
             }),
         },
         DeskDecision::Receive { .. } | DeskDecision::ReceiveProvisionally { .. } => {

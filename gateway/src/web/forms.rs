@@ -6,6 +6,7 @@ use actix_web::http::StatusCode;
 use serde::Serialize;
 use uketsuke_core::fields::FieldProblem;
 use uketsuke_core::ids::ReceptionId;
+use uuid::Uuid;
 
 /// The answer to a form.
 #[derive(Debug, Serialize)]
@@ -30,6 +31,9 @@ pub(super) struct Offer {
     pub(super) value: &'static str,
     /// What the button says.
     pub(super) label: &'static str,
+    /// What is settled by it: the form says so in its field of this name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) instead_of: Option<Uuid>,
 }
 
 impl Said {

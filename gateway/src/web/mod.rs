@@ -33,6 +33,7 @@ mod guard;
 mod jst;
 mod kiosk;
 mod line;
+mod lists;
 mod ops;
 mod orders;
 mod pace;
@@ -94,6 +95,8 @@ pub struct WebState {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// The connection check.
     pub line: LineCheck,
+    /// Changes with what only the lists of the staff page show: every such page is drawn anew.
+    pub lists: watch::Sender<u64>,
     /// Whether the gateway can do its work.
     pub health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
     /// `false` once the gateway is about to stop: no new pages and connections, but for kiosks in the middle of a reception;
@@ -105,6 +108,11 @@ impl WebState {
     /// The gateway is about to stop.
     fn stopping(&self) -> bool {
         !*self.accepting.borrow()
+    }
+
+    /// Has every staff page drawn anew: the store does not announce what was written.
+    fn lists_changed(&self) {
+        self.lists.send_modify(|times| *times = times.wrapping_add(1));
     }
 
     /// The gateway is about to stop and nobody is in the middle of a reception at this reader. A kiosk that lost its connection
@@ -150,6 +158,8 @@ fn routes(config: &mut web::ServiceConfig) {
         .route("/staff/ws", web::get().to(staff_socket::connect))
         .route("/staff/decision", web::post().to(orders::decision))
         .route("/staff/assist", web::post().to(orders::assist))
+        .route("/staff/settle", web::post().to(orders::settle))
+        .route("/staff/cases/{owner}", web::get().to(lists::all))
         .route("/staff/line", web::get().to(line::page))
         .route("/staff/desk", web::get().to(desk::page))
         .route("/staff/document", web::post().to(desk::document))

@@ -1,14 +1,17 @@
 //! What staff decide: the only requests that change something.
 
 use super::WebState;
+use super::trail::Trail;
 use crate::handle::{ReaderInput, ReaderName, ReaderStatus};
+use crate::store::{Store, StoreError, TrailEntry};
 use actix_web::error::InternalError;
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, web};
 use serde::{Deserialize, Serialize};
 use uketsuke_core::ids::ReceptionId;
 use uketsuke_core::reception::StaffDecision;
-use uketsuke_core::record::StaffName;
+use uketsuke_core::record::{ReceptionRecord, StaffName};
+use uuid::Uuid;
 
 /// `POST /staff/decision`.
 #[derive(Debug, Deserialize)]
@@ -31,6 +34,16 @@ pub(super) struct AssistOrder {
     reception: ReceptionId,
     assist: Assist,
     /// Who helps, or helps no longer.
+    by: StaffName,
+}
+
+/// `POST /staff/settle`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SettleOrder {
+    /// Which row: a line of the trail, or a reception that ended early.
+    entry: Uuid,
+    /// Who has seen to it.
     by: StaffName,
 }
 
@@ -118,6 +131,37 @@ pub(super) async fn assist(state: web::Data<WebState>, order: web::Json<AssistOr
     }
     tracing::info!(reader = %reader.name(), reception = %order.reception, assist = ?order.assist, "staff assist");
     told(StatusCode::ACCEPTED, "accepted")
+}
+
+/// Staff have seen to a patient of the lists who was not received: the trail says so, and the row leaves the list.
+pub(super) async fn settle(state: web::Data<WebState>, order: web::Json<SettleOrder>) -> HttpResponse {
+    let SettleOrder { entry, by } = order.into_inner();
+    match settles(&state.store, entry).await {
+        Ok(true) => {}
+        Ok(false) => return told(StatusCode::CONFLICT, "not_wanted"),
+        Err(error) => return not_settled(&error),
+    }
+    if let Err(error) = state.store.note(TrailEntry::settling(entry, &by, state.clock.stamp())).await {
+        return not_settled(&error);
+    }
+    state.lists_changed();
+    tracing::info!(%entry, "staff have seen to a patient who was not received");
+    told(StatusCode::ACCEPTED, "accepted")
+}
+
+/// Whether there is something to settle, and nobody has.
+async fn settles(store: &Store, entry: Uuid) -> Result<bool, StoreError> {
+    let trail = Trail::read(store).await?;
+    if trail.settled(entry) {
+        return Ok(false);
+    }
+    let given_up = |record: ReceptionRecord| record.abandoned.is_some();
+    Ok(trail.has(entry) || store.reception(ReceptionId(entry)).await?.is_some_and(given_up))
+}
+
+fn not_settled(error: &StoreError) -> HttpResponse {
+    tracing::error!(%error, "it could not be kept that staff have seen to a patient");
+    told(StatusCode::SERVICE_UNAVAILABLE, "busy")
 }
 
 /// Asks for a reader to be started again.

@@ -2,31 +2,22 @@
 
 use super::WebState;
 use super::jst;
+use super::lists::{self, Lists};
 use super::orders;
 use super::page;
-use super::trail::{self, EndedRow};
 use super::words::Words;
 use crate::central::{LinkStatus, Said};
 use crate::handle::{CourierStatus, ReaderHandle};
 use crate::health::{HealthPart, HealthReport};
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 use crate::telling;
 use actix_web::http::StatusCode;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
-use uketsuke_core::clock::Now;
 use uketsuke_core::explain::{self, Advice, Explanation};
 use uketsuke_core::ids::ReceptionId;
-use uketsuke_core::ladder::Owner;
 use uketsuke_core::outbox::Circuit;
 use uketsuke_core::reception::{Attention, Helper};
-use uketsuke_core::record::ReceptionRecord;
-
-/// Rows of each list. A desk looks at the first few; the command line has them all, and the page says how many it leaves out.
-const ROWS_MAX: usize = 50;
-
-/// Rows of the list of latest receptions.
-const LATEST_MAX: usize = 20;
 
 #[derive(Template)]
 #[template(path = "staff/page.html")]
@@ -49,6 +40,8 @@ struct ReaderRow {
     state: &'static str,
     since: String,
     attention: Option<Advice>,
+    /// It asks for a patient to be received at the desk.
+    at_desk: bool,
     /// Set while staff may decide: what a decision must name.
     look: Option<ReceptionId>,
     /// Set while the patient is answering: what help must name.
@@ -91,46 +84,6 @@ struct CentralFragment {
 struct WorkFragment {
     w: Words,
     lists: Option<Lists>,
-}
-
-struct Lists {
-    desk: Cut,
-    waiting: Cut,
-    abandoned: Vec<ReceptionRow>,
-    /// Some of today's did not fit.
-    more_abandoned: bool,
-    ended: Vec<EndedRow>,
-    more_ended: bool,
-    latest: Vec<ReceptionRow>,
-}
-
-/// The first rows of a list, and how many there are.
-struct Cut {
-    rows: Vec<CaseLine>,
-    total: usize,
-}
-
-impl Cut {
-    /// How many rows are left out.
-    fn more(&self) -> usize {
-        self.total.saturating_sub(self.rows.len())
-    }
-}
-
-struct CaseLine {
-    id: ReceptionId,
-    time: String,
-    /// Where it was received; empty when that cannot be read.
-    reader: String,
-    advice: Advice,
-    deadline: String,
-}
-
-struct ReceptionRow {
-    id: ReceptionId,
-    time: String,
-    reader: String,
-    advice: Advice,
 }
 
 #[derive(Template)]
@@ -176,7 +129,7 @@ pub(super) async fn fragments(state: &WebState, w: Words) -> Result<Fragments, a
     let line = (*state.site.central.borrow(), state.site.link.borrow().clone());
     let attention = attention(&(state.health)(), w);
     let central = central(line.0, &line.1, attention, state.clock.stamp().wall_ms, w);
-    let lists = match lists(state, w).await {
+    let lists = match lists::lists(state, w).await {
         Ok(lists) => Some(lists),
         Err(error) => {
             tracing::warn!(%error, "the staff page could not read its lists");
@@ -197,6 +150,7 @@ fn row(reader: &ReaderHandle, w: Words) -> ReaderRow {
         state: state_words(status.state, w),
         since: jst::time_of_day(status.since.wall_ms),
         attention: status.attention.as_ref().map(|attention| explain::attention(attention, w.0)),
+        at_desk: matches!(status.attention, Some(Attention::Ended(_))),
         look: orders::open_to_decision(&status),
         assist: status.reception.filter(|_| matches!(status.state, "pin" | "consent" | "offering_registration")),
         assisted: status.helper == Some(Helper::Staff),
@@ -276,64 +230,6 @@ async fn earlier(store: &Store, reception: ReceptionId, w: Words) -> Vec<Earlier
         Vec::new()
     });
     cases.into_iter().map(|case| EarlierRow { id: case.reception, line: case.line(w.0) }).collect()
-}
-
-async fn lists(state: &WebState, w: Words) -> Result<Lists, StoreError> {
-    let (store, now) = (&state.store, state.clock.now());
-    let now_ms = now.stamp.wall_ms;
-    let rows = |records: Vec<ReceptionRecord>| {
-        records
-            .into_iter()
-            .map(|record| ReceptionRow {
-                id: record.reception,
-                time: jst::moment(record.opened.wall_ms, now_ms),
-                advice: explain::reception(&record, w.0).advice,
-                reader: record.reader,
-            })
-            .collect()
-    };
-    let today = jst::midnight_before(now_ms);
-    let abandoned = store.abandoned_since(today, ROWS_MAX + 1).await?;
-    let more_abandoned = abandoned.len() > ROWS_MAX;
-    let ended = trail::ended_since(store, today, ROWS_MAX + 1, w).await?;
-    let more_ended = ended.len() > ROWS_MAX;
-    let mut latest = Vec::new();
-    for record in store.receptions(LATEST_MAX).await? {
-        let case = store.case(record.reception).await?;
-        latest.push(ReceptionRow {
-            id: record.reception,
-            time: jst::moment(record.opened.wall_ms, now_ms),
-            advice: telling::outcome(store, &record, case.as_ref(), now, w.0).await.advice,
-            reader: record.reader,
-        });
-    }
-    Ok(Lists {
-        desk: cut(store, Owner::Desk, now, w).await?,
-        waiting: cut(store, Owner::Machine, now, w).await?,
-        abandoned: rows(abandoned.into_iter().take(ROWS_MAX).collect()),
-        more_abandoned,
-        ended: ended.into_iter().take(ROWS_MAX).collect(),
-        more_ended,
-        latest,
-    })
-}
-
-/// The first open cases of an owner.
-async fn cut(store: &Store, owner: Owner, now: Now, w: Words) -> Result<Cut, StoreError> {
-    let mut rows = Vec::new();
-    for row in store.open_cases_of(owner, ROWS_MAX).await? {
-        let told = explain::case(&row.case, now, w.0);
-        let time = jst::moment(row.opened_ms, now.stamp.wall_ms);
-        // One altered row must not hide the others.
-        let reader = store.reception(row.reception).await.ok().flatten().map(|record| record.reader);
-        let reader = reader.unwrap_or_default();
-        rows.push(CaseLine { id: row.reception, time, reader, advice: told.advice, deadline: told.deadline_words });
-    }
-    let total = match rows.len() {
-        ROWS_MAX => usize::try_from(store.count_open_cases_of(owner).await?).unwrap_or(usize::MAX),
-        all => all,
-    };
-    Ok(Cut { rows, total })
 }
 
 /// `GET /staff`.

@@ -86,7 +86,8 @@ fn changes(state: &WebState) -> BoxStream<'static, ()> {
     let central = WatchStream::from_changes(state.site.central.clone()).map(drop).boxed();
     let replies = BroadcastStream::new(state.store.replies()).map(drop).boxed();
     let appended = WatchStream::from_changes(state.store.appended()).map(drop).boxed();
-    select_all(readers.chain([central, replies, appended])).boxed()
+    let lists = WatchStream::from_changes(state.lists.subscribe()).map(drop).boxed();
+    select_all(readers.chain([central, replies, appended, lists])).boxed()
 }
 
 /// Sends what looks different.

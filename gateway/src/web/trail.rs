@@ -1,11 +1,13 @@
-//! The trail in words: who opened and closed special modes, and which check-ins of today ended before there was a reception.
+//! The trail in words: who opened and closed special modes, and which patients of today were not received, until staff have seen to them.
 
 use super::jst;
 use super::words::Words;
 use crate::store::{Store, StoreError, TrailEntry, ended_word};
-use uketsuke_core::explain::{self, Advice};
+use std::collections::HashSet;
+use uketsuke_core::explain::{self, Advice, Lang};
 use uketsuke_core::modes::{Mode, Refusal};
 use uketsuke_core::reception::Ending;
+use uuid::Uuid;
 
 /// Entries that are looked through for a list: more than a busy hospital's day has.
 const READ_MAX: usize = 2_000;
@@ -21,38 +23,80 @@ pub(super) struct TrailRow {
     pub(super) detail: String,
 }
 
-/// A check-in without a reception.
+/// A patient who was not received.
 pub(super) struct EndedRow {
+    /// What an order to settle it names.
+    pub(super) entry: Uuid,
     pub(super) time: String,
     pub(super) reader: String,
     /// Who decided it; empty where nobody did.
     pub(super) by: String,
     pub(super) advice: Advice,
+    /// The rules that decided it; empty where none of the day did.
+    pub(super) rules: String,
+}
+
+/// The latest lines of the trail, newest first.
+pub(super) struct Trail {
+    entries: Vec<TrailEntry>,
+    settled: HashSet<Uuid>,
+}
+
+impl Trail {
+    /// Reads them.
+    pub(super) async fn read(store: &Store) -> Result<Self, StoreError> {
+        let entries = store.trail(READ_MAX).await?;
+        // A line that settles another one is younger: whoever sees that one sees this one.
+        let settled = entries.iter().filter_map(TrailEntry::settles).collect();
+        Ok(Self { entries, settled })
+    }
+
+    /// Whether staff have seen to this line or reception.
+    pub(super) fn settled(&self, of: Uuid) -> bool {
+        self.settled.contains(&of)
+    }
+
+    /// Whether this is a line about a patient who is to be received.
+    pub(super) fn has(&self, of: Uuid) -> bool {
+        self.entries.iter().any(|entry| entry.id == of && advice(entry, Lang::Ja).is_some())
+    }
+
+    /// The latest patients who were not received since that moment and are not settled, newest first; those beyond `limit` are not told.
+    pub(super) fn ended_since(&self, wall_ms: i64, limit: usize, w: Words) -> Vec<EndedRow> {
+        let open = self.entries.iter().filter(|entry| entry.at.wall_ms >= wall_ms && !self.settled(entry.id));
+        let row = |entry: &TrailEntry| {
+            let reader = if entry.document().is_some() { w.t("窓口", "the desk") } else { &entry.detail };
+            Some(EndedRow {
+                entry: entry.id,
+                time: jst::time_of_day(entry.at.wall_ms),
+                reader: reader.to_owned(),
+                by: entry.by.clone(),
+                advice: advice(entry, w.0)?,
+                rules: entry.rules.map(|rules| rules.to_string()).unwrap_or_default(),
+            })
+        };
+        open.filter_map(row).take(limit).collect()
+    }
 }
 
 /// The latest lines about special modes, newest first.
 pub(super) async fn of_modes(store: &Store, now_ms: i64, w: Words) -> Result<Vec<TrailRow>, StoreError> {
     let entries = store.trail(READ_MAX).await?.into_iter();
-    let rows = entries.filter(|entry| ending(entry).is_none()).map(|entry| {
+    let of_patients = |entry: &TrailEntry| advice(entry, w.0).is_some() || entry.settles().is_some();
+    let rows = entries.filter(|entry| !of_patients(entry)).map(|entry| {
         let (what, detail) = words(&entry, w);
         TrailRow { when: jst::moment(entry.at.wall_ms, now_ms), by: entry.by, what, detail }
     });
     Ok(rows.take(MODES_MAX).collect())
 }
 
-/// The latest check-ins that ended without a reception since that moment, newest first; those beyond `limit` are not told.
-pub(super) async fn ended_since(
-    store: &Store,
-    wall_ms: i64,
-    limit: usize,
-    w: Words,
-) -> Result<Vec<EndedRow>, StoreError> {
-    let entries = store.trail(READ_MAX).await?.into_iter().filter(|entry| entry.at.wall_ms >= wall_ms);
-    let row = |entry: TrailEntry| {
-        let advice = explain::ending(&ending(&entry)?, w.0);
-        Some(EndedRow { time: jst::time_of_day(entry.at.wall_ms), reader: entry.detail, by: entry.by, advice })
-    };
-    Ok(entries.filter_map(row).take(limit).collect())
+/// What is to be done about a patient who was not received; `None` for a line about anything else.
+fn advice(entry: &TrailEntry, lang: Lang) -> Option<Advice> {
+    match (ending(entry), entry.document()) {
+        (Some(ending), _) => Some(explain::ending_for_staff(&ending, lang)),
+        (None, Some((shown, rule))) => Some(explain::document_not_accepted(shown, rule, lang)),
+        (None, None) => None,
+    }
 }
 
 fn ending(entry: &TrailEntry) -> Option<Ending> {
@@ -93,11 +137,13 @@ pub(super) fn word(mode: Mode) -> &'static str {
 mod tests {
     use super::*;
     use uketsuke_core::clock::Stamp;
-    use uketsuke_core::explain::Lang;
+    use uketsuke_core::record::StaffName;
+    use uketsuke_core::rules::{DocumentKind, Rules};
 
     fn entry(what: &str, detail: &str) -> TrailEntry {
         let at = Stamp { wall_ms: 0, synchronised: true };
-        TrailEntry { id: uuid::Uuid::nil(), at, by: "佐藤".into(), what: what.into(), detail: detail.into() }
+        let (by, what, detail) = ("佐藤".into(), what.into(), detail.into());
+        TrailEntry { id: Uuid::from_u128(9), at, by, what, detail, rules: None }
     }
 
     #[test]
@@ -123,14 +169,37 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_list_of_the_day_says_where_and_who_and_the_modes_have_their_own() {
+    async fn the_list_of_the_day_says_where_and_who_until_it_is_settled_and_the_modes_have_their_own() {
         let store = Store::model();
-        store.note(entry(&ended_word(&Ending::NotSamePerson), "desk-1/a")).await.unwrap();
+        let noted = entry(&ended_word(&Ending::NotSamePerson), "desk-1/a");
+        store.note(noted.clone()).await.unwrap();
         let w = Words(Lang::Ja, None);
-        let ended = ended_since(&store, 0, 9, w).await.unwrap();
-        let [EndedRow { reader, by, .. }] = &ended[..] else { panic!("{} rows", ended.len()) };
+        let trail = Trail::read(&store).await.unwrap();
+        let ended = trail.ended_since(0, 9, w);
+        let [EndedRow { reader, by, advice, .. }] = &ended[..] else { panic!("{} rows", ended.len()) };
         assert_eq!((reader.as_str(), by.as_str()), ("desk-1/a", "佐藤"));
-        assert!(ended_since(&store, 1, 9, w).await.unwrap().is_empty(), "of another day");
+        assert!(advice.next.contains("窓口で受け付けて"), "{advice:?}");
+        assert!(trail.ended_since(1, 9, w).is_empty(), "of another day");
+        assert!(trail.has(noted.id) && !trail.settled(noted.id) && !trail.has(Uuid::nil()));
+        store.note(TrailEntry::settling(noted.id, &StaffName::new("鈴木").unwrap(), noted.at)).await.unwrap();
+        let trail = Trail::read(&store).await.unwrap();
+        assert!(trail.settled(noted.id) && trail.ended_since(0, 9, w).is_empty());
+        assert!(of_modes(&store, 0, w).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_document_that_did_not_count_is_listed_with_its_rule_and_the_version_of_the_rules() {
+        let store = Store::model();
+        let (rules, by) = ("2025-12-02.1".parse().unwrap(), StaffName::new("佐藤").unwrap());
+        let at = Stamp { wall_ms: 0, synchronised: true };
+        let rule = &Rules::all()[0];
+        let noted = TrailEntry::document_not_accepted(DocumentKind::EarlierCard, rule, rules, &by, at);
+        store.note(noted).await.unwrap();
+        let w = Words(Lang::Ja, None);
+        let ended = Trail::read(&store).await.unwrap().ended_since(0, 9, w);
+        let [EndedRow { reader, rules, advice, .. }] = &ended[..] else { panic!("{} rows", ended.len()) };
+        assert_eq!((reader.as_str(), rules.as_str()), ("窓口", "2025-12-02.1"));
+        assert!(advice.what.contains(rule.id) && advice.next.contains("申立書"), "{advice:?}");
         assert!(of_modes(&store, 0, w).await.unwrap().is_empty());
     }
 }

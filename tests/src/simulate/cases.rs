@@ -540,6 +540,7 @@ fn numbers(which: Numbers, whose: u8) -> EnteredNumbers {
         branch: "01".into(),
         birthdate: "19800101".into(),
         limit_certificate: false,
+        consent: None,
     }
 }
 

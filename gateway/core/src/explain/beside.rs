@@ -1,6 +1,7 @@
 //! What stands beside a reception: its answer's small print, the other receptions of its visit, and what is open from earlier ones.
 
-use super::{Advice, Explanation, Lang, advice, moment};
+use super::{Advice, Explanation, Lang, advice, consent, moment};
+use crate::consent::Consent;
 use crate::ids::ReceptionId;
 use crate::ladder::{self, Case};
 use serde::Serialize;
@@ -62,6 +63,16 @@ pub fn without_ticket(mut told: Explanation, lang: Lang) -> Explanation {
         told.advice = advice("confirmed_without_ticket", what, next);
     }
     told.story.push(what.to_owned());
+    told
+}
+
+/// The same, with what the patient agreed to since the reception, when staff asked.
+pub fn asked_since<'a>(mut told: Explanation, given: impl Iterator<Item = &'a Consent>, lang: Lang) -> Explanation {
+    for given in given {
+        let consent = consent(given, lang);
+        told.story.push(format!("{}: {}", moment(consent.given_ms), consent.words));
+        told.consents.push(consent);
+    }
     told
 }
 

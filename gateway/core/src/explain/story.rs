@@ -2,61 +2,32 @@
 
 use super::{Lang, consent, looked_because, moment, reason, renewal};
 use crate::answer::Verdict;
+use crate::clock::Stamp;
 use crate::consent::GivenBy;
 use crate::record::{Basis, Method, ReceptionRecord, Reply, Shown};
 
+/// In the order in which one thing came of another; the times are told with it and decide nothing where the order is known without them.
 pub(super) fn story(record: &ReceptionRecord, lang: Lang) -> Vec<String> {
-    let mut story = Vec::new();
-    story.push(format!("{}: {}", moment(record.opened.wall_ms), began(record, lang)));
-    let mut later: Vec<(i64, String)> = Vec::new();
-    if let Some((at, shown)) = &record.recorded {
-        let told = match shown {
-            Shown::Confirmed => lang.pick("資格有効として受付を完了", "checked in, insurance confirmed"),
-            Shown::Provisional => {
-                lang.pick("答えを待たずに仮受付として完了", "checked in provisionally, without an answer")
-            }
-            Shown::Ineligible(_) => {
-                lang.pick("資格を確認できないことを案内して記録", "told that the insurance could not be confirmed")
-            }
-        };
-        // What needs no consent was not asked.
-        let asked = || record.consents.iter().filter(|consent| consent.by != GivenBy::NotNeeded);
-        let (agreed, of) = (asked().filter(|consent| consent.agreed).count(), asked().count());
-        let consents = match (of, lang) {
-            (0, _) => String::new(),
-            (_, Lang::Ja) => format!("(同意 {agreed}/{of})"),
-            (_, Lang::En) => format!(" (consents given: {agreed} of {of})"),
-        };
-        later.push((
-            at.wall_ms,
-            match lang {
-                Lang::Ja => format!("{told}しました{consents}。"),
-                Lang::En => format!("{told}{consents}."),
-            },
-        ));
-        later.extend(record.consents.iter().map(|given| (given.given.wall_ms, consent(given, lang).words)));
-        later.extend(helped(record, lang).map(|line| (at.wall_ms, line)));
+    let at = |stamp: &Stamp, said: &str| format!("{}: {said}", moment(stamp.wall_ms));
+    let mut story = vec![at(&record.opened, &began(record, lang))];
+    let replies: Vec<&(Stamp, Reply)> = record.replied.iter().chain(&record.followed_up).collect();
+    let (shown, before_the_end) = replies_before(record, &replies);
+    let tell = |replies: &[&(Stamp, Reply)]| -> Vec<String> {
+        replies.iter().map(|(when, reply)| at(when, &answered(reply, lang))).collect()
+    };
+    story.extend(tell(&replies[..shown]));
+    if record.recorded.is_some() {
+        story.extend(record.consents.iter().map(|given| at(&given.given, &consent(given, lang).words)));
     }
-    if let Some((at, _)) = &record.abandoned {
-        later.push((at.wall_ms, lang.pick("受付が途中で終わりました。", "the check-in ended early.").to_owned()));
+    story.extend(tell(&replies[shown..before_the_end]));
+    if let Some((when, shown)) = &record.recorded {
+        story.push(at(when, &recorded(record, shown, lang)));
+        story.extend(helped(record, lang).map(|line| at(when, &line)));
     }
-    for (at, reply) in record.replied.iter().chain(&record.followed_up) {
-        let said = match reply {
-            Reply::Answered { verdict: Verdict::Eligible, .. } => {
-                lang.pick("資格確認システムの答え: 有効。", "the central system answered: valid.").to_owned()
-            }
-            Reply::Answered { verdict: Verdict::Ineligible(why), .. } => match lang {
-                Lang::Ja => format!("資格確認システムの答え: {}", reason(why, lang).what),
-                Lang::En => format!("the central system answered: {}", reason(why, lang).what),
-            },
-            Reply::Rejected(_) => {
-                lang.pick("資格確認システムが照会を拒みました。", "the central system refused the request.").to_owned()
-            }
-        };
-        later.push((at.wall_ms, said));
+    if let Some((when, _)) = &record.abandoned {
+        story.push(at(when, lang.pick("受付が途中で終わりました。", "the check-in ended early.")));
     }
-    later.sort_by_key(|(at, _)| *at);
-    story.extend(later.into_iter().map(|(at, said)| format!("{}: {said}", moment(at))));
+    story.extend(tell(&replies[before_the_end..]));
     if let Some(version) = record.evidence.rules {
         story.push(match lang {
             Lang::Ja => format!("判断に使った規則の版: {version}。"),
@@ -79,6 +50,70 @@ pub(super) fn story(record: &ReceptionRecord, lang: Lang) -> Vec<String> {
         );
     }
     story
+}
+
+/// How many of the replies came before the patient was told, and how many before the reception was recorded or given up. An answer that
+/// was shown was there; beyond that only two clocks that were right tell anything.
+fn replies_before(record: &ReceptionRecord, replies: &[&(Stamp, Reply)]) -> (usize, usize) {
+    let shown = match &record.recorded {
+        None | Some((_, Shown::Provisional)) => 0,
+        // The first question was answered at least; a later one may have been asked again since.
+        Some((_, shown)) => replies.iter().position(|(_, reply)| says(reply, shown)).map_or(1, |found| found + 1),
+    };
+    let shown = shown.min(replies.len());
+    let end = record.recorded.as_ref().map(|(at, _)| at).or(record.abandoned.as_ref().map(|(at, _)| at));
+    let before = |reply: &Stamp, end: &Stamp| reply.synchronised && end.synchronised && reply.wall_ms < end.wall_ms;
+    let by_clock = end.and_then(|end| replies.iter().rposition(|(at, _)| before(at, end)));
+    (shown, shown.max(by_clock.map_or(0, |last| last + 1)))
+}
+
+/// Whether a reply is what was shown.
+fn says(reply: &Reply, shown: &Shown) -> bool {
+    match (reply, shown) {
+        (Reply::Answered { verdict: Verdict::Eligible, .. }, Shown::Confirmed) => true,
+        (Reply::Answered { verdict: Verdict::Ineligible(said), .. }, Shown::Ineligible(shown)) => said == shown,
+        _ => false,
+    }
+}
+
+fn answered(reply: &Reply, lang: Lang) -> String {
+    match reply {
+        Reply::Answered { verdict: Verdict::Eligible, .. } => {
+            lang.pick("資格確認システムの答え: 有効。", "the central system answered: valid.").to_owned()
+        }
+        Reply::Answered { verdict: Verdict::Ineligible(why), .. } => match lang {
+            Lang::Ja => format!("資格確認システムの答え: {}", reason(why, lang).what),
+            Lang::En => format!("the central system answered: {}", reason(why, lang).what),
+        },
+        Reply::Rejected(_) => {
+            lang.pick("資格確認システムが照会を拒みました。", "the central system refused the request.").to_owned()
+        }
+    }
+}
+
+/// What T2 wrote.
+fn recorded(record: &ReceptionRecord, shown: &Shown, lang: Lang) -> String {
+    let told = match shown {
+        Shown::Confirmed => lang.pick("資格有効として受付を完了", "checked in, insurance confirmed"),
+        Shown::Provisional => {
+            lang.pick("答えを待たずに仮受付として完了", "checked in provisionally, without an answer")
+        }
+        Shown::Ineligible(_) => {
+            lang.pick("資格を確認できないことを案内して記録", "told that the insurance could not be confirmed")
+        }
+    };
+    // What needs no consent was not asked.
+    let asked = || record.consents.iter().filter(|consent| consent.by != GivenBy::NotNeeded);
+    let (agreed, of) = (asked().filter(|consent| consent.agreed).count(), asked().count());
+    let consents = match (of, lang) {
+        (0, _) => String::new(),
+        (_, Lang::Ja) => format!("(同意 {agreed}/{of})"),
+        (_, Lang::En) => format!(" (consents given: {agreed} of {of})"),
+    };
+    match lang {
+        Lang::Ja => format!("{told}しました{consents}。"),
+        Lang::En => format!("{told}{consents}."),
+    }
 }
 
 /// How a reception began: by whom or what the patient was known when the insurance was asked for.

@@ -68,6 +68,55 @@ fn the_story_is_told_in_the_order_it_happened() {
 }
 
 #[test]
+fn a_clock_that_jumps_changes_no_order_that_is_known_without_it() {
+    use crate::consent::{Consent, ConsentKind};
+    // T2 stands before everything else by the clock, which was set back just then.
+    let wrong = |wall_ms| Stamp { wall_ms, synchronised: false };
+    let consents = [ConsentKind::Medication, ConsentKind::Checkups].map(|kind| (kind, 8_000));
+    let confirmed = ReceptionRecord {
+        recorded: Some((wrong(1_000), Shown::Confirmed)),
+        consents: consents.map(|(kind, at)| Consent::new(kind, true, wrong(at), GivenBy::Patient)).into(),
+        replied: answered(Verdict::Eligible),
+        ..record(Stage::Closed)
+    };
+    let parts = |record: &ReceptionRecord| {
+        let kinds = [("verified", 'o'), ("answered", 'a'), ("text version", 'c'), ("checked in", 'r'), ("ended", 'e')];
+        let kind = |line: &String| kinds.iter().find(|(words, _)| line.contains(words)).map(|(_, kind)| *kind);
+        reception(record, Lang::En).story.iter().filter_map(kind).collect::<String>()
+    };
+    assert_eq!(parts(&confirmed), "oaccr");
+    let medication_first = reception(&confirmed, Lang::En).story[2].contains("medication");
+    assert!(medication_first, "consents stand in the order in which they were given");
+    let provisional = ReceptionRecord { recorded: Some((wrong(9_000), Shown::Provisional)), ..confirmed.clone() };
+    assert_eq!(parts(&provisional), "occra", "a clock that nobody vouches for puts no answer before the end");
+    let vouched = ReceptionRecord { recorded: Some((at(9_000), Shown::Provisional)), ..confirmed.clone() };
+    assert_eq!(parts(&vouched), "occar", "it came while the patient was being asked");
+    let later = ReceptionRecord { followed_up: answered(Verdict::Eligible), ..confirmed };
+    assert_eq!(parts(&later), "oaccra", "what was asked again since comes last");
+    for (stamp, order) in [(at(9_000), "oae"), (at(1_000), "oea"), (wrong(9_000), "oea")] {
+        let given_up = ReceptionRecord {
+            abandoned: Some((stamp, Abandonment::CardRemoved)),
+            replied: answered(Verdict::Eligible),
+            ..record(Stage::Abandoned)
+        };
+        assert_eq!(parts(&given_up), order);
+    }
+}
+
+#[test]
+fn an_answer_to_a_registration_is_told_before_the_end_that_shows_it() {
+    let registered = ReceptionRecord {
+        recorded: Some((at(1_000), Shown::Confirmed)),
+        replied: answered(Verdict::Ineligible(Reason::CardNotRegistered)),
+        followed_up: answered(Verdict::Eligible),
+        ..record(Stage::Closed)
+    };
+    let story = reception(&registered, Lang::En).story;
+    assert!(story[1].contains("not registered") && story[2].contains("valid"), "{story:?}");
+    assert!(story[3].contains("checked in"), "{story:?}");
+}
+
+#[test]
 fn every_outcome_has_a_sentence_and_a_next_step_in_both_languages() {
     let reasons = [
         Reason::InsuranceInvalid(None),

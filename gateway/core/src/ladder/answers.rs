@@ -13,6 +13,7 @@ impl Case {
         let heard_before = std::mem::replace(&mut ask.answered, true);
         if ended {
             if !heard_before {
+                ask.late = true;
                 effects.push(Effect::LateAnswer { ask: number, verdict: answered.verdict.clone() });
             }
             return;
@@ -91,8 +92,13 @@ impl Case {
     pub(super) fn rejected(&mut self, number: u32) {
         let nothing_heard = self.asks.iter().all(|ask| !ask.answered);
         let present = number == self.ask();
+        let ended = self.is_final();
         let Some(ask) = self.asks.get_mut(number as usize) else { return };
-        if std::mem::replace(&mut ask.answered, true) || !present || self.is_final() {
+        if std::mem::replace(&mut ask.answered, true) {
+            return;
+        }
+        ask.late = ended;
+        if !present || ended {
             return;
         }
         match self.state {

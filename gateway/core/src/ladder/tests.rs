@@ -346,9 +346,34 @@ fn an_answer_after_the_end_changes_nothing_and_is_reported_once() {
     let mut scene = Scene::open(Cause::NoAnswer);
     scene.staff(StaffAction::Close(CloseReason::NoTreatment));
     let late = Effect::LateAnswer { ask: 0, verdict: Verdict::Eligible };
+    assert!(!scene.case.answered_late());
+    let turn = scene.case.turn();
     assert_eq!(scene.answer(0, valid(PersonMatch::SamePerson)), [late]);
+    assert!(scene.case.answered_late() && scene.case.turn() > turn, "and is to be kept");
     assert_eq!(scene.answer(0, valid(PersonMatch::SamePerson)), []);
     assert_eq!(scene.case.ended(), Some(Final::ClosedByStaff(CloseReason::NoTreatment)));
+}
+
+#[test]
+fn what_was_in_hand_at_the_end_is_heard_and_not_late() {
+    let mut scene = Scene::open(Cause::NoAnswer);
+    scene.staff(StaffAction::Close(CloseReason::NoTreatment));
+    let answer = Event::Answer { ask: 0, answered: valid(PersonMatch::SamePerson) };
+    scene.case.had_in_hand(&answer);
+    assert_eq!(scene.on(answer), [], "it is no news any more");
+    assert!(!scene.case.answered_late());
+}
+
+#[test]
+fn a_case_of_a_version_that_did_not_keep_what_was_late_is_still_read() {
+    let mut scene = Scene::open(Cause::NoAnswer);
+    let kept = serde_json::to_value(&scene.case).unwrap();
+    assert!(!kept.to_string().contains("late\""), "what says nothing is not written: {kept}");
+    assert_eq!(serde_json::from_value::<Case>(kept).unwrap(), scene.case);
+    scene.staff(StaffAction::Close(CloseReason::NoTreatment));
+    scene.on(Event::Rejected { ask: 0 });
+    let kept = serde_json::to_string(&scene.case).unwrap();
+    assert!(serde_json::from_str::<Case>(&kept).unwrap().answered_late());
 }
 
 #[test]

@@ -92,6 +92,7 @@ impl Model {
     pub(in crate::store) async fn open_cases_of(&self, owner: Owner, limit: usize) -> Result<Vec<CaseRow>, StoreError> {
         let mut open = self.open_cases(usize::MAX).await?;
         open.retain(|row| row.case.owner() == Some(owner));
+        open.reverse();
         open.truncate(limit);
         Ok(open)
     }

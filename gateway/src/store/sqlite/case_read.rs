@@ -28,8 +28,9 @@ impl Sqlite {
 
     pub(in crate::store) async fn open_cases_of(&self, owner: Owner, limit: usize) -> Result<Vec<CaseRow>, StoreError> {
         // Of rows of older versions only the case itself tells whose it is.
-        let query =
-            sqlx::query_as("SELECT * FROM cases WHERE open = 1 AND (owner = ? OR owner IS NULL) ORDER BY seq LIMIT ?");
+        let query = sqlx::query_as(
+            "SELECT * FROM cases WHERE open = 1 AND (owner = ? OR owner IS NULL) ORDER BY seq DESC LIMIT ?",
+        );
         let mut found = self.cases(query.bind(word(owner)).bind(count(limit))).await?;
         found.retain(|row| row.case.owner() == Some(owner));
         Ok(found)

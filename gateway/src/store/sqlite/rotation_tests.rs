@@ -40,7 +40,14 @@ async fn full() -> (tempfile::TempDir, Store) {
     store.settle(seq(eligibility(1).id).await, answered(), at(0)).await.unwrap();
     store.follow_up(reception(1), follow_up(9), Lane::Interactive, at(0)).await.unwrap();
     store.settle(seq(follow_up(9).id).await, answered(), at(0)).await.unwrap();
-    let entry = TrailEntry { id: Uuid::from_u128(5), at: at(0), by: "x".into(), what: "y".into(), detail: "z".into() };
+    let entry = TrailEntry {
+        id: Uuid::from_u128(5),
+        at: at(0),
+        by: "x".into(),
+        what: "y".into(),
+        detail: "z".into(),
+        rules: None,
+    };
     let value = Zeroizing::new(b"MARKED-VALUE".to_vec());
     store.keep(Keeping { name: KeptName::Modes, value, trail: vec![entry] }).await.unwrap();
     (folder, store)

@@ -9,7 +9,7 @@ function typed(form) {
   for (const input of form.elements) {
     if (input.name === "") continue;
     if (input.type === "checkbox") fields[input.name] = input.checked;
-    else if (input.dataset.type === "boolean") fields[input.name] = input.value === "true";
+    else if (input.dataset.type === "boolean") fields[input.name] = input.value === "" ? null : input.value === "true";
     else if (input.dataset.type === "number") fields[input.name] = Number(input.value);
     else fields[input.name] = input.value;
   }
@@ -25,14 +25,18 @@ function show(output, lines) {
 }
 
 // Another way for the same fields: a button under the answer. The form stays filled in until it is taken.
-function offer(form, output, { field, value, label }) {
+function offer(form, output, { field, value, label, instead_of: insteadOf }) {
   const button = document.createElement("button");
   button.type = "button";
   button.className = "primary";
   button.textContent = label;
   button.addEventListener("click", () => {
     form.elements[field].value = value;
+    // For this one sending only: whatever is typed next is about somebody else.
+    const settles = form.elements.instead_of;
+    if (settles) settles.value = insteadOf ?? "";
     form.requestSubmit();
+    if (settles) settles.value = "";
   });
   output.append(button);
 }

@@ -94,9 +94,10 @@ async function order(path, body) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button === null) return;
-  const { terminal, reader, reception, decision, assist } = button.dataset;
+  const { terminal, reader, reception, decision, assist, settle } = button.dataset;
   if (decision !== undefined) signed((by) => order("/staff/decision", { terminal, reader, reception, decision, by }));
   else if (assist !== undefined) signed((by) => order("/staff/assist", { terminal, reader, reception, assist, by }));
+  else if (settle !== undefined) signed((by) => order("/staff/settle", { entry: settle, by }));
   else if ("restart" in button.dataset) order("/staff/restart", { terminal, reader });
 });
 

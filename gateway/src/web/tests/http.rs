@@ -4,7 +4,8 @@ use super::{NOW, Scene, id};
 use crate::central::{LineFault, Said};
 use crate::handle::ReaderInput;
 use crate::reconciler::CaseTold;
-use crate::store::papers::Filed;
+use crate::store::papers::{EnteredNumbers, Filed, Paper};
+use crate::store::{Opening, Recording, TrailEntry, ended_word};
 use crate::web::{guard, routes};
 use actix_web::body::to_bytes;
 use actix_web::dev::ServiceResponse;
@@ -12,10 +13,13 @@ use actix_web::middleware::from_fn;
 use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::{App, web};
 use std::sync::atomic::Ordering;
+use uketsuke_core::consent::{Consent, ConsentKind, GivenBy};
+use uketsuke_core::ids::OrderKey;
 use uketsuke_core::ladder::{Cause, Numbers, Refusal, StaffAction};
 use uketsuke_core::person::Spelling;
-use uketsuke_core::reception::{Attention, Screen, StaffDecision, StaffReason};
-use uketsuke_core::record::{Abandonment, Stage};
+use uketsuke_core::reception::{Attention, Ending, Screen, StaffDecision, StaffReason};
+use uketsuke_core::record::{Abandonment, Shown, StaffName, Stage};
+use uketsuke_core::rules::{Rules, Today};
 use uketsuke_proto::central_v1 as wire;
 
 async fn call(scene: &Scene, request: TestRequest) -> ServiceResponse {
@@ -221,6 +225,79 @@ async fn a_reception_that_ended_early_today_is_listed_with_its_next_step() {
 }
 
 #[actix_web::test]
+async fn a_reception_that_ended_early_leaves_the_list_once_another_of_its_visit_is_recorded() {
+    let scene = Scene::new();
+    let opening = scene.opening(id());
+    let (reception, now) = (opening.reception, scene.state.clock.stamp());
+    scene.state.store.open_reception(opening).await.unwrap();
+    scene.state.store.abandon_reception(reception, Abandonment::CardRemoved, now).await.unwrap();
+    let count = |html: &str| html.split_once("that ended early <span class=\"count\">").unwrap().1.chars().next();
+    assert_eq!(count(&page(&scene, "/staff?lang=en").await), Some('1'));
+    let again = scene.opening(id());
+    let second = again.reception;
+    scene.state.store.open_reception(again).await.unwrap();
+    assert_eq!(count(&page(&scene, "/staff?lang=en").await), Some('1'), "nobody is received by being verified");
+    let (shown, consents) = (Shown::Provisional, vec![]);
+    let recording = Recording { reception: second, shown, consents, request: None, case: None, recorded: NOW };
+    scene.state.store.record_reception(recording).await.unwrap();
+    let visit = scene.state.store.reception(second).await.unwrap().unwrap().same_visit_as;
+    assert_eq!(visit, Some(reception));
+    assert_eq!(count(&page(&scene, "/staff?lang=en").await), Some('0'));
+}
+
+#[actix_web::test]
+async fn whoever_was_not_received_stays_on_the_list_until_somebody_says_by_name_that_they_were_seen_to() {
+    let scene = Scene::new();
+    let now = scene.state.clock.stamp();
+    let noted = TrailEntry {
+        id: uuid::Uuid::now_v7(),
+        at: now,
+        by: String::new(),
+        what: ended_word(&Ending::CertificateExpired),
+        detail: "desk-1/a".into(),
+        rules: Some(Rules::on(Today::of(now)).version()),
+    };
+    scene.state.store.note(noted.clone()).await.unwrap();
+    let opening = Opening { order_key: OrderKey([8; 32]), ..scene.opening(id()) };
+    let (early, open) = (opening.reception, scene.provisional().await);
+    scene.state.store.open_reception(opening).await.unwrap();
+    scene.state.store.abandon_reception(early, Abandonment::Cancelled, now).await.unwrap();
+    let settle = |entry: &dyn std::fmt::Display, by: &str| {
+        post("/staff/settle", &format!(r#"{{"entry":"{entry}","by":"{by}"}}"#))
+    };
+    let html = page(&scene, "/staff").await;
+    assert!(html.contains("患者さんに声をかけ、窓口で受け付けてください") && html.contains("/staff/desk?lang=ja"));
+    assert!(html.contains(&noted.rules.unwrap().to_string()), "by which rules: {html}");
+    let (to_come, drawn) = (scene.state.lists.subscribe(), |html: &str| html.matches("data-settle").count());
+    assert_eq!(drawn(&html), 2);
+    for (entry, by, status) in [
+        (noted.id, " ", 400),
+        (open.0, "佐藤", 409),
+        (uuid::Uuid::nil(), "佐藤", 409),
+        (noted.id, "佐藤", 202),
+        (noted.id, "鈴木", 409),
+        (early.0, "佐藤", 202),
+    ] {
+        assert_eq!(call(&scene, settle(&entry, by)).await.status(), status, "{entry} {by}");
+    }
+    assert!(to_come.has_changed().unwrap(), "every staff page is drawn anew");
+    assert_eq!(drawn(&page(&scene, "/staff").await), 0);
+    let kept = scene.state.store.trail(9).await.unwrap();
+    assert_eq!(kept.iter().map(|entry| entry.settles()).collect::<Vec<_>>(), [Some(early.0), Some(noted.id), None]);
+    assert!(kept[..2].iter().all(|entry| entry.by == "佐藤"));
+}
+
+#[actix_web::test]
+async fn the_patients_sentence_stays_on_the_patients_screen() {
+    let scene = Scene::new();
+    scene.status("notice", Some(id()), Some(Attention::Ended(Ending::StaffDidNotCome)));
+    let html = page(&scene, "/staff").await;
+    assert!(!html.contains("お越しください") && html.contains("窓口で受け付けてください"), "{html}");
+    let (_, row) = html.split_once("窓口で受け付けてください").unwrap();
+    assert!(row.split_once("</td>").unwrap().0.contains("/staff/desk?lang=ja"), "{row}");
+}
+
+#[actix_web::test]
 async fn the_story_of_a_reception_is_told() {
     let scene = Scene::new();
     let reception = scene.provisional().await;
@@ -342,22 +419,26 @@ async fn what_staff_do_to_a_case_is_handed_over_with_its_turn_and_gaps_are_named
     assert!(gaps.contains("住所") && gaps.contains("署名"), "{gaps}");
     for bad in [
         r#""what":"numbers","which":"current","insurer_number":"12","number":"","birthdate":"""#,
+        // Nobody was asked.
+        r#""what":"numbers","which":"current","insurer_number":"06123456","number":"345","birthdate":"S55.1.2","limit_certificate":"""#,
         r#""what":"close","reason":"other","note":" ""#,
         r#""what":"choose","index":"first""#,
     ] {
         assert_eq!(call(&scene, act(bad)).await.status(), 422, "{bad}");
     }
     assert!(scene.cases.is_empty());
-    let numbers = r#""what":"numbers","which":"current","insurer_number":"06123456","symbol":"１２","number":"345","birthdate":"S55.1.2""#;
+    let numbers = r#""what":"numbers","which":"current","insurer_number":"06123456","symbol":"１２","number":"345","birthdate":"S55.1.2","limit_certificate":"yes""#;
     let done = async {
         let order = scene.cases.recv().await.unwrap();
         assert_eq!(
             (order.reception, order.turn, order.action),
             (reception, 1, Some(StaffAction::NumbersEntered(Numbers::Current)))
         );
-        assert!(
-            matches!(&order.paper, Some(Filed::Numbers(typed)) if typed.birthdate.as_str() == "19800102" && typed.symbol.as_str() == "12")
-        );
+        let Some(Filed::Numbers(typed)) = &order.paper else { panic!("numbers") };
+        assert_eq!((typed.birthdate.as_str(), typed.symbol.as_str()), ("19800102", "12"));
+        let given = typed.consent.as_ref().unwrap();
+        let asked_by = given.assisted_by.as_ref().map(|by| by.as_str());
+        assert!(typed.limit_certificate && given.agreed && asked_by == Some("佐藤"), "who asked is kept with it");
         order.done.send(CaseTold::Refused(Refusal::Stale)).unwrap();
     };
     let (answer, ()) = tokio::join!(call(&scene, act(numbers)), done);
@@ -474,6 +555,11 @@ async fn a_case_is_listed_with_its_reader_and_what_does_not_fit_is_counted() {
         "{desk}"
     );
     assert!(rest.contains("<span class=\"count\">52<") && rest.contains("More than these: <strong>2<"), "{rest}");
+    assert!(rest.contains("/staff/cases/machine?lang=en"), "{rest}");
+    let all = page(&scene, "/staff/cases/machine?lang=en").await;
+    assert_eq!(all.matches("/staff/case/").count(), 52);
+    assert_eq!(page(&scene, "/staff/cases/desk").await.matches("/staff/case/").count(), 1);
+    assert_eq!(get(&scene, "/staff/cases/nobody").await.status(), 404);
 }
 
 #[actix_web::test]
@@ -490,6 +576,16 @@ async fn a_patient_without_a_card_is_received_by_a_document_and_bad_fields_are_n
     let gaps = call(&scene, document("")).await;
     assert_eq!(gaps.status(), 422);
     assert!(text(gaps).await.contains("番号"));
+    let choice = r#"name="limit_certificate" data-type="boolean" required><option value="" selected>"#;
+    assert!(page(&scene, "/staff/desk").await.contains(choice), "nothing is chosen for the patient");
+    for untouched in ["null", "missing"] {
+        let body = r#"{"by":"佐藤","kind":"eligibility_certificate","insurer_number":"06123456","symbol":"12","number":"345","branch":"","birthdate":"19800102","valid_until":"""#;
+        let last = if untouched == "null" { r#","limit_certificate":null}"# } else { "}" };
+        let gaps = call(&scene, post("/staff/document", &format!("{body}{last}"))).await;
+        assert_eq!(gaps.status(), 422, "{untouched}");
+        assert!(text(gaps).await.contains("限度額の情報の提供: 選ばれていません。"), "{untouched}");
+    }
+    assert!(scene.state.store.receptions(9).await.unwrap().is_empty());
     assert_eq!(call(&scene, document("345")).await.status(), 201);
     let received = scene.state.store.receptions(9).await.unwrap();
     assert_eq!(received.len(), 1);
@@ -523,6 +619,60 @@ async fn a_document_past_its_day_is_offered_another_way_in_with_the_same_numbers
     }
     let received = scene.state.store.receptions(9).await.unwrap();
     assert!(received.len() >= 3 && received.iter().all(|record| record.awaits_reply()), "{received:?}");
+}
+
+#[actix_web::test]
+async fn a_document_that_does_not_count_is_kept_with_its_rule_until_its_patient_is_received() {
+    let mut scene = Scene::new();
+    // A file that is there vouches for the clock.
+    scene.state.desk.clock = crate::clock::Clock::new("/".into());
+    let document = |kind: &str, number: u32, instead_of: &str| {
+        post(
+            "/staff/document",
+            &format!(
+                r#"{{"by":"佐藤","kind":"{kind}","insurer_number":"06123456","symbol":"12","number":"{number}","branch":"","birthdate":"19800102","valid_until":"20240101","limit_certificate":false,"instead_of":"{instead_of}"}}"#
+            ),
+        )
+    };
+    let told = call(&scene, document("eligibility_certificate", 34_567, "")).await;
+    assert_eq!(told.status(), 200);
+    let told: serde_json::Value = serde_json::from_str(&text(told).await).unwrap();
+    let line = told["offer"]["instead_of"].as_str().unwrap();
+    assert!(page(&scene, "/staff/desk").await.contains(r#"name="instead_of""#), "the form can say so");
+    let kept = scene.state.store.trail(9).await.unwrap().pop().unwrap();
+    assert_eq!((kept.id.to_string().as_str(), kept.by.as_str()), (line, "佐藤"));
+    assert!(kept.rules.is_some() && !kept.detail.contains("34567"), "no number: {}", kept.detail);
+    let html = page(&scene, "/staff").await;
+    assert!(html.contains(line) && html.contains("資格確認書)では受け付けられませんでした"), "{html}");
+    assert!(!page(&scene, "/staff/desk").await.contains("document_not_accepted"), "it is no mode");
+    let other = uuid::Uuid::now_v7().to_string();
+    assert_eq!(call(&scene, document("declaration", 1, &other)).await.status(), 201);
+    assert!(page(&scene, "/staff").await.contains(line), "somebody else was received");
+    assert_eq!(call(&scene, document("declaration", 34_567, line)).await.status(), 201);
+    assert!(!page(&scene, "/staff").await.contains(line));
+}
+
+#[actix_web::test]
+async fn a_consent_that_was_asked_for_with_numbers_is_told_with_who_asked_when_until_when_and_which_text() {
+    let scene = Scene::new();
+    let reception = scene.with_case(Cause::NoAnswer).await;
+    let by = StaffName::new("7").unwrap();
+    let given = Consent::new(ConsentKind::LimitCertificate, true, NOW, GivenBy::StaffAssisted).assisted(&by);
+    let entered = |which| {
+        let number = |text: &str| Spelling::from(text);
+        let (insurer, symbol, branch) = (number("06123456"), number(""), number(""));
+        let (number, birthdate, limit_certificate) = (number("345"), number("19800102"), false);
+        let typed =
+            EnteredNumbers { which, insurer, symbol, number, branch, birthdate, limit_certificate, consent: None };
+        Paper { filed: Filed::Numbers(typed.with_consent(given.clone())), by: by.clone(), at: NOW }
+    };
+    scene.step(reception, vec![entered(Numbers::Original), entered(Numbers::Current)], None).await;
+    // NOW is a midnight in Japan.
+    let told = "2026-06-02 00:00:00: 限度額適用認定証等: 同意する(患者さんに聞きながら職員 7 が操作、2026-06-03 00:00:00まで有効、説明文 第1版)";
+    for path in [format!("/staff/case/{reception}"), format!("/staff/explain/{reception}")] {
+        let html = page(&scene, &path).await;
+        assert_eq!(html.matches(told).count(), 1, "what the reception began with stands in its record: {html}");
+    }
 }
 
 #[actix_web::test]

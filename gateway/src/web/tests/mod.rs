@@ -109,6 +109,7 @@ impl Scene {
             help_line: None,
             desk: desk_page,
             line: LineCheck::new(nowhere(), clock.clone()),
+            lists: watch::Sender::new(0),
             store,
             clock,
             metrics: Arc::new(|| "# EOF\n".to_owned()),

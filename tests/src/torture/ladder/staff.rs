@@ -296,6 +296,7 @@ fn numbers_form(numbers: &Numbers, which: &str) -> BTreeMap<String, Value> {
         ("number", &numbers.number),
         ("branch", &numbers.branch),
         ("birthdate", &numbers.birthdate),
+        ("limit_certificate", "no"),
     ]
     .into_iter()
     .map(|(key, value)| (key.to_owned(), json!(value)))
