@@ -62,7 +62,7 @@ pub(super) fn run(_: Settings, report: &mut Report) -> Result<()> {
     let grouped = runtime.block_on(Grouped::start(&folder.path().join("grouped.db")))?;
     let postgres = Postgres::start(folder.path())?;
     if postgres.is_none() {
-        println!("PostgreSQL 15 is not installed (Debian: postgresql-15): its column stays empty");
+        println!("PostgreSQL 15 is not installed (deploy/setup --tests --release): its column stays empty");
     }
 
     println!(
