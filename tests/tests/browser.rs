@@ -77,3 +77,14 @@ fn the_pin_pad_can_be_used_again_when_the_gateway_dropped_a_press() {
     let pad = Command::new("node").arg(scripts().join("pad.mjs")).output().unwrap();
     assert!(pad.status.success(), "{}", String::from_utf8_lossy(&pad.stderr));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patient_whose_document_does_not_count_is_on_the_staff_page_until_received_or_seen_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::start(dir.path(), Plan::default()).unwrap();
+    let mut node = Command::new("node");
+    node.arg(scripts().join("desk.mjs")).arg(format!("http://{}", site.web()));
+    let done = tokio::task::spawn_blocking(move || node.output()).await.unwrap().unwrap();
+    let said = [done.stdout, done.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    assert!(done.status.success(), "{said:?}");
+}

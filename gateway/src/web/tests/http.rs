@@ -5,7 +5,7 @@ use crate::central::{LineFault, Said};
 use crate::handle::ReaderInput;
 use crate::reconciler::CaseTold;
 use crate::store::papers::{EnteredNumbers, Filed, Paper};
-use crate::store::{Opening, Recording, TrailEntry, ended_word};
+use crate::store::{CaseWrite, Lane, Opening, Recording, TrailEntry, ended_word};
 use crate::web::{guard, routes};
 use actix_web::body::to_bytes;
 use actix_web::dev::ServiceResponse;
@@ -13,9 +13,10 @@ use actix_web::middleware::from_fn;
 use actix_web::test::{TestRequest, call_service, init_service};
 use actix_web::{App, web};
 use std::sync::atomic::Ordering;
+use uketsuke_core::answer::Verdict;
 use uketsuke_core::consent::{Consent, ConsentKind, GivenBy};
 use uketsuke_core::ids::OrderKey;
-use uketsuke_core::ladder::{Cause, Numbers, Refusal, StaffAction};
+use uketsuke_core::ladder::{Answered, Cause, Event as CaseEvent, Numbers, PersonMatch, Refusal, StaffAction};
 use uketsuke_core::person::Spelling;
 use uketsuke_core::reception::{Attention, Ending, Screen, StaffDecision, StaffReason};
 use uketsuke_core::record::{Abandonment, Shown, StaffName, Stage};
@@ -673,6 +674,25 @@ async fn a_consent_that_was_asked_for_with_numbers_is_told_with_who_asked_when_u
         let html = page(&scene, &path).await;
         assert_eq!(html.matches(told).count(), 1, "what the reception began with stands in its record: {html}");
     }
+}
+
+#[actix_web::test]
+async fn an_answer_is_told_as_late_when_the_case_says_so_whatever_the_clocks_say() {
+    let scene = Scene::new();
+    let reception = scene.with_case(Cause::NoAnswer).await;
+    scene.close(reception).await;
+    scene.answer(reception, vec![]).await;
+    let path = format!("/staff/explain/{reception}");
+    let late = "最後の答えは、案件が終わったあとに届きました";
+    assert!(!page(&scene, &path).await.contains(late), "the case has not heard of it");
+    let row = scene.state.store.case(reception).await.unwrap().unwrap();
+    let (mut case, now) = (row.case.clone(), scene.state.clock.now());
+    let answered = Answered { verdict: Verdict::Eligible, results: 1, person: PersonMatch::SamePerson };
+    case.step(now, CaseEvent::Answer { ask: 0, answered }, &mut Vec::new());
+    let (version, papers, lane) = (row.version, vec![], Lane::Backlog);
+    let write = CaseWrite { reception, version, case, papers, request: None, lane, at: NOW };
+    scene.state.store.save_case(write).await.unwrap();
+    assert!(page(&scene, &path).await.contains(late));
 }
 
 #[actix_web::test]
