@@ -499,7 +499,7 @@ impl World {
     /// Some have failed at other readers, or on other days.
     pub(super) fn faces_that_failed_before(&mut self) {
         for patient in 0..self.patients {
-            let times = if self.rng.random_ratio(1, 3) { self.rng.random_range(5..FACE_FAILURES_MAX) } else { 0 };
+            let times = if self.rng.random_ratio(1, 3) { self.rng.random_range(5..=FACE_FAILURES_MAX) } else { 0 };
             for _ in 0..times {
                 let count = self.disk.store.count_face(order_key(patient), FaceCount::Failed, self.time.stamp());
                 super::disk::at_once(count);
