@@ -45,12 +45,6 @@ impl AuthCertificate {
         self.0.not_after_s.saturating_mul(1000)
     }
 
-    /// The RSA public key as PKCS#1 DER (`RSAPublicKey`, RFC 8017).
-    #[must_use]
-    pub fn rsa_public_key_der(&self) -> &[u8] {
-        &self.0.rsa_public_key
-    }
-
     /// Checks a signature of this certificate's key: RSASSA-PKCS1-v1_5 with SHA-256.
     ///
     /// # Errors

@@ -130,18 +130,6 @@ pub fn body_bytes(length: [u8; LENGTH_BYTES]) -> Result<usize, SlotError> {
     if bytes > BODY_BYTES_MAX { Err(SlotError::TooLong { bytes }) } else { Ok(bytes) }
 }
 
-/// The first frame's body in `received`, and the bytes that its frame takes; `None` while it is incomplete.
-///
-/// # Errors
-/// As for [`body_bytes`].
-pub fn split_frame(received: &[u8]) -> Result<Option<(&[u8], usize)>, SlotError> {
-    let Some((length, rest)) = received.split_first_chunk::<LENGTH_BYTES>() else {
-        return Ok(None);
-    };
-    let bytes = body_bytes(*length)?;
-    Ok(rest.get(..bytes).map(|body| (body, LENGTH_BYTES + bytes)))
-}
-
 /// The body that answers [`SlotRequest::Front`]: 14 digits, or nothing when the camera could not read them.
 ///
 /// # Errors
@@ -209,8 +197,8 @@ mod tests {
         ];
         for (request, wire) in requests {
             assert_eq!(*request.encode().unwrap(), wire);
-            let (body, taken) = split_frame(&wire).unwrap().unwrap();
-            assert_eq!((SlotRequest::decode(body).unwrap(), taken), (request, wire.len()));
+            let (length, body) = wire.split_first_chunk().unwrap();
+            assert_eq!((body_bytes(*length), SlotRequest::decode(body).unwrap()), (Ok(body.len()), request));
         }
     }
 
@@ -230,13 +218,6 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_that_is_not_complete_is_waited_for() {
-        assert_eq!(split_frame(&[0]), Ok(None));
-        assert_eq!(split_frame(&[0, 3, 1, 2]), Ok(None));
-        assert_eq!(split_frame(&[0, 2, 1, 2, 9]), Ok(Some((&[1, 2][..], 4))));
-    }
-
-    #[test]
     fn the_front_is_fourteen_digits_or_nothing() {
         assert!(decode_front(b"").unwrap().is_none());
         assert!(decode_front(b"55010120301234").unwrap().is_some());
@@ -253,9 +234,6 @@ mod tests {
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
             let _ = SlotRequest::decode(&bytes);
             let _ = decode_front(&bytes);
-            if let Ok(Some((body, taken))) = split_frame(&bytes) {
-                prop_assert_eq!(body.len() + LENGTH_BYTES, taken);
-            }
         }
     }
 }

@@ -156,12 +156,6 @@ impl Date {
         self.plus_days(1)
     }
 
-    /// The day before.
-    #[must_use]
-    pub fn previous(self) -> Self {
-        self.plus_days(-1)
-    }
-
     /// `YYYYMMDD`, as the central system writes days.
     pub fn compact(self) -> String {
         format!("{:04}{:02}{:02}", self.year, self.month, self.day)

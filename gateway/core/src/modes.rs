@@ -382,12 +382,8 @@ impl Modes {
         self.open.iter().map(|(mode, open)| (*mode, open))
     }
 
-    /// Everything that is allowed now beyond the usual. A mode whose time is up allows nothing, even before its tick comes.
-    pub fn permissions(&self, now: Now) -> BTreeSet<Permission> {
-        self.open_at(now).flat_map(Mode::permits).copied().collect()
-    }
-
-    /// The mode under which something is allowed now, to be recorded with what is done; the first in the order of [`Mode::ALL`].
+    /// The mode under which something is allowed now, to be recorded with what is done; the first in the order of [`Mode::ALL`]. A mode
+    /// whose time is up allows nothing, even before its tick comes.
     pub fn permits(&self, permission: Permission, now: Now) -> Option<Mode> {
         self.open_at(now).find(|mode| mode.permits().contains(&permission))
     }

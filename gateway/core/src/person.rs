@@ -150,11 +150,6 @@ pub fn differences(local: &Person, central: &Person) -> Vec<Difference> {
     difference::between(&Present::of(local), &Present::of(central))
 }
 
-/// The spelling to go on with: the local one wherever there is one. A local spelling is never overwritten.
-pub fn reconciled_spelling<'a>(local: Option<&'a Spelling>, central: Option<&'a Spelling>) -> Option<&'a Spelling> {
-    local.filter(|spelling| !spelling.is_blank()).or(central)
-}
-
 /// A person without the parts that are blank.
 struct Present<'a> {
     name: Option<&'a str>,

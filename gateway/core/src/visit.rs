@@ -4,7 +4,6 @@
 //! computer hears of a visit once.
 
 use crate::ids::{OrderKey, ReceptionId};
-use crate::record::Stage;
 use std::time::Duration;
 
 /// Within this long after the latest reception of a visit another one belongs to it.
@@ -19,8 +18,6 @@ pub struct EarlierReception {
     pub order_key: OrderKey,
     /// How long ago it was opened; an age, so that no clock jump joins or parts two visits.
     pub age: Duration,
-    /// How far it got.
-    pub stage: Stage,
     /// The first reception of the visit that it is linked to, if it is not the first itself.
     pub same_visit_as: Option<ReceptionId>,
 }
@@ -73,7 +70,6 @@ mod tests {
             reception: id(n),
             order_key: key(patient),
             age: Duration::from_secs(minutes * 60),
-            stage: Stage::Closed,
             same_visit_as: same_visit_as.map(id),
         }
     }

@@ -38,7 +38,6 @@ impl From<ort::Error> for FaceError {
 pub struct Engine {
     detector: Detector,
     embedder: Embedder,
-    frame_limits: Limits,
 }
 
 impl Engine {
@@ -55,14 +54,7 @@ impl Engine {
         Ok(Self {
             detector: Detector::new(session(models.detector()?)?),
             embedder: Embedder::new(session(models.embedder()?)?),
-            frame_limits: Limits::FRAME,
         })
-    }
-
-    /// The same engine with other limits for [`Engine::frame`].
-    #[must_use]
-    pub fn with_frame_limits(self, frame_limits: Limits) -> Self {
-        Self { frame_limits, ..self }
     }
 
     /// The faces of a picture in its own pixels, best score first.
@@ -99,7 +91,7 @@ impl Engine {
     /// # Errors
     /// [`FaceError::Unreadable`], [`FaceError::Inference`]; a frame without a face is a result, not an error.
     pub fn frame(&mut self, jpeg: &[u8], reference: &Template) -> Result<FrameResult, FaceError> {
-        let image = decode::jpeg(jpeg, &self.frame_limits)?;
+        let image = decode::jpeg(jpeg, &Limits::FRAME)?;
         let reduced = image.reduced(detect::SIDE_MAX);
         let image = reduced.as_ref().unwrap_or(&image);
         let faces = self.detector.faces(image)?;

@@ -82,7 +82,7 @@ pub(super) async fn card_in(
         Some(when) => recorded_before(desk, reader, order_key, when).await,
         None => None,
     };
-    let age = certificate_age(&certificate, now);
+    let age = certificate_age(certificate.not_before_ms(), certificate.not_after_ms(), now);
     let facts = CardFacts {
         certificate: age,
         pin: match pin {
@@ -113,20 +113,18 @@ pub(super) async fn card_in(
     Ok(CardIn { facts, session })
 }
 
-/// What the rules of the day say of the certificate's dates.
-fn certificate_age(certificate: &AuthCertificate, now: Stamp) -> CertificateAge {
-    if !now.synchronised {
-        return CertificateAge::Valid;
-    }
-    if now.wall_ms < certificate.not_before_ms() {
+/// What the rules of the day say of a certificate's dates. By a clock that nobody vouches for no certificate is expired, as the rule has
+/// it, nor not valid yet: it gives eligibility at least, and nothing medical where it seems to be past its last day.
+fn certificate_age(not_before_ms: i64, not_after_ms: i64, now: Stamp) -> CertificateAge {
+    if now.synchronised && now.wall_ms < not_before_ms {
         return CertificateAge::NotYetValid;
     }
     let today = Today::of(now);
-    Rules::on(today).certificate_age(Date::of_stamp_jst(certificate.not_after_ms()), today).age
+    Rules::on(today).certificate_age(Date::of_stamp_jst(not_after_ms), today).age
 }
 
-/// The moment by which a certificate's dates are judged. A clock that nobody vouches for must not turn patients away, so then every
-/// certificate is judged as in the middle of its life; the evidence carries the flag, and the central system knows the date.
+/// The moment by which a certificate's chain is judged. A clock that nobody vouches for must not turn patients away, so then every chain
+/// is judged as in the middle of the certificate's life; the evidence carries the flag, and the central system knows the date.
 fn judged_on(certificate: &AuthCertificate, now: Stamp) -> i64 {
     if now.synchronised { now.wall_ms } else { certificate.not_before_ms().midpoint(certificate.not_after_ms()) }
 }
@@ -185,5 +183,32 @@ pub(super) fn read_failure(error: &ReadError) -> ReadFailure {
         ReadError::ReaderFailed { .. } => ReadFailure::ReaderFault,
         ReadError::NoCertificate | ReadError::BadCertificate(_) => ReadFailure::NoCertificate,
         ReadError::CardGone { .. } | ReadError::Unreadable { .. } => ReadFailure::Unreadable,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jst(day: &str) -> i64 {
+        Date::parse(day).unwrap().begins_ms_jst()
+    }
+
+    #[test]
+    fn a_card_that_expired_years_ago_is_asked_for_nothing_medical_and_by_a_doubtful_clock_it_is_not_turned_away() {
+        use CertificateAge::{Expired, ExpiresSoon, Grace, NotYetValid, Valid};
+        for (day, known, doubtful) in [
+            ("2021-01-01", NotYetValid, Valid),
+            ("2024-01-01", Valid, Valid),
+            ("2026-05-01", ExpiresSoon, ExpiresSoon),
+            ("2026-07-01", Grace, Grace),
+            ("2030-01-01", Expired, Grace),
+        ] {
+            for (synchronised, expected) in [(true, known), (false, doubtful)] {
+                let now = Stamp { wall_ms: jst(day), synchronised };
+                let age = certificate_age(jst("2021-06-10"), jst("2026-06-10"), now);
+                assert_eq!(age, expected, "{day}, synchronised: {synchronised}");
+            }
+        }
     }
 }

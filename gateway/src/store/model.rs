@@ -45,6 +45,15 @@ pub enum Hold {
     BeforeAnswer,
 }
 
+/// A rule that can be taken out, to see that somebody would notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rule {
+    /// Only an open reception is abandoned: without it, one that is recorded is turned into an abandoned one as well.
+    RecordedStays,
+    /// Receptions of one visit are linked, not merged: without it, the later one takes the place of the first.
+    VisitsAreLinked,
+}
+
 #[derive(Default)]
 struct Faults {
     failing: Option<(usize, StoreError)>,
@@ -67,6 +76,7 @@ struct Disk {
     answers: Vec<Answer>,
     last_seq: i64,
     commits: i64,
+    without: Option<Rule>,
 }
 
 struct Reception {
@@ -124,6 +134,11 @@ impl Model {
     /// From now on writes are held.
     pub fn hold(&self, hold: Hold) {
         self.faults().hold = hold;
+    }
+
+    /// From now on, crashes included, this rule is not kept.
+    pub fn take_out(&self, rule: Rule) {
+        self.disk().without = Some(rule);
     }
 
     /// Lets everything that is held go on, in order, and holds nothing more.
@@ -306,6 +321,9 @@ impl Disk {
             return Err(StoreError::Refused { what, why: "the reader's name is too long".into() });
         }
         let same_visit_as = self.same_visit(opening);
+        if let Some(first) = same_visit_as.filter(|_| self.without == Some(Rule::VisitsAreLinked)) {
+            return self.merge(first, opening, told);
+        }
         self.receptions.push(Reception {
             seq: self.last_seq + 1,
             order_key: opening.order_key,
@@ -329,6 +347,17 @@ impl Disk {
         });
         let (id, key) = (opening.reception, opening.order_key);
         self.append(&opening.request, id, key, Lane::Interactive, opening.opened.stamp, told);
+        DONE
+    }
+
+    /// What is done without [`Rule::VisitsAreLinked`].
+    fn merge(&mut self, first: ReceptionId, opening: &Opening, told: &mut Told) -> Outcome {
+        let Some(index) = self.reception(first) else { return unknown(format!("reception {first}")) };
+        let record = &mut self.receptions[index].record;
+        record.request = opening.request.id;
+        record.evidence = opening.evidence.clone();
+        record.opened = opening.opened.stamp;
+        self.append(&opening.request, first, opening.order_key, Lane::Interactive, opening.opened.stamp, told);
         DONE
     }
 
@@ -382,7 +411,9 @@ impl Disk {
     fn abandon(&mut self, id: ReceptionId, why: Abandonment, at: Stamp, told: &mut Told) {
         let Some(index) = self.reception(id) else { return };
         let record = &mut self.receptions[index].record;
-        if record.stage != Stage::Open {
+        let settled = record.stage == Stage::Abandoned
+            || record.stage != Stage::Open && self.without != Some(Rule::RecordedStays);
+        if settled {
             return;
         }
         record.stage = Stage::Abandoned;
@@ -531,7 +562,6 @@ impl Disk {
                 reception: record.reception,
                 order_key: other.order_key,
                 age: super::visit_age(opening.opened, other.opened.into())?,
-                stage: record.stage,
                 same_visit_as: record.same_visit_as,
             })
         });

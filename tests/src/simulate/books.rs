@@ -1,13 +1,12 @@
-//! What a clinic keeps beside the receptions: which of them are one visit, and how it spells its patients. Everything here is derived
-//! from the store, so it catches up with it after a crash.
+//! What a clinic keeps beside the receptions: which of them are one visit, derived from the store, so that it catches up with it after a
+//! crash. And who its patients are, here and at the central system.
 
-use super::guard::Guard;
 use super::world::World;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::ladder::PersonMatch;
-use uketsuke_core::person::{Person, compare, reconciled_spelling};
+use uketsuke_core::person::{Person, compare};
 use uketsuke_core::record::{ReceptionRecord, Stage};
 use uketsuke_core::visit::{EarlierReception, OfVisit, SAME_VISIT_WITHIN, goes_to_receipt_computer, same_visit};
 
@@ -31,7 +30,7 @@ pub(super) fn local(patient: u8) -> Person {
     }
 }
 
-fn at_central(patient: u8) -> Person {
+pub(super) fn at_central(patient: u8) -> Person {
     let name = PEOPLE[usize::from(patient) % PEOPLE.len()][4];
     Person { name: Some(name.into()), ..local(patient) }
 }
@@ -52,8 +51,6 @@ struct Booked {
 #[derive(Default)]
 pub(super) struct Books {
     booked: BTreeMap<ReceptionId, Booked>,
-    /// How the clinic spells each patient.
-    people: BTreeMap<u8, Person>,
     /// Of each visit, which reception went to the receipt computer.
     went: BTreeMap<ReceptionId, ReceptionId>,
 }
@@ -77,7 +74,7 @@ impl World {
     fn book(&mut self, record: &ReceptionRecord) {
         let Some(patient) = self.judge.patients.get(&record.request).copied() else { return };
         let seen = self.books.booked.get(&record.reception).map(|booked| booked.request);
-        if seen == Some(record.request) || self.judge.merged.contains(&record.reception) {
+        if seen == Some(record.request) {
             return;
         }
         let order_key = super::desk::order_key(patient);
@@ -86,23 +83,13 @@ impl World {
             reception: *reception,
             order_key: booked.order_key,
             age: Duration::from_millis(now - booked.opened),
-            stage: Stage::Closed,
             same_visit_as: booked.same_visit_as,
         });
         let earlier = earlier.collect::<Vec<_>>();
         let same_visit_as = same_visit(order_key, &earlier, SAME_VISIT_WITHIN);
         self.counts.linked += u64::from(same_visit_as.is_some());
         let booked = Booked { patient, request: record.request, order_key, opened: now, same_visit_as, recorded: None };
-        match same_visit_as {
-            Some(first) if self.without == Some(Guard::Link) => {
-                // Two receptions become one record, with what the later one says.
-                self.judge.merged.insert(record.reception);
-                self.books.booked.insert(first, Booked { same_visit_as: None, ..booked });
-            }
-            _ => {
-                self.books.booked.insert(record.reception, booked);
-            }
-        }
+        self.books.booked.insert(record.reception, booked);
     }
 
     fn book_recorded(&mut self, record: &ReceptionRecord) {
@@ -122,23 +109,15 @@ impl World {
         }
     }
 
-    /// Compares the person in an answer, which is sometimes another one, with the clinic's own.
-    pub(super) fn compared(&mut self, patient: u8, other: u8) -> PersonMatch {
-        let (ours, theirs) = (self.books.people.entry(patient).or_insert_with(|| local(patient)), at_central(other));
-        let person = PersonMatch::from(&compare(ours, &theirs));
+    /// Compares the person in an answer, which is sometimes another one, with the clinic's own papers.
+    pub(super) fn compared(&mut self, patient: u8, other: u8, ours: &Person) -> PersonMatch {
+        let person = PersonMatch::from(&compare(ours, &at_central(other)));
         self.counts.other_people += u64::from(other != patient);
         if matches!(person, PersonMatch::SamePerson | PersonMatch::SameWithDifferences) {
             if other != patient {
                 self.judge.fails(format!("patients {patient} and {other} were taken for one person"));
             }
             self.counts.other_spellings += u64::from(person == PersonMatch::SameWithDifferences);
-            ours.name = match self.without {
-                Some(Guard::Dots) => theirs.name.clone(),
-                _ => reconciled_spelling(ours.name.as_ref(), theirs.name.as_ref()).cloned(),
-            };
-            if *ours != local(patient) {
-                self.judge.fails(format!("the clinic's own spelling of patient {patient} was overwritten"));
-            }
         }
         person
     }
@@ -155,13 +134,19 @@ impl World {
         }
     }
 
-    /// Every reception is in the books as itself, and every visit is one patient's.
+    /// Every reception that was acknowledged is in the store as itself, and in the books; and every visit is one patient's.
     pub(super) fn judge_books(&mut self) {
         self.keep_books();
+        for (reception, request) in self.judge.opened.clone() {
+            if self.disk.reception(reception).is_none_or(|record| record.request != request) {
+                let reception = reception.0.as_u128();
+                self.judge.fails(format!("reception {reception} was opened, and has no record of its own"));
+            }
+        }
         for record in self.disk.receptions() {
             let Some(booked) = self.books.booked.get(&record.reception).cloned() else {
                 let reception = record.reception.0.as_u128();
-                self.judge.fails(format!("reception {reception} was merged into another one of its visit"));
+                self.judge.fails(format!("reception {reception} is nobody's"));
                 continue;
             };
             self.judge_link(&record);

@@ -2,8 +2,10 @@
 //! them, sensible or not.
 
 use super::agenda::{Inside, Outside};
+use super::books::{at_central, local};
 use super::central::{Content, Purpose};
 use super::disk::{For, Write, at_once};
+use super::guard::Guard;
 use super::world::World;
 use rand::Rng;
 use rand::rngs::StdRng;
@@ -18,6 +20,7 @@ use uketsuke_core::ladder::{
     Answered, Basis, Case, CloseReason, Declaration, Effect, Event, Final, Numbers, PersonMatch, Rules, StaffAction,
     Work,
 };
+use uketsuke_core::person::{Person, Spelling};
 use uketsuke_core::record::{Reply, Shown, StaffName, Stage};
 
 /// As in the reconciler.
@@ -270,13 +273,16 @@ impl World {
         let now = self.time.now();
         let row = self.disk.case(reception)?;
         let mut filed = at_once(self.disk.store.papers(reception))?.ok()?;
-        let new = order.map_or_else(Vec::new, |order| order.papers(now.stamp));
+        let mut new = order.map_or_else(Vec::new, |order| order.papers(now.stamp));
         filed.extend_from_slice(&new);
         let (mut case, mut effects) = (row.case.clone(), Vec::new());
         let mut replies = at_once(self.disk.store.kept_replies(reception))?.ok()?;
         replies.sort_by_key(|kept| !matches!(kept.reply, Reply::Answered { verdict: Verdict::Eligible, .. }));
         for kept in replies {
-            self.hear(&row, &filed, &kept, &mut case, &mut effects);
+            let other_spelling = self.hear(&row, &filed, &kept, &mut case, &mut effects);
+            if let Some(theirs) = other_spelling.filter(|_| self.without == Some(Guard::Dots)) {
+                new.push(Paper { filed: Filed::Person(theirs), by: StaffName::new("central")?, at: now.stamp });
+            }
         }
         if let Some((turn, action)) = order.and_then(|order| Some((order.turn, order.action?))) {
             case.step(now, Event::Staff { turn, action }, &mut effects);
@@ -305,25 +311,37 @@ impl World {
         Some(Step::Write(Box::new(CaseWrite { reception, version, case, papers, request, lane, at: now.stamp })))
     }
 
-    /// Tells a case one reply. An answer about somebody else settles nothing, unless nobody could know.
-    fn hear(&mut self, row: &CaseRow, filed: &[Paper], kept: &KeptReply, case: &mut Case, effects: &mut Vec<Effect>) {
+    /// Tells a case one reply. An answer about somebody else settles nothing, unless nobody could know. Gives the person in it, where
+    /// the central system spells the patient in another way.
+    fn hear(
+        &mut self,
+        row: &CaseRow,
+        filed: &[Paper],
+        kept: &KeptReply,
+        case: &mut Case,
+        effects: &mut Vec<Effect>,
+    ) -> Option<Person> {
         let number = row.asks.iter().position(|request| *request == kept.request).and_then(|at| u32::try_from(at).ok());
-        let Some(patient) = self.judge.patients.get(&kept.request).copied() else { return };
+        let patient = self.judge.patients.get(&kept.request).copied()?;
         let about = at_once(self.disk.store.answer(row.reception, kept.request)).and_then(Result::ok).flatten();
         let about = about.map(|about| about.to_vec()).unwrap_or_default();
         let (ask, reply) = match (number, &kept.reply) {
             (Some(ask), reply) => (ask, reply),
             (None, reply @ Reply::Answered { verdict: Verdict::Eligible, .. }) => (0, reply),
-            (None, _) => return,
+            (None, _) => return None,
         };
-        let known = papers::person(filed).is_some();
+        let ours = papers::person(filed);
+        let mut other_spelling = None;
         let event = match reply {
             Reply::Rejected(_) => Event::Rejected { ask },
             Reply::Answered { verdict, .. } => {
-                let person = match about.first() {
-                    Some(other) if known => self.compared(patient, *other),
+                let person = match (about.first(), &ours) {
+                    (Some(other), Some(ours)) => self.compared(patient, *other, ours),
                     _ => PersonMatch::NothingToCompare,
                 };
+                if person == PersonMatch::SameWithDifferences {
+                    other_spelling = about.first().map(|other| at_central(*other));
+                }
                 let results = u32::try_from(about.len()).unwrap_or(u32::MAX);
                 Event::Answer { ask, answered: Answered { verdict: verdict.clone(), results, person } }
             }
@@ -333,9 +351,10 @@ impl World {
         let settled = !ended && matches!(case.ended(), Some(Final::Confirmed | Final::Changed));
         let by_numbers = self.central.ledger.get(&kept.request);
         let by_numbers = by_numbers.is_some_and(|entry| matches!(entry.content.purpose, Purpose::Numbers(_)));
-        if settled && (known || by_numbers) && about.iter().any(|other| *other != patient) {
+        if settled && (ours.is_some() || by_numbers) && about.iter().any(|other| *other != patient) {
             self.judge.fails("an answer about another person settled a case");
         }
+        other_spelling
     }
 
     /// The question, as the reconciler words it.
@@ -403,7 +422,7 @@ impl World {
         }
         let act = |action| Some((Some(action), None));
         match self.rng.random_range(0..12) {
-            0..=2 => Some((None, Some(Filed::Person(super::books::local(patient))))),
+            0..=2 => Some((None, Some(Filed::Person(local(patient))))),
             3 => act(StaffAction::NextRung),
             4..=6 => {
                 let which = if self.rng.random_ratio(2, 3) { Numbers::Current } else { Numbers::Earlier };
@@ -412,7 +431,7 @@ impl World {
                 Some((Some(StaffAction::NumbersEntered(which)), Some(Filed::Numbers(numbers(which, whose)))))
             }
             7 => {
-                let declaration = declaration()?;
+                let declaration = declaration(patient)?;
                 Some((Some(StaffAction::Declared(declaration.on_file())), Some(Filed::Declaration(declaration))))
             }
             8 => act(StaffAction::Chosen { index: self.rng.random_range(0..3) }),
@@ -484,8 +503,19 @@ impl World {
                 self.judge.fails(format!("I9 broken: the case of {reception} does not come to its end by itself"));
             }
             self.judge_asks(&row);
+            self.judge_spelling(&row);
         }
         self.judge_orders();
+    }
+
+    /// The papers of a case spell the patient as the clinic does, whatever the central system said.
+    fn judge_spelling(&mut self, row: &CaseRow) {
+        let Some(patient) = row.asks.first().and_then(|asked| self.judge.patients.get(asked).copied()) else { return };
+        let papers = at_once(self.disk.store.papers(row.reception)).and_then(Result::ok).unwrap_or_default();
+        let name = papers::person(&papers).and_then(|person| person.name);
+        if name.is_some() && name != local(patient).name {
+            self.judge.fails(format!("the clinic's own spelling of patient {patient} was overwritten"));
+        }
     }
 
     /// I4: what the central system said to each ask of a case is kept, and an answer after the end changes nothing.
@@ -544,11 +574,12 @@ fn numbers(which: Numbers, whose: u8) -> EnteredNumbers {
     }
 }
 
-fn declaration() -> Option<Declaration> {
+fn declaration(patient: u8) -> Option<Declaration> {
+    let Person { name, birthdate, .. } = local(patient);
     let fields = [
-        ("name", "髙田　一郎"),
-        ("birthdate", "昭和55年1月1日"),
-        ("sex", "男"),
+        ("name", name.as_ref().map_or("", Spelling::as_str)),
+        ("birthdate", birthdate.as_ref().map_or("", Spelling::as_str)),
+        ("sex", if local(patient).sex == Some("1".into()) { "男" } else { "女" }),
         ("address", "東京都"),
         ("insurer_unknown", "yes"),
         ("cause", "machine"),

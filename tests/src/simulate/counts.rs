@@ -101,7 +101,7 @@ counts! {
     staff_looks
     /// Cards whose face was locked by attempts of earlier receptions.
     faces_locked
-    /// Of these, opened again by a PIN or by a look of staff.
+    /// Locked faces that a PIN or a look of staff opened again, those locked by the same reception included.
     faces_unlocked
     /// 初回登録 that was wanted.
     registrations

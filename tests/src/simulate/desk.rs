@@ -23,7 +23,7 @@ use uketsuke_core::reception::{
     CardFacts, CertificateAge, Effect, Event, FACE_FAILURES_MAX, FaceCount, FaceMethod, FaceOutcome, NotWritten,
     PinMethod, PinOutcome, ReadFailure, Reception, Rules, Screen,
 };
-use uketsuke_core::record::{Evidence, Method, Shown, Verification};
+use uketsuke_core::record::{Abandonment, Evidence, Method, Shown, Verification};
 
 /// As in the reader's actor: how long ago a reception may have been recorded to be resumed.
 const RESUME_WITHIN_MS: i64 = 5 * 60 * 1000;
@@ -181,7 +181,7 @@ impl World {
         {
             let reception = *reception;
             self.counts.too_late_to_leave += 1;
-            self.leaves_during_t2(reception);
+            self.leaves_during_t2(index, reception, Abandonment::Cancelled);
         }
         if let Event::RegistrationWritten(reception, Ok(())) = &event
             && let Some(reader) = self.reader(index)
@@ -205,9 +205,10 @@ impl World {
         }
     }
 
-    fn leaves_during_t2(&mut self, reception: ReceptionId) {
+    /// A shell that knows better than the core writes an abandonment behind T2, see [`Guard::T2`].
+    fn leaves_during_t2(&mut self, index: usize, reception: ReceptionId, why: Abandonment) {
         if self.without == Some(Guard::T2) {
-            self.judge.turned_into_abandoned.insert(reception);
+            self.write(index, Write::Abandon(reception, why, self.time.stamp()));
         }
     }
 
@@ -224,7 +225,7 @@ impl World {
             };
             if event == Event::CardRemoved && reader.core.screen() == Screen::Recording {
                 let of = reader.core.current();
-                of.into_iter().for_each(|reception| self.leaves_during_t2(reception));
+                of.into_iter().for_each(|of| self.leaves_during_t2(index, of, Abandonment::CardRemoved));
             }
             let Some(reader) = self.reader(index) else { return };
             let before = reader.core.clone();
@@ -498,7 +499,7 @@ impl World {
     /// Some have failed at other readers, or on other days.
     pub(super) fn faces_that_failed_before(&mut self) {
         for patient in 0..self.patients {
-            let times = if self.rng.random_ratio(1, 3) { self.rng.random_range(5..FACE_FAILURES_MAX) } else { 0 };
+            let times = if self.rng.random_ratio(1, 3) { self.rng.random_range(5..=FACE_FAILURES_MAX) } else { 0 };
             for _ in 0..times {
                 let count = self.disk.store.count_face(order_key(patient), FaceCount::Failed, self.time.stamp());
                 super::disk::at_once(count);

@@ -3,7 +3,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use tokio::sync::{broadcast, watch};
-use uketsuke::store::model::Hold;
+use uketsuke::store::model::{Hold, Rule};
 use uketsuke::store::{CaseNotice, CaseRow, Destination, OutboxHead, ReplyNotice, Store, StoreError};
 use uketsuke_core::ids::ReceptionId;
 use uketsuke_core::record::ReceptionRecord;
@@ -43,6 +43,13 @@ impl Disk {
         let mut disk = Self { store, full, waiting: Vec::new(), replies, cases, appended };
         disk.fill(full);
         disk
+    }
+
+    /// The store keeps this rule no longer.
+    pub(super) fn take_out(&self, rule: Rule) {
+        if let Some(model) = self.store.as_model() {
+            model.take_out(rule);
+        }
     }
 
     /// Writes fail, or do not, from now on.

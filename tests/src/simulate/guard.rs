@@ -1,5 +1,7 @@
 //! The guards that can be taken out, to see that the simulation would notice.
 
+use uketsuke::store::model::Rule;
+
 /// Something that keeps a promise. Each is taken out at the boundary where the simulation plays the shell or a neighbour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guard {
@@ -13,11 +15,12 @@ pub enum Guard {
     Order,
     /// Every state has a deadline: without it the readers' timers never fire.
     Deadline,
-    /// T2 is irrevocable: without it a card pulled or 取消 while T2 is under way turns the record into an abandoned one.
+    /// T2 is irrevocable: without it the shell gives up a reception whose card is pulled, or that is cancelled, while T2 is under way, and
+    /// the store turns its record into an abandoned one.
     T2,
-    /// Receptions of one visit are linked: without it the later one is merged into the first.
+    /// Receptions of one visit are linked: without it the store merges the later one into the first.
     Link,
-    /// A local spelling is never overwritten: without it the central system's, with its ●, takes its place.
+    /// A local spelling is never overwritten: without it the reconciler files the central system's, with its ●, as the person known here.
     Dots,
 }
 
@@ -25,6 +28,15 @@ impl Guard {
     /// All of them.
     pub const ALL: &[Self] =
         &[Self::Ack, Self::Ids, Self::Reception, Self::Order, Self::Deadline, Self::T2, Self::Link, Self::Dots];
+
+    /// The rule of the store without which it goes, where the store keeps it.
+    pub(super) fn rule(self) -> Option<Rule> {
+        match self {
+            Self::T2 => Some(Rule::RecordedStays),
+            Self::Link => Some(Rule::VisitsAreLinked),
+            Self::Ack | Self::Ids | Self::Reception | Self::Order | Self::Deadline | Self::Dots => None,
+        }
+    }
 
     /// As it is called on the command line.
     pub fn name(self) -> &'static str {

@@ -20,10 +20,8 @@ const LATE: Duration = Duration::from_secs(1);
 pub(super) struct Judge {
     /// The first invariant that did not hold.
     pub(super) broken: Option<String>,
-    /// Without the guard `t2`: records that were turned into abandoned ones behind the store's back.
-    pub(super) turned_into_abandoned: BTreeSet<ReceptionId>,
-    /// Without the guard `link`: receptions that lost their own record.
-    pub(super) merged: BTreeSet<ReceptionId>,
+    /// Receptions whose T1 was acknowledged, with their question.
+    pub(super) opened: BTreeMap<ReceptionId, RequestId>,
     done: BTreeMap<ReceptionId, Shown>,
     pub(super) acknowledged: BTreeSet<RequestId>,
     /// Receptions for which a companion came forward.
@@ -99,12 +97,11 @@ impl World {
     /// I1: what was shown as done is recorded, and recorded as it was shown.
     fn check_promise(&mut self, reception: ReceptionId, shown: &Shown) {
         let record = self.disk.reception(reception);
-        let abandoned = self.judge.turned_into_abandoned.contains(&reception);
         let kept = record.is_some_and(|record| {
             matches!(record.stage, Stage::Recorded | Stage::Closed)
                 && record.recorded.is_some_and(|(_, as_)| as_ == *shown)
         });
-        if !kept || abandoned {
+        if !kept {
             self.judge.fails(format!(
                 "I1 broken: reception {} was shown as done and is not recorded so",
                 reception.0.as_u128()
@@ -151,6 +148,7 @@ impl World {
             Write::Open(opening) => {
                 self.counts.receptions += 1;
                 self.judge.acknowledged.insert(opening.request.id);
+                self.judge.opened.insert(opening.reception, opening.request.id);
             }
             Write::Record(recording) => {
                 self.judge.acknowledged.extend(recording.request.as_ref().map(|request| request.id));

@@ -5,7 +5,7 @@
 //! and staff, each with its faults. Promises:
 //! * the same seed gives the same world, event for event (compare [`Told::hash`]);
 //! * nothing here reads a clock, sleeps, or draws from anything but the seed;
-//! * a [`Guard`] is taken out where the shell or a neighbour would have to keep it; the product's code is the same.
+//! * a [`Guard`] is taken out where the shell, the store's model or a neighbour would have to keep it; the decisions are the same.
 
 mod agenda;
 mod books;

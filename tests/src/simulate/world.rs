@@ -172,6 +172,7 @@ impl World {
             trace: Trace::new(traced),
             ids: 0,
         };
+        without.and_then(Guard::rule).into_iter().for_each(|rule| world.disk.take_out(rule));
         world.later(0..=0, Outside::Start);
         world.later(2_000..=20_000, Outside::Fault);
         world.later(5_000..=20_000, Outside::StaffLook);

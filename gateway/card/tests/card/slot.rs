@@ -1,6 +1,6 @@
 //! A virtual card behind the wire format of a slot.
 
-use uketsuke_card::slot::{LENGTH_BYTES, answer, decode_front, split_frame};
+use uketsuke_card::slot::{LENGTH_BYTES, answer, body_bytes, decode_front};
 use uketsuke_card::{Faults, Jpki, PinStatus, SlotRequest, Transport, TransportError, VirtualCard};
 
 use crate::scene::{NUMBER_B, card, right_pin, wrong_pin};
@@ -13,8 +13,8 @@ impl Transport for Wire {
         let sent = SlotRequest::Apdu(command.to_vec()).encode().unwrap();
         let request = SlotRequest::decode(&sent[LENGTH_BYTES..]).unwrap();
         let received = answer(&mut self.0, request)?;
-        let (body, taken) = split_frame(&received).unwrap().unwrap();
-        assert_eq!(taken, received.len());
+        let (length, body) = received.split_first_chunk().unwrap();
+        assert_eq!(body_bytes(*length), Ok(body.len()));
         Ok(body.to_vec())
     }
 

@@ -85,8 +85,7 @@ fn a_mode_opens_allows_and_closes_by_itself() {
 fn a_mode_whose_time_is_up_allows_nothing_even_before_its_tick() {
     let mut modes = Modes::default();
     step(&mut modes, at(0), failure(1));
-    assert!(modes.permissions(at(HOUR_MS - 1)).contains(&Permission::RecordWithoutCard));
-    assert!(modes.permissions(at(HOUR_MS)).is_empty());
+    assert_eq!(modes.permits(Permission::RecordWithoutCard, at(HOUR_MS - 1)), Some(Mode::SystemFailure));
     assert_eq!(modes.permits(Permission::RecordWithoutCard, at(HOUR_MS)), None);
 }
 
@@ -243,7 +242,6 @@ fn modes_of_different_kinds_are_open_side_by_side() {
     step(&mut modes, at(0), disaster("石川県", "2026-01-31"));
     step(&mut modes, at(0), open_by(Mode::EmergencyViewing, "mori", "unconscious", hours(1)));
     assert_eq!(open_modes(&modes), Mode::ALL);
-    assert_eq!(modes.permissions(at(0)).len(), 1);
     assert_eq!(modes.permits(Permission::RecordWithoutCard, at(0)), Some(Mode::SystemFailure));
     step(&mut modes, at(2 * HOUR_MS), Event::Tick);
     assert_eq!(open_modes(&modes), [Mode::SystemFailure, Mode::Disaster]);
@@ -335,10 +333,10 @@ proptest! {
                     Event::Tick
                 }
             };
-            let allowed = modes.permissions(now);
+            let allowed = modes.permits(Permission::RecordWithoutCard, now);
             let over: Vec<Mode> = left.iter().filter(|(_, left)| **left == 0).map(|(mode, _)| *mode).collect();
             left.retain(|_, left| *left > 0);
-            let expected: BTreeSet<_> = left.keys().flat_map(|mode| mode.permits()).copied().collect();
+            let expected = left.keys().copied().find(|mode| mode.permits().contains(&Permission::RecordWithoutCard));
             prop_assert_eq!(allowed, expected);
 
             let effects = step(&mut modes, now, event);

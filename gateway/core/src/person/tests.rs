@@ -188,15 +188,4 @@ proptest! {
             name.chars().enumerate().map(|(at, c)| if lost >> at & 1 == 1 { UNMAPPED } else { c }).collect();
         prop_assert_eq!(compared(&named(&name, &kana), &named(&copied, &kana)), "same");
     }
-
-    #[test]
-    fn a_local_spelling_always_survives(local in a_name(), central in a_name()) {
-        let (ours, theirs) = (Spelling::from(local.clone()), Spelling::from(central));
-        let kept = reconciled_spelling(Some(&ours), Some(&theirs)).unwrap();
-        if !ours.is_blank() {
-            prop_assert_eq!(kept.as_str(), local.as_str());
-        } else {
-            prop_assert_eq!(kept.as_str(), theirs.as_str());
-        }
-    }
 }

@@ -54,10 +54,10 @@ fn every_dated_rule_holds_from_its_first_day_to_its_last() {
     for (id, from, until) in expected {
         let holds = |day: Date| in_force(day).contains(id);
         if let Some(from) = from.map(date) {
-            assert_eq!([from.previous(), from, from.next()].map(holds), [false, true, true], "{id} begins");
+            assert_eq!([from.plus_days(-1), from, from.next()].map(holds), [false, true, true], "{id} begins");
         }
         if let Some(until) = until.map(date) {
-            assert_eq!([until.previous(), until, until.next()].map(holds), [true, true, false], "{id} ends");
+            assert_eq!([until.plus_days(-1), until, until.next()].map(holds), [true, true, false], "{id} ends");
         }
     }
 }
@@ -202,7 +202,7 @@ fn ways_to_receive_open_on_their_day() {
         (Route::CardWithoutPin, "2023-12-15"),
     ] {
         let open = |date| Rules::on(Today { date, trusted: true }).opens(route).is_some();
-        assert_eq!([open(date(first).previous()), open(date(first))], [false, true], "{route:?}");
+        assert_eq!([open(date(first).plus_days(-1)), open(date(first))], [false, true], "{route:?}");
     }
 }
 

@@ -1,14 +1,13 @@
 //! The durable writes of cases, of later replies, and of the links between the receptions of a visit.
 
 use super::case_rows::{CaseCells, LaterCells};
-use super::rows::{ReceptionCells, blobs, parse};
+use super::rows::{ReceptionCells, blobs};
 use super::write::{Batch, Stop};
 use crate::store::cases::{self, Step};
 use crate::store::{CaseNotice, CaseRow, CaseWrite, KeptReply, NewCase, Opened, Opening, StoreError, visit_age};
 use std::collections::HashMap;
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId};
-use uketsuke_core::record::Stage;
 use uketsuke_core::visit::{self, EarlierReception};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -87,18 +86,9 @@ impl Batch<'_> {
         .await?;
         let mut earlier = Earlier::new();
         for row in rows.into_iter().filter(|row| row.genuine(self.keys)) {
-            let (Ok(key), Ok(stage)) = (<[u8; 32]>::try_from(row.order_key.as_slice()), parse::<Stage>(&row.stage))
-            else {
-                continue;
-            };
-            note(
-                &mut earlier,
-                OrderKey(key),
-                ReceptionId(row.id),
-                stage,
-                row.same_visit_as.map(ReceptionId),
-                row.opened(),
-            );
+            let Ok(key) = <[u8; 32]>::try_from(row.order_key.as_slice()) else { continue };
+            let same_visit_as = row.same_visit_as.map(ReceptionId);
+            note(&mut earlier, OrderKey(key), ReceptionId(row.id), same_visit_as, row.opened());
         }
         Ok(earlier)
     }
@@ -109,12 +99,11 @@ pub(super) fn note(
     earlier: &mut Earlier,
     order_key: OrderKey,
     reception: ReceptionId,
-    stage: Stage,
     same_visit_as: Option<ReceptionId>,
     opened: Opened,
 ) {
     let age = std::time::Duration::ZERO;
-    let one = EarlierReception { reception, order_key, age, stage, same_visit_as };
+    let one = EarlierReception { reception, order_key, age, same_visit_as };
     earlier.entry(order_key).or_default().push((one, opened));
 }
 

@@ -193,14 +193,8 @@ impl Batch<'_> {
                 (None, None) => {
                     let same_visit_as = link(&earlier, opening);
                     let (row, outbox) = self.opened(opening, same_visit_as);
-                    note(
-                        &mut earlier,
-                        opening.order_key,
-                        opening.reception,
-                        Stage::Open,
-                        same_visit_as,
-                        opening.opened.into(),
-                    );
+                    let opened = opening.opened.into();
+                    note(&mut earlier, opening.order_key, opening.reception, same_visit_as, opened);
                     receptions.insert(id, request.id.0);
                     bodies.insert(request.id.0, body_mac);
                     rows.push(row);
