@@ -202,7 +202,8 @@ fn diagram_and_tables_of_the_readme_are_those_of_the_code() {
             readme = format!("{before}{begin}{text}{end}{after}");
             std::fs::write(&path, &readme).unwrap();
         } else {
-            assert_eq!(written, text, "the README shows other {what}; see the head of this file");
+            let first = written.lines().zip(text.lines()).find(|(written, text)| written != text);
+            assert!(written == text, "the README shows other {what} ({first:?}); see the head of this file");
         }
     }
 }
