@@ -222,7 +222,7 @@ pub struct Reception {
     pub consent_deadline_ms: u64,
     /// Between reminders to take the card.
     pub left_behind_ms: u64,
-    /// Face attempts that may fail before staff are asked.
+    /// Face attempts of one check-in that may fail before the face is not offered any more.
     pub face_attempts_max: u32,
 }
 

@@ -145,7 +145,7 @@ async fn what_is_kept_is_the_latest_and_the_trail_has_each_entry_once(rig: Rig) 
     assert_eq!(store.kept(KeptName::Modes).await.unwrap(), None);
     let entry = |n: u128| TrailEntry {
         id: Uuid::from_u128(n),
-        at: at(0),
+        at: at(n as i64),
         by: "佐藤".into(),
         what: "opened".into(),
         detail: "MARKED-REASON".into(),
@@ -163,6 +163,8 @@ async fn what_is_kept_is_the_latest_and_the_trail_has_each_entry_once(rig: Rig) 
     let rig = rig.crash().await;
     assert_eq!(rig.store.kept(KeptName::Modes).await.unwrap().unwrap().as_slice(), b"two");
     assert_eq!(rig.store.trail(9).await.unwrap(), [entry(3), entry(2), entry(1)]);
+    assert_eq!(rig.store.trail_since(at(2).wall_ms, 9).await.unwrap(), [entry(3), entry(2)]);
+    assert_eq!(rig.store.trail_since(at(0).wall_ms, 1).await.unwrap(), [entry(3)], "the newest");
 }
 
 async fn faces_that_do_not_match_are_counted_until_the_holder_is_known(rig: Rig) {

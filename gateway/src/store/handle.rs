@@ -192,7 +192,12 @@ impl Store {
 
     /// The latest entries of the trail, newest first.
     pub async fn trail(&self, limit: usize) -> Result<Vec<TrailEntry>, StoreError> {
-        backend!(self, backend => backend.trail(limit).await)
+        self.trail_since(i64::MIN, limit).await
+    }
+
+    /// Those of them that were written at or after `wall_ms`.
+    pub async fn trail_since(&self, wall_ms: i64, limit: usize) -> Result<Vec<TrailEntry>, StoreError> {
+        backend!(self, backend => backend.trail_since(wall_ms, limit).await)
     }
 
     /// One step of a case, with the request for what it asks, in one commit. The same step again is acknowledged; one that was made

@@ -86,7 +86,7 @@ pub(super) async fn lists(state: &WebState, w: Words) -> Result<Lists, StoreErro
     let (store, now) = (&state.store, state.clock.now());
     let now_ms = now.stamp.wall_ms;
     let today = jst::midnight_before(now_ms);
-    let trail = Trail::read(store).await?;
+    let trail = Trail::read(store, now_ms).await?;
     let mut abandoned = Vec::new();
     for record in store.abandoned_since(today, ABANDONED_MAX).await? {
         if abandoned.len() > ROWS_MAX {

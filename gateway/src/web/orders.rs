@@ -136,12 +136,13 @@ pub(super) async fn assist(state: web::Data<WebState>, order: web::Json<AssistOr
 /// Staff have seen to a patient of the lists who was not received: the trail says so, and the row leaves the list.
 pub(super) async fn settle(state: web::Data<WebState>, order: web::Json<SettleOrder>) -> HttpResponse {
     let SettleOrder { entry, by } = order.into_inner();
-    match settles(&state.store, entry).await {
+    let at = state.clock.stamp();
+    match settles(&state.store, entry, at.wall_ms).await {
         Ok(true) => {}
         Ok(false) => return told(StatusCode::CONFLICT, "not_wanted"),
         Err(error) => return not_settled(&error),
     }
-    if let Err(error) = state.store.note(TrailEntry::settling(entry, &by, state.clock.stamp())).await {
+    if let Err(error) = state.store.note(TrailEntry::settling(entry, &by, at)).await {
         return not_settled(&error);
     }
     state.lists_changed();
@@ -150,8 +151,8 @@ pub(super) async fn settle(state: web::Data<WebState>, order: web::Json<SettleOr
 }
 
 /// Whether there is something to settle, and nobody has.
-async fn settles(store: &Store, entry: Uuid) -> Result<bool, StoreError> {
-    let trail = Trail::read(store).await?;
+async fn settles(store: &Store, entry: Uuid, now_ms: i64) -> Result<bool, StoreError> {
+    let trail = Trail::read(store, now_ms).await?;
     if trail.settled(entry) {
         return Ok(false);
     }

@@ -117,13 +117,12 @@ impl Fragments {
 pub(super) async fn fragments(state: &WebState, w: Words) -> Result<Fragments, askama::Error> {
     let mut readers = Vec::with_capacity(state.site.readers.len());
     for reader in state.site.readers.iter() {
-        let mut row = row(reader, w);
         let reception = reader.status().borrow().reception;
-        row.earlier = match reception {
+        let earlier = match reception {
             Some(reception) => earlier(&state.store, reception, w).await,
             None => Vec::new(),
         };
-        readers.push(row);
+        readers.push(row(reader, earlier, w));
     }
     let readers = ReadersFragment { w, readers };
     let line = (*state.site.central.borrow(), state.site.link.borrow().clone());
@@ -139,7 +138,7 @@ pub(super) async fn fragments(state: &WebState, w: Words) -> Result<Fragments, a
     Ok(Fragments { readers: readers.render()?, central: central.render()?, work: WorkFragment { w, lists }.render()? })
 }
 
-fn row(reader: &ReaderHandle, w: Words) -> ReaderRow {
+fn row(reader: &ReaderHandle, earlier: Vec<EarlierRow>, w: Words) -> ReaderRow {
     let name = reader.name();
     let status = reader.status();
     let status = status.borrow();
@@ -156,7 +155,7 @@ fn row(reader: &ReaderHandle, w: Words) -> ReaderRow {
         assisted: status.helper == Some(Helper::Staff),
         look_wanted: matches!(status.attention, Some(Attention::StaffLook(_))),
         given_up: status.state == "given_up",
-        earlier: Vec::new(),
+        earlier,
         confirmed,
         provisional,
         ineligible,

@@ -36,16 +36,20 @@ pub(super) struct EndedRow {
     pub(super) rules: String,
 }
 
-/// The latest lines of the trail, newest first.
+/// How long before today lines are read: nobody's clock may be set back further between a line and the one that settles it.
+const BEFORE_TODAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// The lines of the trail of today, and of the day before, newest first.
 pub(super) struct Trail {
     entries: Vec<TrailEntry>,
     settled: HashSet<Uuid>,
 }
 
 impl Trail {
-    /// Reads them.
-    pub(super) async fn read(store: &Store) -> Result<Self, StoreError> {
-        let entries = store.trail(READ_MAX).await?;
+    /// Reads them. The page is drawn often: what is older is not opened each time.
+    pub(super) async fn read(store: &Store, now_ms: i64) -> Result<Self, StoreError> {
+        let since_ms = jst::midnight_before(now_ms).saturating_sub(BEFORE_TODAY_MS);
+        let entries = store.trail_since(since_ms, READ_MAX).await?;
         // A line that settles another one is younger: whoever sees that one sees this one.
         let settled = entries.iter().filter_map(TrailEntry::settles).collect();
         Ok(Self { entries, settled })
@@ -174,7 +178,7 @@ mod tests {
         let noted = entry(&ended_word(&Ending::NotSamePerson), "desk-1/a");
         store.note(noted.clone()).await.unwrap();
         let w = Words(Lang::Ja, None);
-        let trail = Trail::read(&store).await.unwrap();
+        let trail = Trail::read(&store, 0).await.unwrap();
         let ended = trail.ended_since(0, 9, w);
         let [EndedRow { reader, by, advice, .. }] = &ended[..] else { panic!("{} rows", ended.len()) };
         assert_eq!((reader.as_str(), by.as_str()), ("desk-1/a", "佐藤"));
@@ -182,7 +186,7 @@ mod tests {
         assert!(trail.ended_since(1, 9, w).is_empty(), "of another day");
         assert!(trail.has(noted.id) && !trail.settled(noted.id) && !trail.has(Uuid::nil()));
         store.note(TrailEntry::settling(noted.id, &StaffName::new("鈴木").unwrap(), noted.at)).await.unwrap();
-        let trail = Trail::read(&store).await.unwrap();
+        let trail = Trail::read(&store, 0).await.unwrap();
         assert!(trail.settled(noted.id) && trail.ended_since(0, 9, w).is_empty());
         assert!(of_modes(&store, 0, w).await.unwrap().is_empty());
     }
@@ -196,7 +200,7 @@ mod tests {
         let noted = TrailEntry::document_not_accepted(DocumentKind::EarlierCard, rule, rules, &by, at);
         store.note(noted).await.unwrap();
         let w = Words(Lang::Ja, None);
-        let ended = Trail::read(&store).await.unwrap().ended_since(0, 9, w);
+        let ended = Trail::read(&store, 0).await.unwrap().ended_since(0, 9, w);
         let [EndedRow { reader, rules, advice, .. }] = &ended[..] else { panic!("{} rows", ended.len()) };
         assert_eq!((reader.as_str(), rules.as_str()), ("窓口", "2025-12-02.1"));
         assert!(advice.what.contains(rule.id) && advice.next.contains("申立書"), "{advice:?}");

@@ -198,7 +198,7 @@ pub enum Effect {
     },
     /// The case has ended. Said once.
     Ended(Final),
-    /// An answer came after the end. It changes nothing; keep it and note it in the audit. Said once for each ask.
+    /// An answer came after the end. It changes nothing but that the case remembers it came late. Said once for each ask.
     LateAnswer {
         /// Which ask.
         ask: u32,

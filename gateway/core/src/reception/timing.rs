@@ -34,7 +34,7 @@ pub struct Timing {
     pub left_behind: Duration,
     /// A notice after the card is gone.
     pub notice: Duration,
-    /// Face attempts that may fail before staff are asked.
+    /// Face attempts of one reception that may fail, or be too close to call, before the face is not offered any more.
     pub face_attempts_max: u32,
 }
 

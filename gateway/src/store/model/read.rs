@@ -73,8 +73,15 @@ impl Model {
         self.read(|disk| disk.kept.get(&name).cloned())
     }
 
-    pub(in crate::store) async fn trail(&self, limit: usize) -> Result<Vec<TrailEntry>, StoreError> {
-        self.read(|disk| disk.trail.iter().rev().take(limit).cloned().collect())
+    pub(in crate::store) async fn trail_since(
+        &self,
+        wall_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<TrailEntry>, StoreError> {
+        self.read(|disk| {
+            let latest = disk.trail.iter().rev().filter(|entry| entry.at.wall_ms >= wall_ms);
+            latest.take(limit).cloned().collect()
+        })
     }
 
     pub(in crate::store) async fn case(&self, reception: ReceptionId) -> Result<Option<CaseRow>, StoreError> {

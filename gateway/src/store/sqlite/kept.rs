@@ -115,9 +115,13 @@ impl Sqlite {
         value.map(Some).map_err(|why| self.unreadable(format!("the kept value {:?}", name.word()), why))
     }
 
-    pub(in crate::store) async fn trail(&self, limit: usize) -> Result<Vec<TrailEntry>, StoreError> {
-        let query = sqlx::query_as("SELECT * FROM trail ORDER BY seq DESC LIMIT ?").bind(count(limit));
-        let rows: Vec<TrailCells> = self.rows(query).await?;
+    pub(in crate::store) async fn trail_since(
+        &self,
+        wall_ms: i64,
+        limit: usize,
+    ) -> Result<Vec<TrailEntry>, StoreError> {
+        let query = sqlx::query_as("SELECT * FROM trail WHERE at_ms >= ? ORDER BY seq DESC LIMIT ?");
+        let rows: Vec<TrailCells> = self.rows(query.bind(wall_ms).bind(count(limit))).await?;
         let mut entries = Vec::new();
         for row in rows {
             match row.open(&self.keys) {
