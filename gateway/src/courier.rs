@@ -9,14 +9,17 @@ use crate::telemetry::Metrics;
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, StreamHandler, WrapFuture,
 };
+use futures_util::FutureExt;
 use std::collections::{BTreeMap, VecDeque};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
 use uketsuke_core::outbox::{Circuit, Effect, Event, Head, Plan, Rules, Settle, Tried};
 
-/// Verdicts that the store is given at once. More would share a commit, but who stands at a reader waits for each commit.
+/// Verdicts that nobody waits for and that the store is given at once. More would share a commit, but who stands at a reader waits for
+/// the commit under way.
 const SETTLING_MAX: usize = 32;
 /// Between two counts of what waits: at least this long…
 const COUNT_EVERY: Duration = Duration::from_millis(200);
@@ -52,8 +55,8 @@ enum Counting {
     },
 }
 
-/// What is to be written about a row, and when its answer came if there was one.
-type Verdict = (i64, Settlement, Option<Instant>);
+/// What is to be written about a row, who waits for that, and when its answer came if there was one.
+type Verdict = (i64, Settlement, Lane, Option<Instant>);
 
 /// One life of the courier to the central system.
 pub struct Courier {
@@ -164,7 +167,8 @@ impl Courier {
             return self.on(Event::Tried(seq, Tried::Failed { code: "row_lost".into() }), context);
         };
         let central = self.parts.central.clone();
-        let sending = tokio::spawn(async move { central.deliver(&row).await });
+        // One that panics fails alone.
+        let sending = AssertUnwindSafe(async move { central.deliver(&row).await }).catch_unwind();
         context.spawn(sending.into_actor(self).map(move |sent, actor, context| {
             let tried = match sent {
                 Ok(Ok(delivery)) => {
@@ -193,22 +197,22 @@ impl Courier {
             (Settle::Retry { code, after }, _) => Settlement::Retry { code, after },
             (Settle::Rejected { code }, _) => Settlement::Rejected { code },
         };
-        let verdict = (seq, settlement, since);
-        let urgent = self.rows.get(&seq).is_some_and(|row| row.lane == Lane::Interactive);
-        if urgent { &mut self.urgent } else { &mut self.verdicts }.push_back(verdict);
+        let lane = self.rows.get(&seq).map_or(Lane::Backlog, |row| row.lane);
+        let waiting = if lane == Lane::Interactive { &mut self.urgent } else { &mut self.verdicts };
+        waiting.push_back((seq, settlement, lane, since));
         self.settle_next(context);
     }
 
     fn settle_next(&mut self, context: &mut Context<Self>) {
-        if self.settling >= SETTLING_MAX {
-            return;
-        }
-        let next = self.urgent.pop_front().or_else(|| self.verdicts.pop_front());
-        let Some((seq, settlement, since)) = next else { return };
+        let next = match self.urgent.pop_front() {
+            None if self.settling < SETTLING_MAX => self.verdicts.pop_front(),
+            urgent => urgent,
+        };
+        let Some((seq, settlement, lane, since)) = next else { return };
         self.settling += 1;
         let store = self.parts.store.clone();
         let at = self.parts.clock.stamp();
-        let settling = async move { store.settle(seq, settlement, at).await };
+        let settling = async move { store.settle_in(lane, seq, settlement, at).await };
         context.spawn(settling.into_actor(self).map(move |settled, actor, context| {
             actor.settling -= 1;
             actor.settle_next(context);

@@ -238,7 +238,7 @@ pub(crate) async fn live(parts: ReconcilerParts) {
                 Err(RecvError::Closed) => return,
             },
             () = pause(wait) => {
-                let wanted = book.next(parts.clock.mono());
+                let wanted = with_case(&parts, &mut book).await;
                 let looks = wanted.into_iter().map(|reception| {
                     let parts = &parts;
                     async move { (reception, step::take(parts, reception, None).await) }
@@ -249,6 +249,18 @@ pub(crate) async fn live(parts: ReconcilerParts) {
             }
         }
     }
+}
+
+/// The next that want to be looked at. Most answers are about a reception without a case, and one question sorts those out.
+async fn with_case(parts: &ReconcilerParts, book: &mut Book) -> Vec<ReceptionId> {
+    let mut wanted = book.next(parts.clock.mono());
+    // An error shows, and is seen to, where each is read.
+    if let Ok(found) = parts.store.with_case(&wanted).await {
+        for reception in wanted.extract_if(.., |reception| !found.contains(reception)) {
+            book.remove(reception);
+        }
+    }
+    wanted
 }
 
 /// Over at once when there is nothing to wait for.

@@ -7,6 +7,9 @@
 //!
 //! The window counts requests that the destination has not answered. One whose verdict is on its way to disk stays in flight, but makes
 //! room for another: neither the line nor a patient at a reader waits for the disk.
+//!
+//! A look into the store costs about as much for many rows as for one. So a queue that runs empty is taken in handfuls, an eighth of the
+//! window; a row that has just come is looked for at once.
 
 mod window;
 
@@ -166,11 +169,26 @@ pub enum Circuit {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Flight {
     head: Head,
+    sent: Mono,
     /// Deliveries before it was sent: any since then show that the destination works.
     delivered: u64,
     /// The try has ended; its verdict is on its way to disk.
     tried: bool,
 }
+
+/// Whether there may be rows that could go out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Wanted {
+    /// None that we know of.
+    Nothing,
+    /// Some that have waited, and can wait for a handful of room.
+    More,
+    /// Perhaps one that somebody waits for.
+    Now,
+}
+
+/// This part of the window is a handful.
+const HANDFUL: u32 = 8;
 
 /// The plan of one courier.
 #[derive(Debug, Clone)]
@@ -188,7 +206,7 @@ pub struct Plan {
     /// A probe beside the work is under way.
     probing: bool,
     selecting: bool,
-    wanted: bool,
+    wanted: Wanted,
     looked: Mono,
 }
 
@@ -205,7 +223,7 @@ impl Plan {
             heard: now.mono,
             probing: false,
             selecting: false,
-            wanted: true,
+            wanted: Wanted::Now,
             looked: now.mono,
         }
     }
@@ -246,14 +264,14 @@ impl Plan {
     /// The one way in. `jitter` in 0..=1 is fresh randomness.
     pub fn step(&mut self, now: Now, event: Event, jitter: f64, effects: &mut Vec<Effect>) {
         match event {
-            Event::Wake => self.wanted = true,
-            Event::Selected(rows) => self.selected(rows, effects),
+            Event::Wake => self.wanted = Wanted::Now,
+            Event::Selected(rows) => self.selected(now, rows, effects),
             Event::SelectFailed => self.selecting = false,
             Event::Tried(seq, tried) => self.tried(now, seq, tried, jitter, effects),
             Event::Settled(seq) => {
                 self.in_flight.remove(&seq);
                 // The patient's next request may have waited for this one.
-                self.wanted = true;
+                self.wanted = self.wanted.max(Wanted::More);
             }
             Event::SettleFailed(seq) => {
                 // It will be selected and sent again; its id makes that harmless.
@@ -271,7 +289,7 @@ impl Plan {
             (Circuit::Up | Circuit::Paused { .. }, true) => self.heard = now.mono,
             (Circuit::Down { .. }, true) => {
                 self.circuit = Circuit::Up;
-                self.wanted = true;
+                self.wanted = Wanted::Now;
                 self.heard = now.mono;
             }
             (Circuit::Down { .. }, false) => {
@@ -289,12 +307,12 @@ impl Plan {
             }
             Circuit::Paused { until } if now.mono >= until => {
                 self.circuit = Circuit::Up;
-                self.wanted = true;
+                self.wanted = Wanted::Now;
             }
             Circuit::Up => {
                 if now.mono >= self.looked.after(self.rules.sweep_every) {
                     self.looked = now.mono;
-                    self.wanted = true;
+                    self.wanted = Wanted::Now;
                 }
                 // A line that drops while nobody needs it is better known before somebody does.
                 if !self.probing && now.mono >= self.heard.after(self.rules.idle_probe_every) {
@@ -308,26 +326,34 @@ impl Plan {
 
     fn select(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let room = self.room();
-        if self.circuit == Circuit::Up && self.wanted && !self.selecting && room > 0 {
+        let enough = match self.wanted {
+            Wanted::Nothing => false,
+            Wanted::More => room >= (self.window.size() / HANDFUL).max(1) || self.unanswered() == 0,
+            Wanted::Now => true,
+        };
+        if self.circuit == Circuit::Up && enough && !self.selecting && room > 0 {
             self.selecting = true;
-            self.wanted = false;
+            self.wanted = Wanted::Nothing;
             self.looked = now.mono;
             let busy = self.in_flight.values().map(|flight| flight.head.order_key).collect();
             effects.push(Effect::Select { limit: room, busy });
         }
     }
 
+    /// Requests that are out and have no answer yet.
+    fn unanswered(&self) -> u32 {
+        count(self.in_flight.values().filter(|flight| !flight.tried).count())
+    }
+
     /// How many more may be sent.
     fn room(&self) -> u32 {
-        let count = |rows: usize| u32::try_from(rows).unwrap_or(u32::MAX);
-        let sent = self.in_flight.values().filter(|flight| !flight.tried).count();
         // A disk that falls behind holds the line back in the end.
         let unwritten = self.window.size().saturating_add(self.rules.window_max);
-        let room = self.window.size().saturating_sub(count(sent));
+        let room = self.window.size().saturating_sub(self.unanswered());
         room.min(unwritten.saturating_sub(count(self.in_flight.len())))
     }
 
-    fn selected(&mut self, rows: Vec<Head>, effects: &mut Vec<Effect>) {
+    fn selected(&mut self, now: Now, rows: Vec<Head>, effects: &mut Vec<Effect>) {
         self.selecting = false;
         if self.circuit != Circuit::Up {
             return;
@@ -337,9 +363,9 @@ impl Plan {
             if taken || self.in_flight.contains_key(&head.seq) {
                 continue;
             }
-            self.in_flight.insert(head.seq, Flight { head, delivered: self.delivered, tried: false });
+            self.in_flight.insert(head.seq, Flight { head, sent: now.mono, delivered: self.delivered, tried: false });
             // There was something, so there may be more as soon as there is room.
-            self.wanted = true;
+            self.wanted = self.wanted.max(Wanted::More);
             effects.push(Effect::Send(head.seq));
         }
     }
@@ -347,13 +373,13 @@ impl Plan {
     fn tried(&mut self, now: Now, seq: i64, tried: Tried, jitter: f64, effects: &mut Vec<Effect>) {
         let Some(flight) = self.in_flight.get_mut(&seq) else { return };
         flight.tried = true;
-        let Flight { head, delivered, .. } = *flight;
+        let Flight { head, sent, delivered, .. } = *flight;
         if !matches!(tried, Tried::Unreachable | Tried::Doubtful { .. }) {
             self.heard = now.mono;
         }
         match tried {
             Tried::Delivered => {
-                self.window.delivered();
+                self.window.delivered(now.mono.since(sent));
                 self.delivered += 1;
                 self.failures = 0;
                 effects.push(Effect::Settle(seq, Settle::Delivered));
@@ -413,6 +439,10 @@ impl Plan {
         let spread = 0.5 + if jitter.is_nan() { 0.5 } else { jitter.clamp(0.0, 1.0) };
         now.mono.after(self.rules.probe_every.mul_f64(spread))
     }
+}
+
+fn count(rows: usize) -> u32 {
+    u32::try_from(rows).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub(super) enum Command {
     /// Ends every open reception of one reader, or of all.
     AbandonOpen { reader: Option<String>, at: Stamp },
     /// A verdict on a row, or a failed try.
-    Settle { seq: i64, settlement: Settlement, at: Stamp },
+    Settle { seq: i64, settlement: Settlement, lane: Lane, at: Stamp },
     /// A row did not pass its check: hold it back.
     Isolate { seq: i64, now_ms: i64 },
     /// A row that waits, or was set aside, may go at once.
@@ -90,6 +90,22 @@ impl Command {
             _ => 0,
         };
         body + 512
+    }
+
+    /// Whether somebody stands at a reader, or at the desk, and waits for it.
+    pub(super) fn lane(&self) -> Lane {
+        match self {
+            Self::Settle { lane, .. } => *lane,
+            Self::SaveCase(_)
+            | Self::Isolate { .. }
+            | Self::Forget { .. }
+            | Self::ForgetNotes { .. }
+            | Self::ForgetSettled { .. }
+            | Self::SwitchKey(_)
+            | Self::Reseal { .. }
+            | Self::ForgetFormerKey => Lane::Backlog,
+            _ => Lane::Interactive,
+        }
     }
 
     /// What it is about, for errors.

@@ -211,6 +211,11 @@ impl Store {
         backend!(self, backend => backend.case(reception).await)
     }
 
+    /// Those of these receptions that have a case, in no order.
+    pub async fn with_case(&self, receptions: &[ReceptionId]) -> Result<Vec<ReceptionId>, StoreError> {
+        backend!(self, backend => backend.with_case(receptions).await)
+    }
+
     /// Cases that have not ended, oldest first. Lists leave altered rows out; they show in [`Store::health`].
     pub async fn open_cases(&self, limit: usize) -> Result<Vec<CaseRow>, StoreError> {
         backend!(self, backend => backend.open_cases(limit).await)
@@ -278,7 +283,12 @@ impl Store {
 
     /// Writes down what became of a try. A row that has its verdict already keeps it, and the first reply of a reception stays.
     pub async fn settle(&self, seq: i64, settlement: Settlement, at: Stamp) -> Result<(), StoreError> {
-        self.write(Command::Settle { seq, settlement, at }).await.map(drop)
+        self.settle_in(Lane::Interactive, seq, settlement, at).await
+    }
+
+    /// The same in a lane: what somebody waits for is written before what nobody waits for.
+    pub async fn settle_in(&self, lane: Lane, seq: i64, settlement: Settlement, at: Stamp) -> Result<(), StoreError> {
+        self.write(Command::Settle { seq, settlement, lane, at }).await.map(drop)
     }
 
     /// A no-op through the writer: resolves when everything queued before it has been committed.

@@ -262,7 +262,7 @@ impl Disk {
                 }
                 Ok(Effect::Abandoned(ids))
             }
-            Command::Settle { seq, settlement, at } => self.settle(*seq, settlement, *at, told),
+            Command::Settle { seq, settlement, at, .. } => self.settle(*seq, settlement, *at, told),
             Command::FollowUp { reception, request, lane, at } => self.follow_up(*reception, request, *lane, *at, told),
             Command::SaveCase(write) => self.save_case(write, told),
             Command::CountFace { order_key, count, .. } => {

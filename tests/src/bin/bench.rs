@@ -1,5 +1,9 @@
 //! `bench`: measures the real gateway.
 
+/// As in the gateway; what it is measured beside has the same.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use anyhow::Result;
 use clap::Parser;
 use std::path::PathBuf;

@@ -1,5 +1,9 @@
 //! `central-sim`: the central eligibility system as a program of its own.
 
+/// As in the gateway, which it is measured with.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 

@@ -66,6 +66,27 @@ fn an_answer_makes_room_before_it_is_on_disk_until_the_disk_is_a_window_behind()
 }
 
 #[test]
+fn a_queue_is_taken_in_handfuls_and_a_row_that_has_just_come_at_once() {
+    let mut plan = plan();
+    plan.window = Window::grown(64);
+    step(&mut plan, 0, Event::Wake);
+    let rows: Vec<Head> = (1..=64).map(|seq| head(seq, u8::try_from(seq).unwrap())).collect();
+    assert_eq!(step(&mut plan, 0, Event::Selected(rows)).len(), 64);
+    let looks = |plan: &mut Plan, event| {
+        step(plan, 0, event).into_iter().find_map(|effect| match effect {
+            Effect::Select { limit, .. } => Some(limit),
+            _ => None,
+        })
+    };
+    let limits: Vec<_> = (1..=16).map(|seq| looks(&mut plan, Event::Tried(seq, Tried::Delivered))).collect();
+    assert_eq!(limits.iter().position(Option::is_some), Some(7));
+    assert_eq!(limits[7], Some(8));
+    step(&mut plan, 0, Event::Selected(vec![]));
+    assert_eq!(looks(&mut plan, Event::Tried(17, Tried::Delivered)), None, "there was nothing more");
+    assert_eq!(looks(&mut plan, Event::Wake), Some(17));
+}
+
+#[test]
 fn an_unreachable_destination_gets_one_probe_at_a_time_and_its_rows_are_not_touched() {
     let mut plan = plan();
     step(&mut plan, 0, Event::Wake);

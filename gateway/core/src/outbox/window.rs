@@ -1,12 +1,30 @@
-//! How many requests may be in flight: the rule by which TCP shares a line (slow start and congestion avoidance, RFC 5681 §3.1), counted
-//! in requests.
+//! How many requests may be in flight: the rules by which TCP shares a line, counted in requests; slow start and halving as in RFC 5681
+//! §3.1, and in between the rule of TCP Vegas (Brakmo and Peterson, 1995), which notices a queue before anything is lost.
 //!
 //! * After a start, and whenever the destination comes back, one.
-//! * One more for each delivery while below the threshold: it doubles with every round trip.
-//! * From the threshold on, one more for each windowful of deliveries.
+//! * One more for each answer while below the threshold: it doubles with every round trip.
+//! * After each round, which is a windowful of answers and at least [`ROUND_MIN`]: of the window, as much waits in a queue somewhere as
+//!   answers took longer than in the quickest round, `window × (1 − quickest / mean)`. More than [`QUEUED_MAX`]: one less, and the
+//!   threshold comes down to it. From the threshold on, fewer than [`QUEUED_MIN`]: one more.
+//! * Every [`ROUNDS_MAX`] rounds it forgets the quickest and starts over from one: the destination may have become slower for good.
 //! * When the destination says that it is busy: half, which is also the new threshold.
 //! * When requests fail or time out so often that everything pauses, or the destination is gone: one, and the threshold is half of what
 //!   the window was.
+//!
+//! A longer queue would deliver no more, and whoever stands at a reader would wait at its end.
+
+use std::time::Duration;
+
+/// Requests in a queue that are worth having: without any, the destination would wait for us.
+const QUEUED_MIN: f64 = 4.0;
+/// Requests in a queue that are too many.
+const QUEUED_MAX: f64 = 8.0;
+/// The clock counts these: quicker answers are all as quick.
+const TICK: Duration = Duration::from_millis(1);
+/// Answers whose mean says something in spite of that.
+const ROUND_MIN: u32 = 16;
+/// Rounds for which the quickest one counts.
+const ROUNDS_MAX: u32 = 512;
 
 /// The window of one destination.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,15 +32,25 @@ pub(super) struct Window {
     size: u32,
     most: u32,
     threshold: u32,
-    /// Deliveries since it last grew, once it is at the threshold.
-    delivered: u32,
+    /// Answers of this round so far, and what they took together.
+    answers: u32,
+    took: Duration,
+    /// Mean of the quickest round, and the rounds since all were forgotten.
+    quickest: Option<Duration>,
+    rounds: u32,
 }
 
 impl Window {
     /// One request at a time, `most` at some time.
     pub(super) fn new(most: u32) -> Self {
         let most = most.max(1);
-        Self { size: 1, most, threshold: most, delivered: 0 }
+        Self { size: 1, most, threshold: most, answers: 0, took: Duration::ZERO, quickest: None, rounds: 0 }
+    }
+
+    /// One that has grown to its most.
+    #[cfg(test)]
+    pub(super) fn grown(most: u32) -> Self {
+        Self { size: most, ..Self::new(most) }
     }
 
     /// Requests that may be in flight now; at least one.
@@ -30,11 +58,34 @@ impl Window {
         self.size
     }
 
-    /// A request took effect.
-    pub(super) fn delivered(&mut self) {
-        self.delivered += 1;
-        if self.size < self.threshold || self.delivered >= self.size {
-            self.delivered = 0;
+    /// A request took effect, so long after it was sent.
+    pub(super) fn delivered(&mut self, took: Duration) {
+        self.answers += 1;
+        self.took = self.took.saturating_add(took);
+        if self.size < self.threshold {
+            self.size = (self.size + 1).min(self.most);
+        }
+        if self.answers >= self.size.max(ROUND_MIN) {
+            self.round();
+        }
+    }
+
+    fn round(&mut self) {
+        let mean = (self.took / self.answers.max(1)).max(TICK);
+        let quickest = self.quickest.map_or(mean, |quickest| quickest.min(mean));
+        self.quickest = Some(quickest);
+        (self.answers, self.took) = (0, Duration::ZERO);
+        self.rounds += 1;
+        if self.rounds >= ROUNDS_MAX {
+            (self.rounds, self.quickest) = (0, None);
+            (self.size, self.threshold) = (1, self.most);
+            return;
+        }
+        let queued = f64::from(self.size) * (mean - quickest).div_duration_f64(mean);
+        if queued > QUEUED_MAX {
+            self.size = self.size.saturating_sub(1).max(1);
+            self.threshold = self.threshold.min(self.size);
+        } else if queued < QUEUED_MIN && self.size >= self.threshold {
             self.size = (self.size + 1).min(self.most);
         }
     }
@@ -55,7 +106,7 @@ impl Window {
     fn shrink(&mut self, to: u32) {
         self.threshold = to.max(1);
         self.size = self.threshold;
-        self.delivered = 0;
+        (self.answers, self.took) = (0, Duration::ZERO);
     }
 }
 
@@ -65,7 +116,17 @@ mod tests {
     use proptest::prelude::*;
 
     fn after(window: &mut Window, deliveries: u32) -> u32 {
-        (0..deliveries).for_each(|_| window.delivered());
+        (0..deliveries).for_each(|_| window.delivered(Duration::from_millis(5)));
+        window.size()
+    }
+
+    /// So many rounds against a destination that takes `alone_ms` for a request and works at `at_once` of them.
+    fn against(window: &mut Window, alone_ms: u64, at_once: u64, rounds: u32) -> u32 {
+        for _ in 0..rounds {
+            for _ in 0..window.size().max(ROUND_MIN) {
+                window.delivered(Duration::from_millis(alone_ms * u64::from(window.size()).max(at_once) / at_once));
+            }
+        }
         window.size()
     }
 
@@ -82,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_busy_answer_it_is_half_and_grows_by_one_with_every_round_trip() {
+    fn after_a_busy_answer_it_is_half_and_grows_by_one_with_every_round() {
         let mut window = Window::new(64);
         after(&mut window, 40);
         window.busy();
@@ -102,21 +163,48 @@ mod tests {
         assert_eq!(after(&mut window, 1), 17);
     }
 
+    #[test]
+    fn it_keeps_a_destination_busy_with_a_short_queue_in_front_of_it() {
+        for (alone_ms, at_once) in [(10, 4), (50, 8), (200, 16), (3, 12)] {
+            let mut window = Window::new(64);
+            let size = u64::from(against(&mut window, alone_ms, at_once, 200));
+            assert!((at_once..=at_once * 2 + 16).contains(&size), "{size} for {at_once} at once");
+        }
+    }
+
+    #[test]
+    fn a_long_way_is_no_queue() {
+        let mut window = Window::new(64);
+        assert_eq!(against(&mut window, 2_000, 1_000, 3), 64);
+    }
+
+    #[test]
+    fn a_destination_that_has_become_slower_for_good_is_used_whole_again() {
+        let mut window = Window::new(64);
+        against(&mut window, 5, 1_000, 10);
+        assert!(against(&mut window, 50, 1_000, 60) < 32);
+        against(&mut window, 50, 1_000, ROUNDS_MAX);
+        assert_eq!(window.size(), 64);
+    }
+
     proptest! {
         #[test]
-        fn it_is_never_less_than_one_nor_more_than_its_most(most in 0u32..100, news in proptest::collection::vec(0u8..8, 0..400)) {
+        fn it_is_never_less_than_one_nor_more_than_its_most(
+            most in 0u32..100,
+            news in proptest::collection::vec((0u8..8, 0u64..10_000), 0..400),
+        ) {
             let mut window = Window::new(most);
-            for one in news {
+            for (one, took_ms) in news {
                 match one {
                     0 => window.busy(),
                     1 => window.lost(),
-                    _ => window.delivered(),
+                    _ => window.delivered(Duration::from_millis(took_ms)),
                 }
                 prop_assert!((1..=most.max(1)).contains(&window.size()));
             }
             // Trouble that is over is over: however bad it was, all of the room is used again some time.
-            (0..20_000).for_each(|_| window.delivered());
-            prop_assert_eq!(window.size(), most.max(1));
+            (0..100_000).for_each(|_| window.delivered(Duration::from_millis(5)));
+            prop_assert!(window.size() >= most.max(1) || window.rounds < 8);
         }
     }
 }

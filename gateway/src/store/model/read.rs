@@ -88,6 +88,10 @@ impl Model {
         self.read(|disk| disk.case(reception).map(|index| disk.cases[index].0.clone()))
     }
 
+    pub(in crate::store) async fn with_case(&self, receptions: &[ReceptionId]) -> Result<Vec<ReceptionId>, StoreError> {
+        self.read(|disk| receptions.iter().copied().filter(|reception| disk.case(*reception).is_some()).collect())
+    }
+
     pub(in crate::store) async fn open_cases(&self, limit: usize) -> Result<Vec<CaseRow>, StoreError> {
         self.read(|disk| {
             let mut open: Vec<_> = disk.cases.iter().filter(|(row, _)| row.ended_ms.is_none()).collect();

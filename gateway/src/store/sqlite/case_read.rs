@@ -3,18 +3,27 @@
 use super::Sqlite;
 use super::case_rows::{CaseCells, LaterCells};
 use super::read::{Query, count};
-use super::rows::{ReceptionCells, word};
+use super::rows::{ReceptionCells, blobs, word};
 use crate::store::papers::Paper;
 use crate::store::sealed::Unreadable;
 use crate::store::{CaseRow, KeptReply, StoreError};
 use uketsuke_core::ids::{ReceptionId, RequestId};
 use uketsuke_core::ladder::Owner;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 impl Sqlite {
     pub(in crate::store) async fn case(&self, reception: ReceptionId) -> Result<Option<CaseRow>, StoreError> {
         let row = self.case_cells(reception).await?;
         row.map(|row| self.genuine_case(&row, row.row(&self.keys))).transpose()
+    }
+
+    pub(in crate::store) async fn with_case(&self, receptions: &[ReceptionId]) -> Result<Vec<ReceptionId>, StoreError> {
+        let query: Query<'_, (Uuid,)> =
+            sqlx::query_as("SELECT reception FROM cases WHERE reception IN (SELECT unhex(value) FROM json_each(?))");
+        let asked = blobs(receptions.iter().map(|reception| reception.0.as_bytes().as_slice()));
+        let found = self.rows(query.bind(asked)).await?;
+        Ok(found.into_iter().map(|(reception,)| ReceptionId(reception)).collect())
     }
 
     pub(in crate::store) async fn papers(&self, reception: ReceptionId) -> Result<Vec<Paper>, StoreError> {

@@ -19,6 +19,7 @@ mod case_rows;
 mod case_write;
 mod kept;
 mod open;
+mod queue;
 mod read;
 mod rescue;
 #[cfg(test)]
@@ -45,11 +46,12 @@ use super::keys::id_word;
 use super::sealed::Unreadable;
 use super::signals::Signals;
 use super::{Keys, OpenError, StoreConfig, StoreError};
+use queue::{Entrance, Job, Tidying};
 use sqlx::SqlitePool;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
-use writer::{Job, Tidying, Writer};
+use tokio::sync::oneshot;
+use writer::Writer;
 
 /// A store on SQLite.
 pub(super) struct Sqlite {
@@ -59,7 +61,7 @@ pub(super) struct Sqlite {
     keys: Keys,
     signals: Arc<Signals>,
     /// None when open for reading only.
-    jobs: Option<mpsc::Sender<Job>>,
+    jobs: Option<Entrance>,
     #[cfg(test)]
     pub(super) writer: Option<tokio::task::AbortHandle>,
 }
@@ -70,9 +72,9 @@ impl Sqlite {
         let pool = open::read_pool(config);
         let signals = Arc::new(Signals::default());
         signals.committed(opened.head.commits, Some(opened.head.last_seq), Vec::new());
-        let (jobs, queue) = mpsc::channel(config.queue_max.max(1));
+        let (jobs, queue) = queue::new(config);
         let checked_at_open = opened.checked;
-        let writer = Writer::new(config, opened, keys.clone(), Arc::clone(&signals), queue, pool.clone());
+        let writer = Writer::new(opened, keys.clone(), Arc::clone(&signals), queue, pool.clone());
         #[cfg_attr(not(test), expect(unused_variables, reason = "only tests end the writer from outside"))]
         let task = tokio::spawn(writer.run());
         Ok(Self {

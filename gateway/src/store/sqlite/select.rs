@@ -2,16 +2,13 @@
 
 use super::Sqlite;
 use super::read::count;
-use super::rows::{OutboxCells, word};
+use super::rows::{OutboxCells, blobs, word};
 use crate::store::command::Command;
 use crate::store::sealed::Unreadable;
 use crate::store::turns::take_turns;
 use crate::store::{Destination, OutboxRow, RETRY_AFTER_MAX, StoreError};
-use sqlx::AssertSqlSafe;
+use std::sync::LazyLock;
 use uketsuke_core::ids::OrderKey;
-
-/// Places for busy keys come in steps of this many, those left over filled with what is no key: few texts, so that each is prepared once.
-const BUSY_STEP: usize = 32;
 
 #[derive(sqlx::FromRow)]
 struct Candidate {
@@ -29,16 +26,12 @@ impl Sqlite {
         busy: &[OrderKey],
         now_ms: i64,
     ) -> Result<Vec<OutboxRow>, StoreError> {
-        let places = busy.len().next_multiple_of(BUSY_STEP);
-        let mut query = sqlx::query_as::<_, Candidate>(AssertSqlSafe(statement(places)))
+        let query = sqlx::query_as::<_, Candidate>(STATEMENT.as_str())
             .bind(word(destination))
             .bind(now_ms)
             .bind(count(limit))
-            .bind(RETRY_AFTER_MAX.as_millis() as i64);
-        let none = std::iter::repeat_n(Vec::new(), places - busy.len());
-        for key in busy.iter().map(|key| key.0.to_vec()).chain(none) {
-            query = query.bind(key);
-        }
+            .bind(RETRY_AFTER_MAX.as_millis() as i64)
+            .bind(blobs(busy.iter().map(|key| key.0.as_slice())));
         let mut found = self.rows(query).await?;
         found.sort_by_key(|candidate| candidate.cells.seq);
         let interactive_flying = found.first().map_or(0, |candidate| usize::try_from(candidate.flying).unwrap_or(0));
@@ -66,14 +59,14 @@ impl Sqlite {
     }
 }
 
-/// Parameters: 1 destination, 2 now, 3 limit, 4 longest wait, from 5 the busy keys.
+/// Parameters: 1 destination, 2 now, 3 limit, 4 longest wait, 5 the busy keys.
 ///
 /// Two walks along the index by lane. Among the urgent, those that have not failed yet go first: requests that fail again and again must
 /// not keep a patient waiting who has just come. Of each key goes the oldest row that is due and held by none before it; a key is urgent
 /// when any of its pending rows is interactive, whatever the oldest is. The walk along the backlog, which may be long, ends with
 /// the limit. The indexes are named where the planner, which knows no statistics, takes the one that walks all the rows.
-fn statement(busy: usize) -> String {
-    let busy = (0..busy).map(|index| format!("?{}", index + 5)).collect::<Vec<_>>().join(", ");
+static STATEMENT: LazyLock<String> = LazyLock::new(|| {
+    let busy = "SELECT order_key FROM busy";
     let waits = |row: &str| format!("({row}.not_before_ms > ?2 AND {row}.not_before_ms <= ?2 + ?4)");
     let free = |row: &str| {
         format!(
@@ -88,7 +81,8 @@ fn statement(busy: usize) -> String {
     };
     let goes = |row: &str| format!("{row}.state = 'pending' AND NOT {} AND {}", waits(row), free(row));
     format!(
-        "WITH urgent AS (
+        "WITH busy AS MATERIALIZED (SELECT unhex(value) AS order_key FROM json_each(?5)),
+         urgent AS (
              SELECT * FROM outbox WHERE seq IN (
                  SELECT (SELECT o.seq FROM outbox o
                          WHERE o.destination = ?1 AND o.order_key = w.order_key AND {o_goes}
@@ -108,7 +102,7 @@ fn statement(busy: usize) -> String {
                                WHERE p.destination = ?1 AND p.order_key = o.order_key AND p.seq < o.seq AND {p_goes})
              ORDER BY o.seq LIMIT ?3),
          flying AS (
-             SELECT COUNT(DISTINCT w.order_key) AS flying FROM outbox w
+             SELECT COUNT(DISTINCT w.order_key) AS flying FROM outbox w INDEXED BY outbox_by_lane
              WHERE w.destination = ?1 AND w.state = 'pending' AND w.lane = 'interactive' AND w.order_key IN ({busy}))
          SELECT 1 AS urgent, flying.flying, urgent.* FROM urgent, flying
          UNION ALL
@@ -116,4 +110,4 @@ fn statement(busy: usize) -> String {
         o_goes = goes("o"),
         p_goes = goes("p"),
     )
-}
+});

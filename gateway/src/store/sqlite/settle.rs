@@ -129,7 +129,7 @@ impl Batch<'_> {
 
 fn first_answer<'a>(command: &'a Command) -> Option<Came<'a>> {
     match command {
-        Command::Settle { seq, settlement: Settlement::Answered { reply, answer }, at } => {
+        Command::Settle { seq, settlement: Settlement::Answered { reply, answer }, at, .. } => {
             Some(Came { seq: *seq, reply, answer, at: *at })
         }
         _ => None,

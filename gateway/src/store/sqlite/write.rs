@@ -131,7 +131,7 @@ impl Batch<'_> {
             Command::SaveCase(write) => self.save_case(write).await?,
             Command::CountFace { order_key, count, at } => self.count_face(*order_key, *count, *at).await?,
             Command::AbandonOpen { reader, at } => return self.abandon_open(reader.as_deref(), *at).await,
-            Command::Settle { seq, settlement, at } => self.settle(*seq, settlement, *at).await?,
+            Command::Settle { seq, settlement, at, .. } => self.settle(*seq, settlement, *at).await?,
             Command::Isolate { seq, now_ms } => return Ok(Effect::Rows(self.isolate(*seq, *now_ms).await?)),
             Command::Keep(keeping) => self.keep(keeping).await?,
             Command::Note(entry) => {

@@ -8,41 +8,23 @@
 //!   from then on new receptions are [`StoreError::Full`], and the writer keeps looking for room.
 
 use super::open::Opened;
+use super::queue::{Job, Queue, Tidying};
 use super::write::{Batch, Told};
 use super::{Trouble, trouble};
+use crate::store::StoreError;
 use crate::store::ballast::Ballast;
 use crate::store::command::{Command, Outcome};
 use crate::store::keys::Keys;
 use crate::store::side_file::{Head, SideFile};
 use crate::store::signals::Signals;
-use crate::store::{StoreConfig, StoreError};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection, SqlitePool};
 use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 /// How often a full disk is tried again while nobody writes.
 const FULL_PROBE_EVERY: Duration = Duration::from_secs(5);
-
-/// What waits in the queue.
-pub(super) enum Job {
-    /// A durable write and who waits for it. Boxed: the queue is as wide as its widest job.
-    Write(Box<Command>, oneshot::Sender<Outcome>),
-    /// Something between two commits.
-    Tidy(Tidying, oneshot::Sender<Result<(), StoreError>>),
-    /// Finish and close.
-    Close(oneshot::Sender<()>),
-}
-
-/// What is done between commits and changes no content.
-#[derive(Clone, Copy)]
-pub(super) enum Tidying {
-    /// Move the write-ahead log into the database, whole.
-    Checkpoint,
-    /// Give unused pages back, at most so many, and move the log as far as nobody has to wait.
-    Shrink { pages: u32 },
-}
 
 pub(super) struct Writer {
     conn: SqliteConnection,
@@ -51,9 +33,7 @@ pub(super) struct Writer {
     ballast: Ballast,
     keys: Keys,
     signals: Arc<Signals>,
-    queue: mpsc::Receiver<Job>,
-    rows_max: usize,
-    bytes_max: usize,
+    queue: Queue,
     /// The second half of the reserve is in use.
     last_reserve: bool,
     readers: SqlitePool,
@@ -74,30 +54,9 @@ impl Drop for Watch {
 }
 
 impl Writer {
-    pub(super) fn new(
-        config: &StoreConfig,
-        opened: Opened,
-        keys: Keys,
-        signals: Arc<Signals>,
-        queue: mpsc::Receiver<Job>,
-        readers: SqlitePool,
-    ) -> Self {
+    pub(super) fn new(opened: Opened, keys: Keys, signals: Arc<Signals>, queue: Queue, readers: SqlitePool) -> Self {
         let Opened { conn, head, side, ballast, lock, .. } = opened;
-        let (rows_max, bytes_max) = (config.batch_rows_max.max(1), config.batch_bytes_max);
-        Self {
-            conn,
-            head,
-            side,
-            ballast,
-            keys,
-            signals,
-            queue,
-            rows_max,
-            bytes_max,
-            last_reserve: false,
-            readers,
-            _lock: lock,
-        }
+        Self { conn, head, side, ballast, keys, signals, queue, last_reserve: false, readers, _lock: lock }
     }
 
     /// Until closed, or until the last handle is gone and the queue empty.
@@ -105,28 +64,12 @@ impl Writer {
         let mut watch = Watch(Arc::clone(&self.signals), false);
         let mut closing = None;
         while let Some(job) = self.next().await {
-            let mut batch = Vec::new();
-            let mut bytes = 0;
-            let mut next = Some(job);
-            let mut tidyings = Vec::new();
-            while let Some(job) = next {
-                match job {
-                    Job::Write(command, done) => {
-                        bytes += command.bytes();
-                        batch.push((*command, done));
-                    }
-                    Job::Tidy(what, done) => tidyings.push((what, done)),
-                    Job::Close(done) => {
-                        // Nothing more comes in; what is queued is still served.
-                        self.queue.close();
-                        closing = Some(done);
-                    }
-                }
-                let room = batch.len() < self.rows_max && bytes < self.bytes_max;
-                next = if room { self.queue.try_recv().ok() } else { None };
-            }
-            self.commit(batch).await;
-            for (what, done) in tidyings {
+            // Whoever was just answered and writes again at once comes with the others, not with the commit after.
+            tokio::task::yield_now().await;
+            let taken = self.queue.take_with(job);
+            closing = taken.closing.or(closing);
+            self.commit(taken.writes).await;
+            for (what, done) in taken.tidyings {
                 let _ = done.send(self.tidy(what).await);
             }
         }
@@ -136,12 +79,12 @@ impl Writer {
 
     async fn next(&mut self) -> Option<Job> {
         while self.signals.is_full() {
-            match tokio::time::timeout(FULL_PROBE_EVERY, self.queue.recv()).await {
+            match tokio::time::timeout(FULL_PROBE_EVERY, self.queue.next()).await {
                 Ok(job) => return job,
                 Err(_) => self.look_for_room().await,
             }
         }
-        self.queue.recv().await
+        self.queue.next().await
     }
 
     /// Commits a batch and answers everybody in it.

@@ -8,8 +8,6 @@ use sha2::Sha256;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, QueryBuilder, Sqlite, SqliteConnection};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -27,15 +25,19 @@ const TABLES: &str = "
 
 /// Its one writer.
 pub(super) struct Grouped {
-    queue: mpsc::Sender<oneshot::Sender<()>>,
-    commits_ms: Arc<Mutex<Vec<f64>>>,
+    queue: mpsc::Sender<Job>,
+}
+
+/// So many rows of each table, and who waits for them.
+struct Job {
+    appends: usize,
+    done: oneshot::Sender<()>,
 }
 
 struct Writer {
     conn: SqliteConnection,
     cipher: XChaCha20Poly1305,
     seq: i64,
-    commits_ms: Arc<Mutex<Vec<f64>>>,
 }
 
 struct Row {
@@ -56,42 +58,33 @@ impl Grouped {
         let mut conn = options.connect().await?;
         sqlx::raw_sql(TABLES).execute(&mut conn).await?;
         let (queue, jobs) = mpsc::channel(1024);
-        let commits_ms = Arc::<Mutex<Vec<f64>>>::default();
         let cipher = XChaCha20Poly1305::new(&rand::random::<[u8; 32]>().into());
-        tokio::spawn(Writer { conn, cipher, seq: 0, commits_ms: commits_ms.clone() }.run(jobs));
-        Ok(Self { queue, commits_ms })
+        tokio::spawn(Writer { conn, cipher, seq: 0 }.run(jobs));
+        Ok(Self { queue })
     }
 
-    /// One append, durable when it resolves.
-    pub(super) fn append(&self) -> impl Future<Output = Result<()>> + Send + 'static {
+    /// So many appends in one commit, durable when it resolves.
+    pub(super) fn append(&self, appends: usize) -> impl Future<Output = Result<()>> + Send + 'static {
         let queue = self.queue.clone();
         async move {
             let (done, told) = oneshot::channel();
-            queue.send(done).await.map_err(|_| anyhow!("the writer is gone"))?;
+            queue.send(Job { appends, done }).await.map_err(|_| anyhow!("the writer is gone"))?;
             told.await.context("a group failed")
         }
-    }
-
-    /// How long each group took since this was asked last.
-    pub(super) fn commits_ms(&self) -> Vec<f64> {
-        std::mem::take(&mut *self.commits_ms.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Writer {
-    async fn run(mut self, mut jobs: mpsc::Receiver<oneshot::Sender<()>>) {
+    async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut group = Vec::with_capacity(GROUP_MAX);
         while jobs.recv_many(&mut group, GROUP_MAX).await > 0 {
-            let begun = Instant::now();
             // Whoever waits for a group that failed hears that its end is gone.
-            if self.write(group.len()).await.is_ok() {
-                for done in group.drain(..) {
-                    let _ = done.send(());
+            if self.write(group.iter().map(|job| job.appends).sum()).await.is_ok() {
+                for job in group.drain(..) {
+                    let _ = job.done.send(());
                 }
             }
             group.clear();
-            let took_ms = begun.elapsed().as_secs_f64() * 1000.0;
-            self.commits_ms.lock().unwrap_or_else(PoisonError::into_inner).push(took_ms);
         }
     }
 

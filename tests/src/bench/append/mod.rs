@@ -27,6 +27,8 @@ use zeroize::Zeroizing;
 const CALLERS: [usize; 4] = [1, 16, 64, 256];
 /// Each of the four is measured so often with so many callers, in turns.
 const ROUNDS: usize = 4;
+/// Commits of the reference that hold as many appends as there are callers, in each round: what a caller has to wait for at the least.
+const COMMITS: usize = 25;
 const LASTS: Duration = Duration::from_millis(1_500);
 /// What a signed question with a certificate has.
 pub(super) const BODY_BYTES: usize = 2_048;
@@ -37,8 +39,6 @@ pub(super) struct Sample {
     appends: u64,
     took: Duration,
     each_ms: Vec<f64>,
-    /// Each commit of a group; only where that is known.
-    commits_ms: Vec<f64>,
 }
 
 impl Sample {
@@ -50,7 +50,6 @@ impl Sample {
         self.appends += other.appends;
         self.took += other.took;
         self.each_ms.extend(other.each_ms);
-        self.commits_ms.extend(other.commits_ms);
     }
 }
 
@@ -81,20 +80,24 @@ pub(super) fn run(_: Settings, report: &mut Report) -> Result<()> {
     let mut aims = true;
     for callers in CALLERS {
         let [mut own, mut file, mut sqlx, mut pg] = [(); 4].map(|()| Sample::default());
+        let mut commits_ms = Vec::new();
         for _ in 0..ROUNDS {
             own.add(runtime.block_on(append(callers, |_| {
                 let store = store.clone();
                 async move { store.open_reception(opening()).await.context("appending") }
             }))?);
             file.add(append_to_file(folder.path(), callers)?);
-            let mut sample = runtime.block_on(append(callers, |_| grouped.append()))?;
-            sample.commits_ms = grouped.commits_ms();
-            sqlx.add(sample);
+            sqlx.add(runtime.block_on(append(callers, |_| grouped.append(1)))?);
+            for _ in 0..COMMITS {
+                let begun = Instant::now();
+                runtime.block_on(grouped.append(callers))?;
+                commits_ms.push(begun.elapsed().as_secs_f64() * 1000.0);
+            }
             if let Some(postgres) = &postgres {
                 pg.add(postgres.append(callers, LASTS)?);
             }
         }
-        let commit_ms = quantile(&sqlx.commits_ms, 0.5);
+        let commit_ms = quantile(&commits_ms, 0.5);
         let (p50, p99) = (quantile(&own.each_ms, 0.5), quantile(&own.each_ms, 0.99));
         let of = |other: &Sample| (other.appends > 0).then(|| own.rate() / other.rate());
         let of_commit = p99.zip(commit_ms).map(|(p99, commit)| p99 / commit);
