@@ -73,7 +73,7 @@ pub const CAMPAIGNS: &[Campaign] = &[
     },
     Campaign {
         name: "iofault",
-        what: "each call by which the store touches its disk fails, once or from then on; and the disk is full, to twenty degrees",
+        what: "each call by which the store touches its disk fails, once or from then on; a full disk, to twenty degrees; the gateway on a disk that dies",
         cycles: 20_000,
         guarded: false,
         run: disk::iofault::run,

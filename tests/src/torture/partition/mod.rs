@@ -6,9 +6,8 @@
 
 mod herd;
 
-use super::aftermath::{codes, wait_until_the_queue_is_empty};
 use super::crowd::Crowd;
-use super::{Settings, judge};
+use super::{Settings, aftermath};
 use crate::central::ModeSpec;
 use crate::network::{Fault, Proxy};
 use crate::report::{Report, rounded};
@@ -85,15 +84,8 @@ pub(super) fn run(dir: &Path, settings: Settings, report: &mut Report) -> Result
         std::thread::sleep(UP);
     }
 
-    let journal = runtime.block_on(crowd.go_home())?;
-    std::fs::write(dir.join("journal.json"), serde_json::to_vec_pretty(&journal)?)?;
-    let drained = wait_until_the_queue_is_empty(&site)?;
     report.figure("connections", proxy.accepted());
-    report.figure("drained_ms", drained.as_millis());
-    if site.stop_gateway()? != Some(0) {
-        report.fault("the gateway did not end well when asked to stop");
-    }
-    judge::judge(report, &journal, &site.control.ledger()?, &codes(&site)?);
+    aftermath::settle(&runtime, crowd, &mut site, report)?;
     herd::run(settings.seed, report);
     Ok(())
 }
