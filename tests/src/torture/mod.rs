@@ -94,7 +94,7 @@ pub const CAMPAIGNS: &[Campaign] = &[
     },
     Campaign {
         name: "partition",
-        what: "the line fails in every way that lines fail, then goes down a second in every four; a herd of gateways returns",
+        what: "the line fails in every way that lines fail, then goes down a second in every four; so does a network; a herd of gateways returns",
         cycles: 75,
         guarded: false,
         run: partition::run,
