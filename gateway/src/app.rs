@@ -238,8 +238,10 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
     let ending = shutdown::wait(signals, &store, &[&courier, &desks]).await;
     tracing::info!(?ending, "stopping");
     accepting_in.send_replace(false);
-    if ending == Ending::Asked {
-        shutdown::let_receptions_finish(&site).await;
+    match ending {
+        Ending::Asked => shutdown::let_receptions_finish(&site).await,
+        Ending::StoreFailed => shutdown::let_the_failure_be_seen().await,
+        Ending::GaveUp => {}
     }
     stop.desks.send_replace(true);
     desks.stopped().await;

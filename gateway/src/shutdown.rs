@@ -12,6 +12,10 @@ use tokio::sync::watch;
 const FINISH_DEADLINE: Duration = Duration::from_secs(10);
 /// The last screen of a reception stays up this long unless the card is taken before: "done" is to be seen.
 const LAST_SCREEN: Duration = Duration::from_secs(2);
+/// A store that has failed is said everywhere for this long before anything stops: patients in the middle of a reception are sent to
+/// the desk in words, the staff page says why, and whoever asks `/healthz` every second or two hears it. No longer: only the next
+/// start can receive patients again.
+const FAILURE_SHOWN: Duration = Duration::from_secs(3);
 
 /// Why the gateway ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,6 +114,11 @@ pub async fn let_receptions_finish(site: &SiteHandle) {
     // A card that is left behind stops no stop.
     let _ =
         tokio::time::timeout(LAST_SCREEN, no_reader_is(site, |state| matches!(state, "take_card" | "notice"))).await;
+}
+
+/// Waits while screens and `/healthz` say that nothing can be recorded. Readers take no new cards by now.
+pub async fn let_the_failure_be_seen() {
+    tokio::time::sleep(FAILURE_SHOWN).await;
 }
 
 fn at_rest(state: &str) -> bool {

@@ -23,7 +23,11 @@ pub struct Central {
 impl Central {
     /// The simulator whose control listener is at `control`.
     pub fn at(control: SocketAddr) -> Self {
-        let config = ureq::Agent::config_builder().timeout_global(Some(DEADLINE)).http_status_as_error(false);
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(DEADLINE))
+            .http_status_as_error(false)
+            // A network that was away leaves dead connections behind.
+            .max_idle_connections(0);
         Self { base: format!("http://{control}"), agent: config.build().into() }
     }
 

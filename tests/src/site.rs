@@ -23,6 +23,15 @@ const WEB_PORT: u16 = 8090;
 const MQTT_PORT: u16 = 1883;
 const SLOT_PORT: u16 = 7201;
 
+/// Where the simulator runs when that is not this machine's own network.
+#[derive(Debug, Clone)]
+pub struct Elsewhere {
+    /// The words before its command that lead there.
+    pub enter: Vec<String>,
+    /// Its address there; its control listens there too.
+    pub address: IpAddr,
+}
+
 /// What a site is made of.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -42,6 +51,8 @@ pub struct Plan {
     pub rates: Rates,
     /// Age at which the simulator ends a connection; `None` lets it live.
     pub connection_age_s: Option<u64>,
+    /// Where the simulator runs; `None` for loopback.
+    pub elsewhere: Option<Elsewhere>,
     /// Lines added to the gateway's configuration, before its terminals.
     pub more_config: String,
 }
@@ -58,6 +69,7 @@ impl Default for Plan {
             // Chance has no place in a scenario that does not ask for it.
             rates: Rates::ALL_VALID,
             connection_age_s: None,
+            elsewhere: None,
             more_config: String::new(),
         }
     }
@@ -90,7 +102,7 @@ impl Site {
     /// Starts everything but the gateway, whose configuration is written.
     pub fn prepare(dir: &Path, plan: Plan) -> Result<Self> {
         let pki = DevPki::create_or_open(dir.join("pki"))?;
-        let mut central = Command::new(binary("central-sim")?);
+        let mut central = simulator(plan.elsewhere.as_ref())?;
         central.arg("--pki").arg(dir.join("pki")).arg("--ledger").arg(dir.join("ledger.jsonl"));
         central.args(["--think-ms", &plan.think_ms.to_string()]);
         central.args(["--seed", &plan.population_seed.to_string()]);
@@ -356,6 +368,17 @@ impl Drop for Site {
         drop(self.broker.take());
         drop(self.central.take());
     }
+}
+
+/// The simulator's command, with where it listens.
+fn simulator(elsewhere: Option<&Elsewhere>) -> Result<Command> {
+    let program = binary("central-sim")?;
+    let Some(Elsewhere { enter, address }) = elsewhere else { return Ok(Command::new(program)) };
+    let (first, more) = enter.split_first().context("no words that lead elsewhere")?;
+    let mut command = Command::new(first);
+    let any = SocketAddr::new(*address, 0).to_string();
+    command.args(more).arg(program).args(["--listen", &any, "--control", &any]);
+    Ok(command)
 }
 
 /// Waits until something is so.

@@ -2,8 +2,12 @@
 
 use crate::central::Numbers;
 use anyhow::{Context, Result, bail};
+use futures_util::StreamExt;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 /// Who is at the desk.
 const STAFF: &str = "staff-1";
@@ -43,6 +47,21 @@ impl Staff {
         });
         let told = self.post("/staff/document", order).await?;
         Ok(told["reception"].as_str().context("the desk names the reception")?.to_owned())
+    }
+
+    /// Opens the page and leaves it open. Once it is gone: whether these words stood on it.
+    pub async fn watch(self, words: &'static str) -> Result<JoinHandle<bool>> {
+        let web = self.web;
+        let mut request = format!("ws://{web}/staff/ws?lang=ja").into_client_request()?;
+        request.headers_mut().insert("origin", format!("http://{web}").parse()?);
+        let (mut socket, _) = tokio_tungstenite::connect_async(request).await.context("opening the staff page")?;
+        Ok(tokio::spawn(async move {
+            let mut stood = false;
+            while let Some(Ok(message)) = socket.next().await {
+                stood |= matches!(message, Message::Text(text) if text.contains(words));
+            }
+            stood
+        }))
     }
 
     async fn post(self, path: &'static str, order: Value) -> Result<Value> {

@@ -520,7 +520,7 @@ fn the_program_is_steered_over_http_and_ends_gracefully_on_sigterm() {
 }
 
 #[test]
-fn the_program_refuses_to_listen_beyond_loopback() {
+fn the_program_refuses_to_listen_where_other_machines_reach_it() {
     let (pki, dir) = (pki(), TempDir::new().unwrap());
     let mut command = Command::new(env!("CARGO_BIN_EXE_central-sim"));
     command.arg("--pki").arg(pki.dir()).args(["--listen", "0.0.0.0:0"]);

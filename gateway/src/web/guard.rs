@@ -64,12 +64,11 @@ fn refusal(request: &ServiceRequest) -> Option<HttpResponse> {
     if post && !is_json(request.headers()) {
         return Some(plain(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json"));
     }
-    let stopping = request.app_data::<web::Data<WebState>>().is_some_and(|state| state.stopping());
+    let stopping = request.app_data::<web::Data<WebState>>().filter(|state| state.stopping());
     // Orders of staff still go through: receptions under way may need them to finish.
-    if stopping && !post && !answers_while_stopping(request.path()) {
-        return Some(page::stopping(Words::of(request.request())));
-    }
-    None
+    stopping
+        .filter(|_| !post && !answers_while_stopping(request.path()))
+        .map(|state| page::stopping(state, Words::of(request.request())))
 }
 
 /// Kiosks decide for themselves: a patient in the middle of a reception may still load or connect

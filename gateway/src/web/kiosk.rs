@@ -24,7 +24,7 @@ pub(super) async fn connect(
     let Some(reader) = state.site.reader(&path.0, &path.1) else { return Ok(page::not_found(request).await) };
     let w = Words::of(&request);
     if state.refuses_kiosk_of(reader) {
-        return Ok(page::stopping(w));
+        return Ok(page::stopping(&state, w));
     }
     let (response, session, stream) = actix_ws::handle(&request, body)?;
     let stream =

@@ -88,7 +88,7 @@ pub(super) async fn kiosk(
     let Some(reader) = state.site.reader(&path.0, &path.1) else { return not_found(request).await };
     let w = Words::of(&request);
     if state.refuses_kiosk_of(reader) {
-        return stopping(w);
+        return stopping(&state, w);
     }
     html(StatusCode::OK, &KioskPage { w, site: &state.site.site, reader: reader.name().to_string() })
 }
@@ -106,13 +106,22 @@ pub(super) async fn not_found(request: HttpRequest) -> HttpResponse {
 }
 
 /// 503 while the gateway stops.
-pub(super) fn stopping(w: Words) -> HttpResponse {
-    let page = MessagePage {
-        w,
-        title: w.t("システムを再起動しています", "The system is restarting"),
-        text: w.t("しばらくしてから開き直すか、窓口にお越しください。", "Please try again shortly, or go to the desk."),
-        promise: true,
+pub(super) fn stopping(state: &WebState, w: Words) -> HttpResponse {
+    let (title, text) = if (state.health)().ok {
+        (
+            w.t("システムを再起動しています", "The system is restarting"),
+            w.t("しばらくしてから開き直すか、窓口にお越しください。", "Please try again shortly, or go to the desk."),
+        )
+    } else {
+        (
+            w.t("いま受付を記録できません", "Check-ins cannot be recorded right now"),
+            w.t(
+                "窓口にお越しください。職員の方は、システム担当者に連絡してください。",
+                "Please go to the desk. Staff: tell whoever looks after the system.",
+            ),
+        )
     };
+    let page = MessagePage { w, title, text, promise: true };
     html(StatusCode::SERVICE_UNAVAILABLE, &page)
 }
 

@@ -84,6 +84,8 @@ struct CentralFragment {
 struct WorkFragment {
     w: Words,
     lists: Option<Lists>,
+    /// Patients can be received.
+    receiving: bool,
 }
 
 #[derive(Template)]
@@ -126,7 +128,8 @@ pub(super) async fn fragments(state: &WebState, w: Words) -> Result<Fragments, a
     }
     let readers = ReadersFragment { w, readers };
     let line = (*state.site.central.borrow(), state.site.link.borrow().clone());
-    let attention = attention(&(state.health)(), w);
+    let health = (state.health)();
+    let attention = attention(&health, w);
     let central = central(line.0, &line.1, attention, state.clock.stamp().wall_ms, w);
     let lists = match lists::lists(state, w).await {
         Ok(lists) => Some(lists),
@@ -135,7 +138,8 @@ pub(super) async fn fragments(state: &WebState, w: Words) -> Result<Fragments, a
             None
         }
     };
-    Ok(Fragments { readers: readers.render()?, central: central.render()?, work: WorkFragment { w, lists }.render()? })
+    let work = WorkFragment { w, lists, receiving: health.ok };
+    Ok(Fragments { readers: readers.render()?, central: central.render()?, work: work.render()? })
 }
 
 fn row(reader: &ReaderHandle, earlier: Vec<EarlierRow>, w: Words) -> ReaderRow {

@@ -87,7 +87,8 @@ fn changes(state: &WebState) -> BoxStream<'static, ()> {
     let replies = BroadcastStream::new(state.store.replies()).map(drop).boxed();
     let appended = WatchStream::from_changes(state.store.appended()).map(drop).boxed();
     let lists = WatchStream::from_changes(state.lists.subscribe()).map(drop).boxed();
-    select_all(readers.chain([central, replies, appended, lists])).boxed()
+    let store = WatchStream::from_changes(state.store.health()).map(drop).boxed();
+    select_all(readers.chain([central, replies, appended, lists, store])).boxed()
 }
 
 /// Sends what looks different.

@@ -5,7 +5,7 @@
 //! * an effect is applied once per id and gets the same answer for ever, across restarts of the simulator too when
 //!   it has a ledger file;
 //! * the ledger is what scenarios judge by: it says in which order, how often, and for which reception;
-//! * it listens on loopback only.
+//! * it listens where this machine alone can reach it: on loopback, or on an address for tests of networks (RFC 2544).
 
 pub mod caller;
 mod certificates;
@@ -20,7 +20,7 @@ mod population;
 mod service;
 mod signed;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -45,6 +45,11 @@ use ledger::{Effect, Ledger};
 
 /// How long a stop waits for answers under way before it resets their connections.
 const STOP_GRACE: Duration = Duration::from_secs(1);
+
+/// 198.18.0.0/15, which RFC 2544 sets aside for tests of networks: routed nowhere, used between network namespaces of this machine.
+fn for_tests(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V4(v4) if matches!(v4.octets(), [198, 18 | 19, ..]))
+}
 
 /// How a simulator is started.
 #[derive(Debug, Clone)]
@@ -132,7 +137,10 @@ impl Simulator {
     /// Starts on the current tokio runtime; both listeners accept when this returns.
     pub async fn start(options: Options) -> Result<Self> {
         for address in [options.listen, options.control] {
-            ensure!(address.ip().is_loopback(), "the central simulator listens on loopback only, not on {address}");
+            ensure!(
+                address.ip().is_loopback() || for_tests(address.ip()),
+                "the central simulator listens on loopback or in 198.18.0.0/15 only, not on {address}"
+            );
         }
         let (mode, count) = options.mode.parse().map_err(|error| anyhow!(error))?;
         let mut population = Population::new(options.seed, options.rates);

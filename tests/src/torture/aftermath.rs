@@ -1,13 +1,38 @@
 //! What a campaign asks of a gateway once its faults are over.
 
+use super::crowd::Crowd;
+use super::journal::Journal;
+use super::judge;
+use crate::report::Report;
 use crate::site::Site;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
 
 /// How long the queue may take to run empty once everything is up.
 const DRAIN: Duration = Duration::from_secs(60);
+
+/// Everybody goes home, the queue runs empty, the gateway stops in order; then what was shown is compared with what was done. Returns
+/// what was shown, which is kept in the site's folder too.
+pub(super) fn settle(runtime: &Runtime, crowd: Crowd, site: &mut Site, report: &mut Report) -> Result<Journal> {
+    let journal = runtime.block_on(crowd.go_home())?;
+    std::fs::write(site.dir().join("journal.json"), serde_json::to_vec_pretty(&journal)?)?;
+    let drained = wait_until_the_queue_is_empty(site)?;
+    let ended = site.stop_gateway()?;
+    if ended != Some(0) {
+        report.fault(format!("the last gateway ended with {ended:?} when asked to stop"));
+    }
+    judge::judge(report, &journal, &site.control.ledger()?, &codes(site)?);
+    let panics = std::fs::read_to_string(site.dir().join("gateway.log"))?.matches("panicked at").count();
+    if panics > 0 {
+        report.fault(format!("the gateway panicked {panics} times"));
+    }
+    report.figure("panics", panics);
+    report.figure("drained_ms", drained.as_millis());
+    Ok(journal)
+}
 
 /// A row that is refused for good or held back counts as waiting too: nothing here deserves it.
 pub(super) fn wait_until_the_queue_is_empty(site: &Site) -> Result<Duration> {

@@ -100,6 +100,12 @@ impl Crowd {
         self.promises.recv_timeout(patience).is_ok()
     }
 
+    /// Everything that the gateway's store writes fails from now on, or no longer: patients may be sent to the desk then, and nothing
+    /// may be promised to them.
+    pub(super) fn disk_fails(&self, fails: bool) {
+        lock(&self.journal).disk_fails(fails);
+    }
+
     /// Lets everybody finish, then tells what they saw.
     ///
     /// # Errors
@@ -161,12 +167,13 @@ impl Desk {
         let (inserted, reception) = match self.check_in(kiosk, visitor).await {
             Ok(ended) => ended,
             Err(error) => {
-                // Only a lost connection is an excuse.
+                let last = kiosk.shown();
+                // A lost connection is an excuse.
                 tokio::time::sleep(SETTLING).await;
                 let mut journal = lock(&self.journal);
                 if kiosk.connected() {
                     let (patient, reader) = (visitor.patient, &self.reader);
-                    journal.turned_away.push(format!("patient {patient} at {reader}: {error:#}"));
+                    journal.stopped(last.as_ref(), format!("patient {patient} at {reader}: {error:#}"));
                 } else {
                     journal.broken += 1;
                 }

@@ -3,10 +3,9 @@
 //! It dies at random moments, also while it starts, and half of the time just as it has promised something to a patient: whatever is
 //! shown before it is on disk is lost then.
 
-use super::aftermath::{codes, wait_until_the_queue_is_empty};
 use super::crowd::Crowd;
 use super::line::UnsteadyLine;
-use super::{Settings, judge};
+use super::{Settings, aftermath};
 use crate::report::{Report, quantile, rounded};
 use crate::site::{Plan, Site};
 use anyhow::{Context, Result};
@@ -43,25 +42,12 @@ pub(super) fn run(dir: &Path, settings: Settings, report: &mut Report) -> Result
     let killed = kill_again_and_again(&mut site, &crowd, settings, report)?;
 
     let modes = line.steady()?;
-    let journal = runtime.block_on(crowd.go_home())?;
-    std::fs::write(dir.join("journal.json"), serde_json::to_vec_pretty(&journal)?)?;
-    let drained = wait_until_the_queue_is_empty(&site)?;
-    let ended = site.stop_gateway()?;
-    if ended != Some(0) {
-        report.fault(format!("the last gateway ended with {ended:?} when asked to stop"));
-    }
-    judge::judge(report, &journal, &site.control.ledger()?, &codes(&site)?);
-    let panics = std::fs::read_to_string(dir.join("gateway.log"))?.matches("panicked at").count();
-    if panics > 0 {
-        report.fault(format!("the gateway panicked {panics} times"));
-    }
-    report.figure("panics", panics);
+    aftermath::settle(&runtime, crowd, &mut site, report)?;
     report.figure("modes", modes);
     report.figure("killed_at_a_promise", killed.at_a_promise);
     report.figure("killed_while_starting", killed.early);
     report.figure("recovery_p50_ms", rounded(quantile(&killed.recoveries_ms, 0.50)));
     report.figure("recovery_p99_ms", rounded(quantile(&killed.recoveries_ms, 0.99)));
-    report.figure("drained_ms", drained.as_millis());
     Ok(())
 }
 

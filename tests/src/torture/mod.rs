@@ -73,7 +73,7 @@ pub const CAMPAIGNS: &[Campaign] = &[
     },
     Campaign {
         name: "iofault",
-        what: "each call by which the store touches its disk fails, once or from then on; and the disk is full, to twenty degrees",
+        what: "each call by which the store touches its disk fails, once or from then on; a full disk, to twenty degrees; the gateway on a disk that dies",
         cycles: 20_000,
         guarded: false,
         run: disk::iofault::run,
@@ -94,7 +94,7 @@ pub const CAMPAIGNS: &[Campaign] = &[
     },
     Campaign {
         name: "partition",
-        what: "the line fails in every way that lines fail, then goes down a second in every four; a herd of gateways returns",
+        what: "the line fails in every way that lines fail, then goes down a second in every four; so does a network; a herd of gateways returns",
         cycles: 75,
         guarded: false,
         run: partition::run,

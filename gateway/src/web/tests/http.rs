@@ -770,6 +770,20 @@ async fn while_stopping_pages_are_refused_and_orders_and_machines_are_not() {
 }
 
 #[actix_web::test]
+async fn while_stopping_for_want_of_a_store_pages_say_that_nothing_can_be_recorded() {
+    let scene = Scene::new();
+    scene.accepting.send_replace(false);
+    scene.show(None, 1, Screen::Idle);
+    for (healthy, said) in [(true, "再起動しています"), (false, "いま受付を記録できません")] {
+        scene.healthy.store(healthy, Ordering::Relaxed);
+        for path in ["/kiosk/desk-1/a", "/staff", "/kiosk/desk-1/a/ws"] {
+            let page = text(get(&scene, path).await).await;
+            assert!(page.contains(said), "{path}: {page}");
+        }
+    }
+}
+
+#[actix_web::test]
 async fn while_stopping_the_kiosk_of_a_reception_under_way_may_be_loaded_again() {
     let scene = Scene::new();
     scene.show(Some(id()), 3, Screen::Face);

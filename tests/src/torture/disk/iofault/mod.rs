@@ -1,9 +1,11 @@
 //! `iofault`: every call by which the store touches its disk fails, once or from then on; and the disk is full, to twenty degrees.
 //!
 //! A preloaded library (`shim.c`) fails the calls of a store under load. Whatever fails: nothing was acknowledged that is not there, the
-//! process ends by itself, and the next start is clean and serves the next patient.
+//! process ends by itself, and the next start is clean and serves the next patient. The same then under the gateway itself, with patients
+//! at its readers.
 
 mod full;
+mod gateway;
 
 use super::load::STORE_FAILED;
 use super::scene::Promise;
@@ -62,7 +64,8 @@ pub(in crate::torture) fn run(dir: &Path, settings: Settings, report: &mut Repor
     }
     report.figure("ended_74", campaign.failed);
     report.figure("went_on", campaign.went_on);
-    full::run(dir, &campaign.runtime, report)
+    full::run(dir, &campaign.runtime, report)?;
+    gateway::run(dir, &campaign.shim, settings, report)
 }
 
 struct Campaign {

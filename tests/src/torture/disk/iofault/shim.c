@@ -2,7 +2,8 @@
  *
  * FAULT_DIR     the folder
  * FAULT_AT      which call is the first to fail, counted from 1; 0 for none
- * FAULT_KIND    eio, enospc (calls that need room), or short (half of the bytes are really written)
+ * FAULT_KIND    eio, sync (EIO of fsync alone), enospc (calls that need room), or short (half of the bytes are really written)
+ * FAULT_WHEN    a file: as long as it does not exist no call fails
  * FAULT_STICKY  1: every later call that can fail so does
  * FAULT_REPORT  a file that says how many calls there were, and which one failed first
  */
@@ -18,7 +19,7 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-enum kind { NONE, EIO_KIND, ENOSPC_KIND, SHORT_KIND };
+enum kind { NONE, EIO_KIND, SYNC_KIND, ENOSPC_KIND, SHORT_KIND };
 enum need { READS, WRITES, NAMES, SYNCS };
 
 #define FILES 4096
@@ -29,6 +30,7 @@ static long at;
 static int sticky;
 static enum kind kind;
 static const char *dir;
+static const char *when;
 static char first[64] = "none";
 
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
@@ -36,11 +38,16 @@ static char first[64] = "none";
 __attribute__((constructor)) static void begin(void) {
   const char *text = getenv("FAULT_AT");
   dir = getenv("FAULT_DIR");
+  when = getenv("FAULT_WHEN");
   at = text ? atol(text) : 0;
   text = getenv("FAULT_STICKY");
   sticky = text && *text == '1';
   text = getenv("FAULT_KIND");
-  kind = !text ? NONE : !strcmp(text, "eio") ? EIO_KIND : !strcmp(text, "enospc") ? ENOSPC_KIND : SHORT_KIND;
+  kind = !text                    ? NONE
+         : !strcmp(text, "eio")    ? EIO_KIND
+         : !strcmp(text, "sync")   ? SYNC_KIND
+         : !strcmp(text, "enospc") ? ENOSPC_KIND
+                                   : SHORT_KIND;
 }
 
 /* Also at _exit and abort: written as soon as something is known. */
@@ -68,8 +75,9 @@ static int is_watched(int fd) { return fd >= 0 && fd < FILES && atomic_load(&wat
 static enum kind meets(const char *name, enum need need) {
   long number = atomic_fetch_add(&calls, 1) + 1;
   if (!at || kind == NONE || (sticky ? number < at : number != at)) return NONE;
-  int can = kind == EIO_KIND || (kind == ENOSPC_KIND && (need == WRITES || need == NAMES)) || (kind == SHORT_KIND && need == WRITES);
-  if (!can) return NONE;
+  int can = kind == EIO_KIND || (kind == SYNC_KIND && need == SYNCS) ||
+            (kind == ENOSPC_KIND && (need == WRITES || need == NAMES)) || (kind == SHORT_KIND && need == WRITES);
+  if (!can || (when && access(when, F_OK))) return NONE;
   if (!atomic_exchange(&injected, 1)) {
     snprintf(first, sizeof first, "%s", name);
     report();
@@ -80,7 +88,7 @@ static enum kind meets(const char *name, enum need need) {
 #define FAIL(met, otherwise)                                   \
   do {                                                         \
     enum kind fails = (met);                                   \
-    if (fails == EIO_KIND) { errno = EIO; return -1; }         \
+    if (fails == EIO_KIND || fails == SYNC_KIND) { errno = EIO; return -1; } \
     if (fails == ENOSPC_KIND) { errno = ENOSPC; return -1; }   \
     return otherwise;                                          \
   } while (0)
