@@ -333,7 +333,7 @@ async fn a_request_under_way_ends_on_the_former_connection() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_that_cannot_be_used_are_refused_with_a_sentence_and_the_former_go_on() {
     let mut scene = Scene::new().await;
-    scene.pki.revoke(&[], tomorrow()).unwrap();
+    scene.pki.revoke(&[], days(0, 60).not_after).unwrap();
     scene.central.crl_file = Some(scene.pki.link_crl_pem());
     let (client, watching) = scene.watched();
     let (pem, key, crl) = (scene.pki.gateway_pem(), scene.pki.gateway_key(), scene.pki.link_crl_pem());
