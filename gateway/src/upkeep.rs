@@ -45,6 +45,8 @@ pub struct Limits {
     pub attention_waiting: u64,
     /// Bytes of the database and its log before people are told.
     pub attention_bytes: u64,
+    /// With fewer free bytes on the disk of the database people are told.
+    pub attention_free_bytes: u64,
     /// A row that fails although the line is up is set aside after this.
     pub set_aside_after: Duration,
     /// A reception that is over is forgotten after this.
@@ -62,6 +64,8 @@ pub struct Upkept {
     pub many_wait: bool,
     /// There are more bytes than [`Limits::attention_bytes`].
     pub large: bool,
+    /// The disk has fewer free bytes than [`Limits::attention_free_bytes`].
+    pub disk_low: bool,
     /// Walks through every row that came to their end since the start.
     pub walks: u64,
     /// Receptions that were forgotten since the start.
@@ -152,6 +156,7 @@ async fn look(parts: &UpkeepParts, upkept: &mut Upkept) -> Result<(), StoreError
     upkept.oldest_waiting = Duration::from_millis(age_ms.unsigned_abs());
     upkept.many_wait = figures.outbox.pending > parts.limits.attention_waiting;
     upkept.large = figures.database_bytes + figures.log_bytes > parts.limits.attention_bytes;
+    upkept.disk_low = figures.free_bytes.is_some_and(|free| free < parts.limits.attention_free_bytes);
     parts.told.send_replace(*upkept);
     Ok(())
 }

@@ -124,6 +124,12 @@ impl Batch<'_> {
     }
 }
 
+/// Room that is left where this file lies; blocks kept for root do not count.
+fn free_bytes(path: &std::path::Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(path).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
 impl Sqlite {
     pub(in crate::store) async fn opened_after(
         &self,
@@ -166,6 +172,7 @@ impl Sqlite {
             database_bytes: length(&self.path),
             log_bytes: length(log.as_ref()),
             reserve_bytes: length(&beside(&self.path, "ballast")),
+            free_bytes: free_bytes(&self.path),
             keys: 1 + u64::from(ring.former.is_some()),
         })
     }
