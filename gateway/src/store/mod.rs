@@ -359,6 +359,23 @@ fn visit_age(now: Now, opened: Opened) -> Option<Duration> {
     known.then(|| Duration::from_millis(now.stamp.wall_ms.abs_diff(opened.stamp.wall_ms)))
 }
 
+/// For the ages of receptions in the order they came, of which each says when it was opened and whether a synchronised clock said so: one
+/// that no such clock dated counts as opened with the next one that it did date, be it `beyond` the last, and without any as just opened.
+fn dated_by_the_next(opened: impl DoubleEndedIterator<Item = (i64, bool)>, beyond: Option<i64>) -> Vec<i64> {
+    let mut next = beyond.unwrap_or(i64::MAX);
+    let mut dates: Vec<i64> = opened
+        .rev()
+        .map(|(wall_ms, synchronised)| {
+            if synchronised {
+                next = wall_ms;
+            }
+            next
+        })
+        .collect();
+    dates.reverse();
+    dates
+}
+
 /// Where the running gateway takes orders about its store: a socket beside the database.
 pub fn control_socket(database: &Path) -> PathBuf {
     beside(database, "control")
