@@ -101,10 +101,11 @@ pub struct Ready {
 pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, StartError> {
     let clock = Clock::new(config.clock.synchronised_marker.clone());
     let started = clock.stamp();
-    let keys = store_keys(&config.store)?;
     let signer = GatewaySigner::load(&config.central).map_err(setup)?;
     let central = CentralClient::new(&config.central, &clock).map_err(setup)?;
     let anchors = Arc::new(trust_anchors(&config.card)?);
+    // Last of what is read: where there are none yet they are made, and a start that fails makes nothing.
+    let keys = store_keys(&config.store)?;
     let store = Store::open(&StoreConfig::new(&config.store.path), keys.clone()).await?;
     // Whatever an earlier process left between T1 and T2 is not done; its late answers will still be attached.
     match store.abandon_open(None, started).await {

@@ -21,7 +21,7 @@ pub struct HealthReport {
 /// The state of one part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HealthPart {
-    /// Which: `store`, `queue`, `central`, `clock`, `face`, `reader desk-1/a`.
+    /// Which: `store`, `queue`, `disk`, `central`, `certificates`, `clock`, `face`, `reader desk-1/a`.
     pub name: String,
     /// Whether it works.
     pub ok: bool,
@@ -68,7 +68,8 @@ impl Health {
             StoreHealth::Failed { what } => (false, format!("{what}; the gateway is ending")),
         };
         let mut parts = vec![HealthPart { name: "store".into(), ok: sound, detail }];
-        parts.push(queue(&self.upkept.borrow()));
+        let upkept = *self.upkept.borrow();
+        parts.extend([queue(&upkept), disk(&upkept)]);
         let central = *site.central.borrow();
         let down = matches!(central.circuit, Circuit::Down { .. });
         let line = if down { "cannot be reached, receptions are provisional" } else { "reachable" };
@@ -102,6 +103,16 @@ impl Health {
         }
         HealthReport { ok, parts }
     }
+}
+
+/// What is left of the store's disk.
+fn disk(upkept: &Upkept) -> HealthPart {
+    let free = match upkept.figures.free_bytes {
+        Some(bytes) => format!("{} MiB are free on the disk of the database", bytes / (1024 * 1024)),
+        None => "not known how much is free on the disk of the database".to_owned(),
+    };
+    let low = if upkept.disk_low { ", less than store.attention_free_mib: free some space" } else { "" };
+    HealthPart { name: "disk".into(), ok: !upkept.disk_low, detail: format!("{free}{low}") }
 }
 
 /// What the store's limits say. Nobody is turned away for them.

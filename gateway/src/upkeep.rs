@@ -1,12 +1,17 @@
 //! What keeps the store in shape while patients are received: limits, retention, inspection.
 //!
 //! Promises: everything happens in steps of a few milliseconds with pauses between them, so that no reception waits for it; nothing that
-//! waits for the central system is ever dropped; a wall clock that is not synchronised decides about nobody's age.
+//! waits for the central system is ever dropped; a wall clock that is not synchronised decides about nobody's age, neither now nor by what
+//! it dated earlier.
+//!
+//! Nothing of a round is kept over a restart: forgetting begins at the oldest reception each time, which is quick because what is over
+//! is gone by then, and a walk through every row begins anew, which takes minutes and follows every start.
 //!
 //! | Limit | What happens there |
 //! |---|---|
 //! | rows that wait (`store.attention_waiting`) | said on the console and by `/healthz`; receptions go on |
-//! | bytes (`store.attention_mib`) | the same; on a disk that is really full the store's reserve takes over |
+//! | bytes (`store.attention_mib`) | the same |
+//! | free bytes on the disk (`store.attention_free_mib`) | the same; on a disk that is really full the store's reserve takes over |
 //! | age of a row that fails although the line is up (`store.set_aside_after_h`) | set aside for staff, until `uketsuke queue retry` |
 //! | age of a reception that is over (`store.receptions_kept_days`) | forgotten, with its case, replies and refused requests |
 //! | age of a settled id (60 days) | forgotten |
@@ -45,6 +50,8 @@ pub struct Limits {
     pub attention_waiting: u64,
     /// Bytes of the database and its log before people are told.
     pub attention_bytes: u64,
+    /// With fewer free bytes on the disk of the database people are told.
+    pub attention_free_bytes: u64,
     /// A row that fails although the line is up is set aside after this.
     pub set_aside_after: Duration,
     /// A reception that is over is forgotten after this.
@@ -62,6 +69,8 @@ pub struct Upkept {
     pub many_wait: bool,
     /// There are more bytes than [`Limits::attention_bytes`].
     pub large: bool,
+    /// The disk has fewer free bytes than [`Limits::attention_free_bytes`].
+    pub disk_low: bool,
     /// Walks through every row that came to their end since the start.
     pub walks: u64,
     /// Receptions that were forgotten since the start.
@@ -152,6 +161,7 @@ async fn look(parts: &UpkeepParts, upkept: &mut Upkept) -> Result<(), StoreError
     upkept.oldest_waiting = Duration::from_millis(age_ms.unsigned_abs());
     upkept.many_wait = figures.outbox.pending > parts.limits.attention_waiting;
     upkept.large = figures.database_bytes + figures.log_bytes > parts.limits.attention_bytes;
+    upkept.disk_low = figures.free_bytes.is_some_and(|free| free < parts.limits.attention_free_bytes);
     parts.told.send_replace(*upkept);
     Ok(())
 }
@@ -198,3 +208,6 @@ async fn set_aside(store: &Store, limits: &Limits, now: Stamp) -> Result<(), Sto
 fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / HOUR_MS)
 }
+
+#[cfg(test)]
+mod tests;

@@ -110,19 +110,73 @@ fn keys_that_others_can_read_are_refused_with_the_command_that_mends_it() -> Res
     assert_eq!(scene.site.stop_gateway()?, Some(0));
     for key in ["keys/store.key", "pki/gateway.key"] {
         let path = scene.dir().join(key);
-        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644))?;
-        let (code, said) = scene.ended(&["run"])?;
-        assert_eq!(code, Some(64), "{key}: {said}");
-        assert!(
-            said.contains("0644") && said.contains("chmod") && said.contains("600") && said.contains(key),
-            "{said}"
-        );
-        let (code, said) = scene.ended(&["check"])?;
-        assert!(code == Some(1) && said.contains("chmod"), "{key}: {said}");
+        for mode in [0o644, 0o640, 0o620, 0o604] {
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(mode))?;
+            let said_so = |said: &str| {
+                let parts = [&format!("{mode:04o}"), "chmod", "600", key];
+                parts.into_iter().all(|part| said.contains(part))
+            };
+            let (code, said) = scene.ended(&["run"])?;
+            assert!(code == Some(64) && said_so(&said), "{key} {mode:04o}: {code:?} {said}");
+            let (code, said) = scene.ended(&["check"])?;
+            assert!(code == Some(1) && said_so(&said), "{key} {mode:04o}: {code:?} {said}");
+        }
         std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600))?;
     }
     scene.site.start_gateway()?;
     Ok(())
+}
+
+#[test]
+fn half_written_files_and_a_key_of_another_certificate_stop_the_start_with_a_sentence() -> Result<()> {
+    let scene = Scene::prepare(Plan::default())?;
+    scene.site.reconfigure("call_deadline_ms = 2000", "call_deadline_ms = 2000\ncrl_file = \"pki/link-crl.pem\"")?;
+    let tomorrow = time::OffsetDateTime::now_utc() + time::Duration::days(1);
+    scene.site.pki.revoke(&[], tomorrow)?;
+    let pki = scene.dir().join("pki");
+    let refused = |what: &str, words: &str| -> Result<()> {
+        for (command, expected) in [("run", 64), ("check", 1)] {
+            let (code, said) = scene.ended(&[command])?;
+            assert!(code == Some(expected) && said.contains(words), "{command} with {what}: {code:?} {said}");
+            assert!(!said.contains("panicked"), "{command} with {what}: {said}");
+        }
+        Ok(())
+    };
+    for (file, words) in [
+        ("gateway.pem", "cannot read our certificate"),
+        ("gateway.key", "cannot read our private key"),
+        ("link-ca.pem", "cannot read the authority's certificate"),
+        ("link-crl.pem", "cannot read the revocation list"),
+    ] {
+        let (path, whole) = (pki.join(file), std::fs::read(pki.join(file))?);
+        std::fs::write(&path, &whole[..whole.len() / 2])?;
+        refused(&format!("half of {file}"), words)?;
+        std::fs::write(&path, [])?;
+        refused(&format!("nothing in {file}"), file)?;
+        std::fs::write(&path, whole)?;
+    }
+    std::fs::write(pki.join("gateway.key"), std::fs::read(pki.join("other-client.key"))?)?;
+    refused("the key of another certificate", "check that they belong together")?;
+    assert!(!scene.dir().join("data").exists(), "a gateway that does not start makes no database");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_with_little_room_is_said_in_both_languages_and_patients_are_received() -> Result<()> {
+    let site = ("[store]", "[store]\nattention_free_mib = 1000000000000");
+    let scene = Scene::start_with(Plan::default(), &[site])?;
+    until(STEP, "the disk is looked at", || scene.health().is_ok_and(|health| part(&health, "disk")["ok"] == false))?;
+    let health = scene.health()?;
+    assert!(health["ok"] == true && part(&health, "disk")["detail"].to_string().contains("MiB are free"), "{health}");
+    for (lang, words) in [("ja", "ディスクの空きが少なくなっています"), ("en", "check-in goes on, but tell the")]
+    {
+        let page = scene.get(&format!("/staff?lang={lang}"))?;
+        assert!(page.contains(words), "{lang}: {page}");
+    }
+    let metrics = scene.get("/metrics")?;
+    let free = metrics.lines().find_map(|line| line.strip_prefix("uketsuke_store{figure=\"free_bytes\"} "));
+    assert!(free.context("the figure")?.parse::<u64>()? > 0);
+    scene.receives_the_next_patient(READER).await
 }
 
 #[test]

@@ -19,9 +19,12 @@ use uketsuke::central::{
 };
 use uketsuke::clock::Clock;
 use uketsuke::config;
+use uketsuke::store::{BODY_BYTES_MAX, Lane, OutboxRow, RequestKind};
 use uketsuke_core::explain::Lang;
+use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_tests::central::{ModeSpec, Options, Simulator};
 use uketsuke_tests::pki::{ClientOptions, DevPki, serial_of};
+use uuid::Uuid;
 
 /// Longest wait for something that the watch does.
 const SOON: Duration = Duration::from_secs(20);
@@ -234,6 +237,37 @@ async fn clocks_that_are_apart_are_said_with_their_direction() {
     assert!(fault.said().en.contains("ahead of"), "{fault}");
 }
 
+// --- odd requests and answers ---
+
+/// An eligibility request as the store would hand it over, signed by the gateway, and made `bytes` long.
+fn padded(scene: &Scene, bytes: usize) -> OutboxRow {
+    let signer = GatewaySigner::load(&scene.central).unwrap();
+    let id = RequestId(Uuid::now_v7());
+    let fit = |payload: usize| signer.sign(id, RequestKind::Eligibility, &vec![0; payload]).unwrap();
+    // A signature in ASN.1 form is not always of one length.
+    let request = loop {
+        let overhead = fit(bytes).body.len() - bytes;
+        let request = fit(bytes - overhead);
+        if request.body.len() == bytes {
+            break request;
+        }
+    };
+    let reception = ReceptionId(Uuid::now_v7());
+    OutboxRow { seq: 1, request, reception, order_key: OrderKey([1; 32]), lane: Lane::Interactive, attempts: 0 }
+}
+
+#[tokio::test]
+async fn the_largest_request_that_is_kept_is_read_and_a_larger_one_is_no_verdict_on_it() {
+    let scene = Scene::new().await;
+    let client = CentralClient::new(&scene.central, &clock()).unwrap();
+    let largest = client.deliver(&padded(&scene, BODY_BYTES_MAX)).await.err().unwrap();
+    assert_eq!(largest, CentralError::Rejected("invalid_argument".into()), "read, and found to say nothing");
+    let larger = client.deliver(&padded(&scene, BODY_BYTES_MAX + 1)).await.err().unwrap();
+    assert_eq!(larger, CentralError::Protocol("out_of_range".into()), "it is kept and tried again");
+    client.ping().await.unwrap();
+    assert_eq!(client.status().borrow().fault, None, "the line has no fault");
+}
+
 // --- renewal ---
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -298,9 +332,11 @@ async fn a_request_under_way_ends_on_the_former_connection() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_that_cannot_be_used_are_refused_with_a_sentence_and_the_former_go_on() {
-    let scene = Scene::new().await;
+    let mut scene = Scene::new().await;
+    scene.pki.revoke(&[], days(0, 60).not_after).unwrap();
+    scene.central.crl_file = Some(scene.pki.link_crl_pem());
     let (client, watching) = scene.watched();
-    let (pem, key) = (scene.pki.gateway_pem(), scene.pki.gateway_key());
+    let (pem, key, crl) = (scene.pki.gateway_pem(), scene.pki.gateway_key(), scene.pki.link_crl_pem());
     let whole = std::fs::read(&pem).unwrap();
     // Two files are never replaced at once, so that another refusal may come before.
     let refused = async |words: &str| {
@@ -316,7 +352,17 @@ async fn files_that_cannot_be_used_are_refused_with_a_sentence_and_the_former_go
     refused("cannot read our certificate").await;
     std::fs::write(&pem, &whole).unwrap();
 
+    let good_crl = std::fs::read(&crl).unwrap();
+    std::fs::write(&crl, &good_crl[..good_crl.len() / 2]).unwrap();
+    refused("cannot read the revocation list").await;
+    std::fs::write(&crl, &good_crl).unwrap();
+
     let good_key = std::fs::read(&key).unwrap();
+    // Written in place, so that its mode stays.
+    std::fs::write(&key, &good_key[..good_key.len() / 2]).unwrap();
+    refused("cannot read our private key").await;
+    std::fs::write(&key, &good_key).unwrap();
+
     let (_, foreign) = scene.pki.client("next", &days(-1, 60)).unwrap();
     std::fs::rename(foreign, &key).unwrap();
     refused("check that they belong together").await;

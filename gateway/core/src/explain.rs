@@ -114,10 +114,12 @@ pub fn reason(reason: &Reason, lang: Lang) -> Advice {
     match (reason, lang) {
         (Reason::InsuranceInvalid(loss), Ja) => {
             let why = match loss.as_deref() {
-                Some("01") => "(死亡による喪失)",
-                Some("02") => "(生活保護の受給による喪失)",
-                Some("03") => "(ほかの資格への切替えによる喪失)",
-                _ => "",
+                None => String::new(),
+                Some("01") => "(死亡による喪失)".into(),
+                Some("02") => "(生活保護の受給による喪失)".into(),
+                Some("03") => "(ほかの資格への切替えによる喪失)".into(),
+                Some("99") => "(そのほかの理由による喪失)".into(),
+                Some(unknown) => format!("(喪失理由のコード「{unknown}」は、このシステムの知らないものです)"),
             };
             advice(
                 "insurance_invalid",
@@ -127,10 +129,12 @@ pub fn reason(reason: &Reason, lang: Lang) -> Advice {
         }
         (Reason::InsuranceInvalid(loss), En) => {
             let why = match loss.as_deref() {
-                Some("01") => " (lost: death)",
-                Some("02") => " (lost: public assistance)",
-                Some("03") => " (lost: moved to another insurance)",
-                _ => "",
+                None => String::new(),
+                Some("01") => " (lost: death)".into(),
+                Some("02") => " (lost: public assistance)".into(),
+                Some("03") => " (lost: moved to another insurance)".into(),
+                Some("99") => " (lost: another reason)".into(),
+                Some(unknown) => format!(" (lost: code \"{unknown}\", which this system does not know)"),
             };
             advice(
                 "insurance_invalid",

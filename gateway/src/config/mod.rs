@@ -115,6 +115,9 @@ pub struct Store {
     /// Size of the database before people are told.
     #[serde(default = "defaults::attention_mib")]
     pub attention_mib: u64,
+    /// Free space on the disk of the database below which people are told.
+    #[serde(default = "defaults::attention_free_mib")]
+    pub attention_free_mib: u64,
 }
 
 impl Store {
@@ -123,6 +126,7 @@ impl Store {
         Limits {
             attention_waiting: self.attention_waiting,
             attention_bytes: self.attention_mib.saturating_mul(1024 * 1024),
+            attention_free_bytes: self.attention_free_mib.saturating_mul(1024 * 1024),
             set_aside_after: Duration::from_secs(u64::from(self.set_aside_after_h) * 60 * 60),
             receptions_kept: Duration::from_secs(u64::from(self.receptions_kept_days) * 24 * 60 * 60),
         }
@@ -343,6 +347,10 @@ mod defaults {
     }
     pub fn attention_mib() -> u64 {
         4_096
+    }
+    /// Weeks of receptions of a large site, so that there is time to see to it.
+    pub fn attention_free_mib() -> u64 {
+        512
     }
     pub fn connect_timeout_ms() -> u64 {
         2_000

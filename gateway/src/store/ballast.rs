@@ -1,12 +1,13 @@
 //! Room kept for a full disk: on a full disk even deleting rows and checkpointing fail, so a file beside the database holds
 //! space that is given back in that moment: one half to everybody, the other to whatever ends work rather than begins it.
 //!
-//! Promises: the file holds real blocks; it is made only where as much room again is left beside it, so that making it never
+//! Promises: the file holds real blocks, also when it was found rather than made (a copy may have holes); it is made only where as much room again is left beside it, so that making it never
 //! fills the disk; where there is no room for all of it, it is a half, a quarter or an eighth, and a disk without room even for that counts
 //! as full.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,7 +34,7 @@ impl Ballast {
 
     /// Makes the file unless it is there, as large as there is room for; true when there is one afterwards, or none is wanted. Blocks.
     pub(super) fn hold(&self) -> bool {
-        if self.bytes == 0 || self.length() == self.bytes as u64 {
+        if self.bytes == 0 || (self.is_whole() && self.has_blocks()) {
             return true;
         }
         let made = PARTS.into_iter().map(|part| self.bytes / part).find(|bytes| self.write(*bytes).is_ok());
@@ -66,14 +67,20 @@ impl Ballast {
         fs::metadata(&self.path).map_or(0, |found| found.len())
     }
 
+    /// Whether the disk holds as much as the file is long.
+    fn has_blocks(&self) -> bool {
+        // Blocks of 512 bytes, whatever the file system's are (stat(2)).
+        fs::metadata(&self.path).is_ok_and(|found| found.blocks().saturating_mul(512) >= found.len())
+    }
+
     fn write(&self, bytes: usize) -> io::Result<()> {
         let mut file = File::create(&self.path)?;
-        // Not zeros: some file systems and disks store no blocks for those.
-        let mut chunk = vec![0; 64 * 1024];
-        rand::RngCore::fill_bytes(&mut rand::rng(), &mut chunk);
+        let (mut random, mut chunk) = (rand::rng(), vec![0; 64 * 1024]);
         let mut left = bytes * 2;
         while left > 0 {
             let piece = left.min(chunk.len());
+            // Neither zeros nor the same again: some file systems and disks store no blocks for those.
+            rand::RngCore::fill_bytes(&mut random, &mut chunk);
             file.write_all(&chunk[..piece])?;
             left -= piece;
         }
@@ -88,7 +95,6 @@ mod tests {
 
     #[test]
     fn ballast_is_held_with_real_blocks_and_given_back_once() {
-        use std::os::unix::fs::MetadataExt;
         let folder = tempfile::tempdir().unwrap();
         let ballast = Ballast::of(&folder.path().join("db"), 100_000);
         assert!(ballast.hold() && ballast.hold());
@@ -100,6 +106,17 @@ mod tests {
         assert!(!ballast.release_half());
         assert!(ballast.release());
         assert!(!ballast.release());
+    }
+
+    #[test]
+    fn ballast_with_holes_is_written_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("db.ballast");
+        File::create(&path).unwrap().set_len(1_000_000).unwrap();
+        assert!(fs::metadata(&path).unwrap().blocks() * 512 < 1_000_000, "this file system makes no holes");
+        let ballast = Ballast::of(&folder.path().join("db"), 1_000_000);
+        assert!(ballast.hold());
+        assert!(fs::metadata(&path).unwrap().blocks() * 512 >= 1_000_000);
     }
 
     #[test]

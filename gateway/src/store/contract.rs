@@ -385,6 +385,16 @@ async fn limits_are_refused_and_neighbours_unharmed(rig: Rig) {
     assert!(matches!(second, Err(StoreError::Refused { .. })), "{second:?}");
     assert!(matches!(third, Err(StoreError::Refused { .. })), "{third:?}");
     assert_eq!(rig.store.receptions(9).await.unwrap().len(), 2);
+    let mut largest = opening(5, 5);
+    largest.request.body.resize(super::BODY_BYTES_MAX, 0);
+    rig.store.open_reception(largest).await.unwrap();
+    let row = rig.select(9).await.into_iter().find(|row| row.reception == reception(5)).unwrap();
+    assert_eq!(row.request.body.len(), super::BODY_BYTES_MAX);
+    let mut long = recording(1, Shown::Confirmed);
+    long.request.as_mut().unwrap().body.resize(super::BODY_BYTES_MAX + 1, 0);
+    let refused = rig.store.record_reception(long).await.unwrap_err();
+    assert!(refused.to_string().contains("at most 65536 are kept"), "{refused}");
+    rig.store.record_reception(recording(1, Shown::Confirmed)).await.unwrap();
 }
 
 async fn listeners_hear_of_rows_and_replies(rig: Rig) {

@@ -36,7 +36,7 @@ pub struct StoreConfig {
     /// Size of the reserve for a full disk; 0 for none.
     pub ballast_bytes: usize,
     /// A database up to this size is looked through by SQLite before it opens; a larger one while it is in use
-    /// ([`Store::check_file`]), so that a start takes no longer with years of receptions.
+    /// ([`Store::check_file`]), so that a start takes no longer with years of receptions; unless the file is shorter than it says.
     pub check_bytes_max: u64,
 }
 
@@ -376,14 +376,15 @@ impl Store {
     }
 
     /// Rows that wait, were written before `wall_ms`, and have failed although the destination was there; oldest first. Rows that
-    /// waited only because the line was down are not among them.
+    /// waited only because the line was down are not among them, nor are those of receptions that no synchronised clock dated.
     pub async fn failing_since(&self, wall_ms: i64, limit: usize) -> Result<Vec<i64>, StoreError> {
         backend!(self, backend => backend.failing_since(wall_ms, limit).await)
     }
 
     /// One step of forgetting: of the next `limit` receptions after `mark` those that were opened before `wall_ms` and are over go, each
     /// with its case, its replies and its refused requests. What is open, waits for anything, or has a case that is open or ended
-    /// later, stays. Returns how many went, and where the next step begins; `None` at the end.
+    /// later, stays. One that no synchronised clock dated counts as opened when the next one was. Returns how many went, and where the
+    /// next step begins; `None` at the end.
     pub async fn forget_receptions(
         &self,
         mark: i64,

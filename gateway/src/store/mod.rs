@@ -271,6 +271,8 @@ pub struct Figures {
     pub log_bytes: u64,
     /// Of the reserve for a full disk.
     pub reserve_bytes: u64,
+    /// That the file system of the database still has for this program, the reserve apart; `None` where it does not say.
+    pub free_bytes: Option<u64>,
     /// Sealing keys that are held: 2 while a rotation is under way.
     pub keys: u64,
 }
@@ -355,6 +357,23 @@ fn visit_age(now: Now, opened: Opened) -> Option<Duration> {
     }
     let known = now.stamp.synchronised && opened.stamp.synchronised;
     known.then(|| Duration::from_millis(now.stamp.wall_ms.abs_diff(opened.stamp.wall_ms)))
+}
+
+/// For the ages of receptions in the order they came, of which each says when it was opened and whether a synchronised clock said so: one
+/// that no such clock dated counts as opened with the next one that it did date, be it `beyond` the last, and without any as just opened.
+fn dated_by_the_next(opened: impl DoubleEndedIterator<Item = (i64, bool)>, beyond: Option<i64>) -> Vec<i64> {
+    let mut next = beyond.unwrap_or(i64::MAX);
+    let mut dates: Vec<i64> = opened
+        .rev()
+        .map(|(wall_ms, synchronised)| {
+            if synchronised {
+                next = wall_ms;
+            }
+            next
+        })
+        .collect();
+    dates.reverse();
+    dates
 }
 
 /// Where the running gateway takes orders about its store: a socket beside the database.

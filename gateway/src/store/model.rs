@@ -587,7 +587,9 @@ impl Disk {
 
     fn keep_settled(&mut self, index: usize, at: Stamp) {
         let request = &self.outbox[index].row.request;
-        self.settled.entry(request.id).or_insert_with(|| (request.body.clone(), at.wall_ms));
+        let latest = self.settled.values().map(|(_, settled_ms)| *settled_ms).max().filter(|_| !at.synchronised);
+        let settled_ms = latest.map_or(at.wall_ms, |latest| latest.max(at.wall_ms));
+        self.settled.entry(request.id).or_insert_with(|| (request.body.clone(), settled_ms));
         self.prune(at, &mut Told::default());
     }
 
@@ -634,8 +636,9 @@ impl Disk {
         let record = &self.receptions[index].record;
         let waits = self.outbox.iter().any(|row| row.row.reception == id && row.state != RowState::Rejected);
         let case = self.case(id).map(|case| self.cases[case].0.ended_ms);
+        let old = record.opened.wall_ms < before_ms || !record.opened.synchronised;
         let case_over = case.is_none_or(|ended| ended.is_some_and(|ended_ms| ended_ms < before_ms));
-        if record.stage == Stage::Open || record.opened.wall_ms >= before_ms || waits || !case_over {
+        if record.stage == Stage::Open || !old || waits || !case_over {
             return false;
         }
         self.receptions.remove(index);

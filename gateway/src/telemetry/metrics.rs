@@ -117,8 +117,8 @@ impl Default for Metrics {
         let store = Family::default();
         registry.register(
             "store",
-            "What the store holds: bytes of the database, its log and its reserve, sealing keys held, isolated requests, age of the oldest \
-             waiting request in seconds, walks through every row, receptions forgotten",
+            "What the store holds: bytes of the database, its log and its reserve, bytes free on their disk, sealing keys held, isolated \
+             requests, age of the oldest waiting request in seconds, walks through every row, receptions forgotten",
             store.clone(),
         );
         let certificate_days = Family::default();
@@ -228,7 +228,10 @@ impl Metrics {
             ("oldest_waiting_seconds", upkept.oldest_waiting.as_secs()),
             ("walks", upkept.walks),
             ("forgotten", upkept.forgotten),
-        ] {
+        ]
+        .into_iter()
+        .chain(figures.free_bytes.map(|bytes| ("free_bytes", bytes)))
+        {
             self.store.get_or_create(&FigureLabel { figure }).set(i64::try_from(value).unwrap_or(i64::MAX));
         }
         let link = site.link.borrow().clone();

@@ -219,6 +219,10 @@ fn attention(report: &HealthReport, w: Words) -> Vec<String> {
         let words = match part.name.as_str() {
             "store" => w.t("受付の保存に問題があります。管理者に連絡してください: ", "Store: "),
             "queue" => w.t("送信待ち・保留の照会が多すぎるか、保留があります。管理者に連絡してください: ", "Queue: "),
+            "disk" => w.t(
+                "受付を保存するディスクの空きが少なくなっています(受付は続けられます)。管理者に連絡してください: ",
+                "Disk: check-in goes on, but tell the administrator: ",
+            ),
             _ => return None,
         };
         Some(format!("{words}{}", part.detail))

@@ -41,13 +41,13 @@ struct Arguments {
     /// Service time is uniform between 0 and this.
     #[arg(long, value_name = "MS", default_value_t = 20)]
     think_ms: u64,
-    /// Mode to start in: up, down, slow, hang, error, drop_answer or busy.
+    /// Mode to start in: up, down, slow, hang, error, drop_answer, busy or odd.
     #[arg(long, default_value = "up")]
     mode: String,
     /// Delay of slow; wait asked for by busy.
     #[arg(long, value_name = "MS")]
     mode_ms: Option<u64>,
-    /// Status of error, such as UNAVAILABLE.
+    /// Status of error, such as UNAVAILABLE; what is odd about the answers of odd, such as large.
     #[arg(long, value_name = "NAME")]
     mode_code: Option<String>,
     /// End each connection in order at about this age; clients shake hands again.

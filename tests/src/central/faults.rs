@@ -9,6 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use tonic::Code;
 
+use super::odd::Oddity;
+
 /// What the central system does with requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
@@ -26,18 +28,21 @@ pub enum Mode {
     DropAnswer,
     /// RESOURCE_EXHAUSTED and no effect, with the wait in milliseconds in the metadata.
     Busy(u64),
+    /// The effect is applied, but the answer is odd.
+    Odd(Oddity),
 }
 
 /// A mode as people and programs write it: `{"mode":"slow","ms":800,"count":3}`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModeSpec {
-    /// `up`, `down`, `slow`, `hang`, `error`, `drop_answer` or `busy`.
+    /// `up`, `down`, `slow`, `hang`, `error`, `drop_answer`, `busy` or `odd`.
     pub mode: String,
     /// Delay of `slow`; wait asked for by `busy` (1000 when absent).
     #[serde(default)]
     pub ms: Option<u64>,
-    /// Status of `error`, by name as in `UNAVAILABLE` (the default) or `INTERNAL`.
+    /// Status of `error`, by name as in `UNAVAILABLE` (the default) or `INTERNAL`. Of `odd`: `stranger` (the default), `former`,
+    /// `large`, `status`, `codes` or `loss`.
     #[serde(default)]
     pub code: Option<String>,
     /// For how many requests; without it until changed.
@@ -64,6 +69,15 @@ const CODES: [(&str, Code); 16] = [
     ("UNAUTHENTICATED", Code::Unauthenticated),
 ];
 
+const ODDITIES: [(&str, Oddity); 6] = [
+    ("stranger", Oddity::Stranger),
+    ("former", Oddity::Former),
+    ("large", Oddity::Large),
+    ("status", Oddity::Status),
+    ("codes", Oddity::Codes),
+    ("loss", Oddity::Loss),
+];
+
 impl ModeSpec {
     /// A mode without parameters.
     pub fn new(mode: &str) -> Self {
@@ -78,6 +92,11 @@ impl ModeSpec {
     /// `error` with a status by its name.
     pub fn error(code: &str) -> Self {
         Self { code: Some(code.to_owned()), ..Self::new("error") }
+    }
+
+    /// `odd` in the way of this name.
+    pub fn odd(name: &str) -> Self {
+        Self { code: Some(name.to_owned()), ..Self::new("odd") }
     }
 
     /// The same for the next `count` requests only.
@@ -95,8 +114,9 @@ impl ModeSpec {
             "error" => Mode::Error(code(self.code.as_deref().unwrap_or("UNAVAILABLE"))?),
             "drop_answer" => Mode::DropAnswer,
             "busy" => Mode::Busy(self.ms.unwrap_or(1000)),
+            "odd" => Mode::Odd(oddity(self.code.as_deref().unwrap_or("stranger"))?),
             other => {
-                return Err(format!("unknown mode {other:?}; known: up down slow hang error drop_answer busy"));
+                return Err(format!("unknown mode {other:?}; known: up down slow hang error drop_answer busy odd"));
             }
         };
         if self.count.is_some() && matches!(mode, Mode::Up | Mode::Down) {
@@ -115,6 +135,7 @@ impl Mode {
         let (ms, code) = match self {
             Self::Slow(ms) | Self::Busy(ms) => (Some(ms), None),
             Self::Error(code) => (None, CODES.iter().find(|(_, known)| *known == code).map(|(name, _)| (*name).into())),
+            Self::Odd(odd) => (None, ODDITIES.iter().find(|(_, known)| *known == odd).map(|(name, _)| (*name).into())),
             _ => (None, None),
         };
         ModeSpec { mode: self.name().to_owned(), ms, code, count }
@@ -130,6 +151,7 @@ impl Mode {
             Self::Error(_) => "error",
             Self::DropAnswer => "drop_answer",
             Self::Busy(_) => "busy",
+            Self::Odd(_) => "odd",
         }
     }
 }
@@ -140,6 +162,13 @@ fn code(name: &str) -> Result<Code, String> {
         .find(|(known, _)| known.eq_ignore_ascii_case(name))
         .map(|(_, code)| *code)
         .ok_or_else(|| format!("unknown status {name:?}; use a gRPC name such as UNAVAILABLE"))
+}
+
+fn oddity(name: &str) -> Result<Oddity, String> {
+    let found = ODDITIES.iter().find(|(known, _)| *known == name);
+    found
+        .map(|(_, odd)| *odd)
+        .ok_or_else(|| format!("unknown oddity {name:?}; known: {}", ODDITIES.map(|(n, _)| n).join(" ")))
 }
 
 /// The switch itself, shared by the service and the control listener.

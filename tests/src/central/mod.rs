@@ -16,6 +16,7 @@ pub mod ledger;
 mod line;
 mod names;
 mod numbers;
+mod odd;
 mod population;
 mod service;
 mod signed;
@@ -37,6 +38,7 @@ pub use class::{Class, Rates};
 pub use faults::{Mode, ModeSpec};
 pub(crate) use http::{ClockSpec, Refusal};
 pub use numbers::Numbers;
+pub use odd::Oddity;
 pub use population::{CardIdentity, Outcome, Person, Population, Which};
 pub use service::Stats;
 
@@ -162,7 +164,10 @@ impl Simulator {
         }
         let served = tokio::spawn(
             server
-                .add_service(OnlineEligibilityServer::new(service::Service(central.clone())))
+                .add_service(
+                    OnlineEligibilityServer::new(service::Service(central.clone()))
+                        .max_decoding_message_size(service::REQUEST_BYTES_MAX),
+                )
                 .serve_with_incoming_shutdown(ReceiverStream::new(incoming), async {
                     let _ = stopped.await;
                 }),

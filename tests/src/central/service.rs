@@ -26,6 +26,7 @@ use super::faults::{Faults, Mode};
 use super::ledger::{Effect, GivenConsent, Kind, Ledger, Purpose};
 use super::line::ConnectionHandle;
 use super::numbers::Numbers;
+use super::odd::Spoil;
 use super::population::{CardIdentity, Outcome, Population, Which, hex, unhex};
 use super::signed::{Trust, id};
 use crate::clock::now_ms;
@@ -34,6 +35,8 @@ use crate::clock::now_ms;
 const CONSENT_VALIDITY_MS: i64 = 24 * 60 * 60 * 1000;
 /// By how much a site's clock may be ahead of ours.
 const ASKED_AHEAD_MAX_MS: i64 = 10 * 60 * 1000;
+/// A request larger than this makes no sense; gateways keep none that is.
+pub(super) const REQUEST_BYTES_MAX: usize = 64 * 1024;
 /// Length of the fresh challenge in a request.
 const NONCE_LENGTH: usize = 32;
 
@@ -115,7 +118,7 @@ impl Central {
     }
 
     /// Lets a request meet the current mode: `work` is what the central system does when it does it.
-    async fn meet<T>(
+    async fn meet<T: Spoil>(
         &self,
         mode: Mode,
         connection: Option<ConnectionHandle>,
@@ -125,13 +128,17 @@ impl Central {
             Mode::Hang => return std::future::pending().await,
             Mode::Error(code) => return Err(Status::new(code, "the central simulator was told to fail")),
             Mode::Busy(ms) => return Err(busy(ms)),
-            Mode::Up | Mode::Down | Mode::Slow(_) | Mode::DropAnswer => {}
+            Mode::Up | Mode::Down | Mode::Slow(_) | Mode::DropAnswer | Mode::Odd(_) => {}
         }
         let think_ms = rand::rng().random_range(0..=self.think_ms);
         if think_ms > 0 {
             tokio::time::sleep(Duration::from_millis(think_ms)).await;
         }
-        let done = work();
+        let mut done = work();
+        if let (Mode::Odd(odd), Ok(answer)) = (mode, &mut done) {
+            let former = self.state().ledger.effects().iter().nth_back(1).map(|effect| effect.id);
+            answer.spoil(odd, former.unwrap_or_default());
+        }
         if let Err(status) = &done {
             *self.state().stats.refused.entry(format!("{:?}", status.code())).or_default() += 1;
         }

@@ -149,6 +149,17 @@ fn every_outcome_has_a_sentence_and_a_next_step_in_both_languages() {
 }
 
 #[test]
+fn a_reason_of_loss_that_is_not_known_is_told_with_its_code() {
+    for lang in [Lang::Ja, Lang::En] {
+        let told = |loss: Option<&str>| reason(&Reason::InsuranceInvalid(loss.map(str::to_owned)), lang).what;
+        assert!(told(Some("42")).contains("42"), "{}", told(Some("42")));
+        for known in ["01", "02", "03", "99"] {
+            assert!(!told(Some(known)).contains(known) && told(Some(known)) != told(None), "{}", told(Some(known)));
+        }
+    }
+}
+
+#[test]
 fn a_case_says_whose_it_is_until_when_and_what_to_do() {
     use crate::clock::{Mono, Now};
     use crate::ladder::{Case, Cause, Event, Rules, StaffAction};

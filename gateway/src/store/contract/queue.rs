@@ -264,6 +264,8 @@ pub(super) async fn a_verdict_twice_changes_nothing(rig: Rig) {
     rig.store.settle(seq, answered(), at(1)).await.unwrap();
     rig.store.settle(seq, Settlement::Rejected { code: "late".into() }, at(2)).await.unwrap();
     assert_eq!(rig.store.reception(reception(1)).await.unwrap().unwrap().replied, Some((at(1), eligible())));
+    let never_sent = rig.store.settle(seq + 100, answered(), at(3)).await.unwrap_err();
+    assert!(matches!(never_sent, StoreError::Unknown { .. }), "{never_sent}");
 }
 
 pub(super) async fn a_verdict_of_the_wrong_kind_is_refused(rig: Rig) {

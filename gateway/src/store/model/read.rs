@@ -5,10 +5,11 @@ use crate::store::papers::Paper;
 use crate::store::turns::take_turns;
 use crate::store::{
     CaseRow, Destination, Figures, KeptName, KeptReply, Lane, OutboxCounts, OutboxDetail, OutboxHead, OutboxRow,
-    RETRY_AFTER_MAX, RequestKind, RowState, StoreError, TrailEntry,
+    RETRY_AFTER_MAX, RequestKind, RowState, StoreError, TrailEntry, dated_by_the_next,
 };
 use std::collections::HashSet;
 use std::ops::Range;
+use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::ladder::Owner;
 use uketsuke_core::record::{ReceptionRecord, Stage};
@@ -191,14 +192,21 @@ impl Model {
         limit: usize,
     ) -> Result<Vec<(i64, ReceptionId, i64)>, StoreError> {
         self.read(|disk| {
-            let later = disk.receptions.iter().filter(|r| r.seq > seq);
-            later.take(limit).map(|r| (r.seq, r.record.reception, r.record.opened.wall_ms)).collect()
+            let later: Vec<_> = disk.receptions.iter().filter(|r| r.seq > seq).collect();
+            let opened = later.iter().map(|r| (r.record.opened.wall_ms, r.record.opened.synchronised));
+            let dates = dated_by_the_next(opened, None);
+            let dated = later.iter().zip(dates).map(|(r, dated)| (r.seq, r.record.reception, dated));
+            dated.take(limit).collect()
         })
     }
 
     pub(in crate::store) async fn failing_since(&self, before_ms: i64, limit: usize) -> Result<Vec<i64>, StoreError> {
         self.read(|disk| {
-            let failing = disk.pending().filter(|row| row.row.attempts > 0 && row.created_ms < before_ms);
+            let old = |opened: Stamp| opened.synchronised && opened.wall_ms < before_ms;
+            let failing = disk.pending().filter(|row| {
+                let reception = disk.reception(row.row.reception).map(|index| disk.receptions[index].record.opened);
+                row.row.attempts > 0 && row.created_ms < before_ms && reception.is_some_and(old)
+            });
             failing.take(limit).map(|row| row.row.seq).collect()
         })
     }

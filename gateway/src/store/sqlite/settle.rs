@@ -91,12 +91,13 @@ impl Batch<'_> {
     async fn remove_together(&mut self, seqs: &str, at: Stamp) -> sqlx::Result<()> {
         self.told.changed = true;
         self.told.settled = Some(at);
+        let settled_ms = self.settled_ms(at).await?;
         sqlx::query(
             "INSERT OR IGNORE INTO settled (id, body_mac, settled_ms) \
              SELECT id, body_mac, ?2 FROM outbox WHERE seq IN (SELECT value FROM json_each(?1))",
         )
         .bind(seqs)
-        .bind(at.wall_ms)
+        .bind(settled_ms)
         .execute(&mut *self.conn)
         .await?;
         sqlx::query("DELETE FROM outbox WHERE seq IN (SELECT value FROM json_each(?))")

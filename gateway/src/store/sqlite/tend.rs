@@ -6,7 +6,8 @@ use super::read::{Query, count};
 use super::rows::{OutboxCells, word};
 use super::write::{Batch, Stop};
 use crate::store::{
-    Destination, Figures, ISOLATED_HOLD, OutboxDetail, OutboxHead, RowState, StoreError, beside, keys::id_word,
+    Destination, Figures, ISOLATED_HOLD, OutboxDetail, OutboxHead, RowState, StoreError, beside, dated_by_the_next,
+    keys::id_word,
 };
 use std::fs;
 use uketsuke_core::answer::bounded_code;
@@ -63,7 +64,8 @@ impl Batch<'_> {
         let mut forgotten = 0;
         for id in receptions {
             match self.reception(id.0).await {
-                Ok(Some(row)) if row.stage != word(Stage::Open) && row.opened_ms < before_ms => {
+                // What another clock dated is as old as what came after it: the caller has seen to that.
+                Ok(Some(row)) if row.stage != word(Stage::Open) && (row.opened_ms < before_ms || !row.opened_sync) => {
                     if self.is_over(id.0, &row.order_key, before_ms).await? {
                         self.delete(id.0, &row.order_key).await?;
                         forgotten += 1;
@@ -109,12 +111,14 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Forgets entries of the trail and counts of faces that are old enough.
+    /// Forgets entries of the trail and counts of faces that are old enough. An entry is no older than one that was written before it,
+    /// whatever a clock that was wrong has dated it.
     pub(super) async fn forget_notes(&mut self, before_ms: i64, limit: usize) -> sqlx::Result<u64> {
         let mut forgotten = 0;
         for statement in [
-            "DELETE FROM trail WHERE seq IN (SELECT seq FROM trail WHERE at_ms < ? ORDER BY seq LIMIT ?)",
-            "DELETE FROM face_failures WHERE order_key IN (SELECT order_key FROM face_failures WHERE counted_ms < ? LIMIT ?)",
+            "DELETE FROM trail WHERE seq IN (SELECT seq FROM trail WHERE at_ms < ?1 AND seq < COALESCE( \
+             (SELECT seq FROM trail WHERE at_ms >= ?1 ORDER BY seq LIMIT 1), 9223372036854775807) ORDER BY seq LIMIT ?2)",
+            "DELETE FROM face_failures WHERE order_key IN (SELECT order_key FROM face_failures WHERE counted_ms < ?1 LIMIT ?2)",
         ] {
             let query = sqlx::query(statement).bind(before_ms).bind(count(limit));
             forgotten += query.execute(&mut *self.conn).await?.rows_affected();
@@ -124,22 +128,41 @@ impl Batch<'_> {
     }
 }
 
+/// Room that is left where this file lies; blocks kept for root do not count.
+fn free_bytes(path: &std::path::Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(path).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
 impl Sqlite {
     pub(in crate::store) async fn opened_after(
         &self,
         seq: i64,
         limit: usize,
     ) -> Result<Vec<(i64, ReceptionId, i64)>, StoreError> {
-        let query: Query<'_, (i64, Uuid, i64)> =
-            sqlx::query_as("SELECT seq, id, opened_ms FROM receptions WHERE seq > ? ORDER BY seq LIMIT ?");
+        let query: Query<'_, (i64, Uuid, i64, bool)> =
+            sqlx::query_as("SELECT seq, id, opened_ms, opened_sync FROM receptions WHERE seq > ? ORDER BY seq LIMIT ?");
         let rows = self.rows(query.bind(seq).bind(count(limit))).await?;
-        Ok(rows.into_iter().map(|(seq, id, opened_ms)| (seq, ReceptionId(id), opened_ms)).collect())
+        let beyond = match rows.last() {
+            Some((last, _, _, false)) => self.next_synchronised(*last).await?,
+            _ => None,
+        };
+        let dates = dated_by_the_next(rows.iter().map(|row| (row.2, row.3)), beyond);
+        Ok(rows.into_iter().zip(dates).map(|((seq, id, ..), dated)| (seq, ReceptionId(id), dated)).collect())
+    }
+
+    /// When the first reception after `seq` was opened whose date a synchronised clock gave.
+    async fn next_synchronised(&self, seq: i64) -> Result<Option<i64>, StoreError> {
+        let query: Query<'_, (i64,)> =
+            sqlx::query_as("SELECT opened_ms FROM receptions WHERE seq > ? AND opened_sync = 1 ORDER BY seq LIMIT 1");
+        Ok(self.rows(query.bind(seq)).await?.pop().map(|(opened_ms,)| opened_ms))
     }
 
     pub(in crate::store) async fn failing_since(&self, before_ms: i64, limit: usize) -> Result<Vec<i64>, StoreError> {
         let query: Query<'_, (i64,)> = sqlx::query_as(
-            "SELECT seq FROM outbox WHERE destination = ? AND state = ? AND attempts > 0 AND created_ms < ? \
-             ORDER BY seq LIMIT ?",
+            "SELECT seq FROM outbox WHERE destination = ?1 AND state = ?2 AND attempts > 0 AND created_ms < ?3 \
+             AND EXISTS (SELECT 1 FROM receptions WHERE id = outbox.reception AND opened_sync = 1 AND opened_ms < ?3) \
+             ORDER BY seq LIMIT ?4",
         );
         let query = query.bind(word(Destination::Central)).bind(word(RowState::Pending));
         let rows = self.rows(query.bind(before_ms).bind(count(limit))).await?;
@@ -166,6 +189,7 @@ impl Sqlite {
             database_bytes: length(&self.path),
             log_bytes: length(log.as_ref()),
             reserve_bytes: length(&beside(&self.path, "ballast")),
+            free_bytes: free_bytes(&self.path),
             keys: 1 + u64::from(ring.former.is_some()),
         })
     }

@@ -564,13 +564,25 @@ impl Batch<'_> {
     async fn keep_settled(&mut self, row: &OutboxCells, at: Stamp) -> sqlx::Result<()> {
         self.told.changed = true;
         self.told.settled = Some(at);
+        let settled_ms = self.settled_ms(at).await?;
         sqlx::query("INSERT OR IGNORE INTO settled (id, body_mac, settled_ms) VALUES (?, ?, ?)")
             .bind(row.id)
             .bind(&row.body_mac)
-            .bind(at.wall_ms)
+            .bind(settled_ms)
             .execute(&mut *self.conn)
             .await
             .map(drop)
+    }
+
+    /// The date of an id that is settled now: by a clock that is not synchronised no earlier than the latest one known, so that it is
+    /// not forgotten before its time.
+    pub(super) async fn settled_ms(&mut self, at: Stamp) -> sqlx::Result<i64> {
+        if at.synchronised {
+            return Ok(at.wall_ms);
+        }
+        let latest: Option<i64> =
+            sqlx::query_scalar("SELECT MAX(settled_ms) FROM settled").fetch_one(&mut *self.conn).await?;
+        Ok(latest.map_or(at.wall_ms, |latest| latest.max(at.wall_ms)))
     }
 
     /// The check is not renewed: an altered row stays recognisable whatever its state is set to.
