@@ -123,7 +123,7 @@ async fn a_database_cut_short_or_scratched_is_refused_and_rescue_says_what_canno
     let (code, said) = scene.ended(&["queue", "rescue", "--to", to.to_str().context("a path in UTF-8")?])?;
     assert!(code == Some(0) && said.contains("cannot be read: "), "{code:?} {said}");
     assert!(to.join("receptions.jsonl").is_file() && to.join("outbox.jsonl").is_file(), "{said}");
-    assert!(std::fs::read(&database)? == scratched, "rescue changes nothing in what it reads");
+    assert!(std::fs::read(&database)? == scratched, "neither the start nor rescue changes what is damaged");
 
     std::fs::write(&database, &good)?;
     scene.site.start_gateway()?;

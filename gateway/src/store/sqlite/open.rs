@@ -43,17 +43,21 @@ pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Ope
     let sql = |doing| move |source| database_error(path, doing, source);
     let file = |doing| move |source| OpenError::Io { path: path.clone(), doing, source };
     let lock = lock(path)?;
-    // The side file first: a database read later can only be further.
-    let side = SideFile::read(path).map_err(file("read its side file"))?;
     let ballast = Ballast::of(path, config.ballast_bytes);
-    match inspect(config, keys, side, Purpose::Write).await {
+    let looked = async || {
+        // The side file first: a database read later can only be further.
+        let side = SideFile::read(path).map_err(file("read its side file"))?;
+        inspect(config, keys, side, Purpose::Write).await?;
+        look_through(config).await
+    };
+    let checked = match looked().await {
         // Even looking takes a little room: for the log's index.
         Err(error) if is_full(&error) && ballast.release_half() => {
             tracing::error!("the disk is full; the store gave back some of its reserve; free some space");
-            inspect(config, keys, SideFile::read(path).map_err(file("read its side file"))?, Purpose::Write).await?;
+            looked().await?
         }
-        inspected => inspected?,
-    }
+        looked => looked?,
+    };
     create(path).map_err(file("create its database file"))?;
     let mut conn = write_options(config).connect().await.map_err(sql("open its database"))?;
     MIGRATIONS.run(&mut conn).await.map_err(|source| OpenError::Database {
@@ -70,11 +74,6 @@ pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Ope
             note_keys(&mut conn, keys, &head).await.map_err(sql("write down which keys seal it"))?;
         }
         noted => noted.map_err(sql("write down which keys seal it"))?,
-    }
-    let small = fs::metadata(path).map_or(0, |found| found.len()) <= config.check_bytes_max;
-    let checked = small || is_cut_short(path).map_err(file("read its database"))?;
-    if checked {
-        quick_check(&mut conn, path).await?;
     }
     // What was recovered from the log may lie in the page cache only.
     match sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut conn).await {
@@ -307,6 +306,24 @@ async fn begin(conn: &mut SqliteConnection, keys: &Keys) -> sqlx::Result<Head> {
         .execute(conn)
         .await?;
     Ok(Head { store_id, commits: 0, last_seq: 0 })
+}
+
+/// Has SQLite look through the whole file without changing it, unless that takes too long for a start; whether it was done.
+async fn look_through(config: &StoreConfig) -> Result<bool, OpenError> {
+    let path = &config.path;
+    let bytes = fs::metadata(path).map_or(0, |found| found.len());
+    let unread = |source| OpenError::Io { path: path.clone(), doing: "read its database", source };
+    if bytes == 0 {
+        return Ok(true);
+    }
+    if bytes > config.check_bytes_max && !is_cut_short(path).map_err(unread)? {
+        return Ok(false);
+    }
+    let sql = |source| database_error(path, "read its database", source);
+    let mut conn = read_options(config).connect().await.map_err(sql)?;
+    quick_check(&mut conn, path).await?;
+    conn.close().await.map_err(sql)?;
+    Ok(true)
 }
 
 /// Whether the file has fewer pages than its header says. With frames in the write-ahead log SQLite does not notice: they may be what is

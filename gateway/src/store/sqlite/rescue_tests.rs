@@ -64,8 +64,12 @@ async fn what_can_be_read_of_a_damaged_database_is_rescued_and_the_rest_named() 
     for page in pages / 2..pages / 2 + 6 {
         file.write_all_at(&[0xa5; 4096], page * 4096).unwrap();
     }
+    let damaged = fs::read(&path).unwrap();
     let error = Store::open(&config(folder.path()), keys.clone()).await.err().unwrap();
     assert!(matches!(error, OpenError::Corrupt { .. }), "{error}");
+    assert!(fs::read(&path).unwrap() == damaged, "the evidence stays");
+    let log = fs::metadata(folder.path().join("store.db-wal")).map_or(0, |found| found.len());
+    assert_eq!(log, 0, "nothing is to be added to it either");
     let to = folder.path().join("rescued");
     let told = Store::rescue(&config(folder.path()), &keys, &to, false).await.unwrap();
     let rows: u64 = told.iter().map(|table| table.rows).sum();
