@@ -3,9 +3,10 @@
 //!
 //! * After a start, and whenever the destination comes back, one.
 //! * One more for each answer while below the threshold: it doubles with every round trip.
-//! * After each round, which is a windowful of answers and at least [`ROUND_MIN`]: of the window, as much waits in a queue somewhere as
-//!   answers took longer than in the quickest round, `window × (1 − quickest / mean)`. More than [`QUEUED_MAX`]: one less, and the
-//!   threshold comes down to it. From the threshold on, fewer than [`QUEUED_MIN`]: one more.
+//! * After each round: of the window, as much waits in a queue somewhere as answers took longer than in the quickest round,
+//!   `window × (1 − quickest / mean)`. More than [`QUEUED_MAX`]: one less, and the threshold comes down to it. From the threshold on,
+//!   fewer than [`QUEUED_MIN`]: one more. A round is a windowful of answers and at least [`ROUND_MIN`]; but the first one, which is to
+//!   find no queue, is [`FIRST_ROUND`].
 //! * Every [`ROUNDS_MAX`] rounds it forgets the quickest and starts over from one: the destination may have become slower for good.
 //! * When the destination says that it is busy: half, which is also the new threshold.
 //! * When requests fail or time out so often that everything pauses, or the destination is gone: one, and the threshold is half of what
@@ -23,6 +24,8 @@ const QUEUED_MAX: f64 = 8.0;
 const TICK: Duration = Duration::from_millis(1);
 /// Answers whose mean says something in spite of that.
 const ROUND_MIN: u32 = 16;
+/// Answers of the first round.
+const FIRST_ROUND: u32 = 4;
 /// Rounds for which the quickest one counts.
 const ROUNDS_MAX: u32 = 512;
 
@@ -38,13 +41,15 @@ pub(super) struct Window {
     /// Mean of the quickest round, and the rounds since all were forgotten.
     quickest: Option<Duration>,
     rounds: u32,
+    /// Answers still to come of requests that were sent before it started over: they say how it was then.
+    former: u32,
 }
 
 impl Window {
     /// One request at a time, `most` at some time.
     pub(super) fn new(most: u32) -> Self {
         let most = most.max(1);
-        Self { size: 1, most, threshold: most, answers: 0, took: Duration::ZERO, quickest: None, rounds: 0 }
+        Self { size: 1, most, threshold: most, answers: 0, took: Duration::ZERO, quickest: None, rounds: 0, former: 0 }
     }
 
     /// One that has grown to its most.
@@ -60,12 +65,17 @@ impl Window {
 
     /// A request took effect, so long after it was sent.
     pub(super) fn delivered(&mut self, took: Duration) {
+        if self.former > 0 {
+            self.former -= 1;
+            return;
+        }
         self.answers += 1;
         self.took = self.took.saturating_add(took);
         if self.size < self.threshold {
             self.size = (self.size + 1).min(self.most);
         }
-        if self.answers >= self.size.max(ROUND_MIN) {
+        let enough = if self.quickest.is_none() { FIRST_ROUND } else { self.size.max(ROUND_MIN) };
+        if self.answers >= enough {
             self.round();
         }
     }
@@ -78,6 +88,7 @@ impl Window {
         self.rounds += 1;
         if self.rounds >= ROUNDS_MAX {
             (self.rounds, self.quickest) = (0, None);
+            self.former = self.size;
             (self.size, self.threshold) = (1, self.most);
             return;
         }
@@ -101,6 +112,7 @@ impl Window {
         let threshold = if self.size > 1 { self.size / 2 } else { self.threshold };
         self.shrink(threshold);
         self.size = 1;
+        self.former = 0;
     }
 
     fn shrink(&mut self, to: u32) {
@@ -159,8 +171,7 @@ mod tests {
         window.lost();
         assert_eq!(window.size(), 1);
         assert_eq!(after(&mut window, 15), 16);
-        assert_eq!(after(&mut window, 15), 16);
-        assert_eq!(after(&mut window, 1), 17);
+        assert_eq!([after(&mut window, 1), after(&mut window, 16), after(&mut window, 1)], [17, 17, 18]);
     }
 
     #[test]

@@ -11,8 +11,8 @@ pub(super) async fn a_case_is_there_as_soon_as_its_reception_counts(rig: Rig) {
     rig.store.record_reception(with_case(1)).await.unwrap();
 
     let rig = rig.crash().await;
-    let with_case = rig.store.with_case(&[reception(2), reception(1)]).await;
-    assert_eq!(with_case, Ok(vec![reception(1)]));
+    let found = rig.store.with_case(&[reception(2), reception(1)]).await;
+    assert_eq!(found, Ok(vec![reception(1)]));
     let row = rig.store.case(reception(1)).await.unwrap().unwrap();
     assert_eq!((row.version, row.case.clone(), row.asks.clone()), (1, new_case(1).case, vec![eligibility(1).id]));
     assert_eq!(rig.store.papers(reception(1)).await.unwrap(), new_case(1).papers);
