@@ -154,7 +154,7 @@ impl Courier {
         let heads =
             rows.iter().map(|row| Head { seq: row.seq, order_key: row.order_key, attempts: row.attempts }).collect();
         for row in rows {
-            self.rows.entry(row.seq).or_insert(row);
+            self.rows.insert(row.seq, row);
         }
         self.on(Event::Selected(heads), context);
         // What the plan did not take up is not kept: bodies are personal.
@@ -183,6 +183,10 @@ impl Courier {
             };
             actor.parts.metrics.tried(tried_name(&tried));
             actor.on(Event::Tried(seq, tried), context);
+            // One that goes back into the queue is read again: bodies are personal, and its lane may change.
+            if !actor.plan.is_in_flight(seq) {
+                actor.rows.remove(&seq);
+            }
         }));
     }
 

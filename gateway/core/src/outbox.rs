@@ -33,8 +33,10 @@ pub struct Rules {
     pub sweep_every: Duration,
     /// Between tries of a row that fails.
     pub retry: Backoff,
-    /// Failures in a row, of whatever rows, after which the destination counts as failing and everything pauses.
+    /// Failures in a row, of whatever rows, after which the destination counts as failing and everything pauses…
     pub failures_max: u32,
+    /// …once there has been nothing else for so long: a few rows that fail, or a few hundred, must not hold up those behind them.
+    pub failing_for: Duration,
     /// While nothing is to be sent, the destination is asked this often whether it is there.
     pub idle_probe_every: Duration,
 }
@@ -48,6 +50,7 @@ impl Default for Rules {
             sweep_every: Duration::from_secs(2),
             retry: Backoff { first: Duration::from_secs(2), most: Duration::from_secs(60) },
             failures_max: 16,
+            failing_for: Duration::from_secs(2),
             idle_probe_every: Duration::from_secs(10),
         }
     }
@@ -199,8 +202,11 @@ pub struct Plan {
     in_flight: BTreeMap<i64, Flight>,
     /// Deliveries so far.
     delivered: u64,
-    /// Failures since the last delivery.
+    /// Failures since the last delivery, and since when there has been nothing else.
     failures: u32,
+    failing_since: Option<Mono>,
+    /// Until then the destination has asked for a pause, whatever else happens to the line.
+    busy_until: Mono,
     /// When the destination was heard of last.
     heard: Mono,
     /// A probe beside the work is under way.
@@ -220,6 +226,8 @@ impl Plan {
             in_flight: BTreeMap::new(),
             delivered: 0,
             failures: 0,
+            failing_since: None,
+            busy_until: now.mono,
             heard: now.mono,
             probing: false,
             selecting: false,
@@ -288,7 +296,8 @@ impl Plan {
         match (self.circuit, answered) {
             (Circuit::Up | Circuit::Paused { .. }, true) => self.heard = now.mono,
             (Circuit::Down { .. }, true) => {
-                self.circuit = Circuit::Up;
+                let until = self.busy_until;
+                self.circuit = if until > now.mono { Circuit::Paused { until } } else { Circuit::Up };
                 self.wanted = Wanted::Now;
                 self.heard = now.mono;
             }
@@ -349,7 +358,9 @@ impl Plan {
     fn room(&self) -> u32 {
         // A disk that falls behind holds the line back in the end.
         let unwritten = self.window.size().saturating_add(self.rules.window_max);
-        let room = self.window.size().saturating_sub(self.unanswered());
+        // Requests that have failed before, and may hang again, never take all of the room.
+        let hopeful = self.in_flight.values().any(|flight| !flight.tried && flight.head.attempts == 0);
+        let room = self.window.size().saturating_sub(self.unanswered()).max(u32::from(!hopeful));
         room.min(unwritten.saturating_sub(count(self.in_flight.len())))
     }
 
@@ -381,19 +392,23 @@ impl Plan {
             Tried::Delivered => {
                 self.window.delivered(now.mono.since(sent));
                 self.delivered += 1;
-                self.failures = 0;
+                self.works();
                 effects.push(Effect::Settle(seq, Settle::Delivered));
             }
             Tried::Rejected { code } => {
-                self.failures = 0;
+                self.works();
                 effects.push(Effect::Settle(seq, Settle::Rejected { code }));
             }
             Tried::Failed { code } => self.failed(now, head, code, jitter, effects),
             Tried::Doubtful { code } => {
                 self.failed(now, head, code, jitter, effects);
-                // Others were answered while this one was on its way: then it is this one.
-                if self.delivered == delivered {
+                // Others were answered while this one was on its way: then it is this one. Of one that has failed before nothing is
+                // concluded: whether the destination is there is asked.
+                if self.delivered == delivered && head.attempts == 0 {
                     self.go_down(now, jitter);
+                } else if self.delivered == delivered && !self.probing && self.circuit == Circuit::Up {
+                    self.probing = true;
+                    effects.push(Effect::Probe);
                 }
             }
             Tried::Unreachable => {
@@ -415,15 +430,24 @@ impl Plan {
         let after = self.rules.retry.delay(head.attempts.saturating_add(1), jitter);
         effects.push(Effect::Settle(head.seq, Settle::Retry { code, after }));
         self.failures = self.failures.saturating_add(1);
-        if self.failures >= self.rules.failures_max {
+        let since = *self.failing_since.get_or_insert(now.mono);
+        if self.failures >= self.rules.failures_max && now.mono.since(since) >= self.rules.failing_for {
             self.window.lost();
             self.pause(now, self.rules.busy_pause);
+            // After the pause it has another chance.
+            self.works();
         }
     }
 
+    /// Something got through.
+    fn works(&mut self) {
+        (self.failures, self.failing_since) = (0, None);
+    }
+
     fn pause(&mut self, now: Now, lasts: Duration) {
-        if self.circuit == Circuit::Up {
-            self.circuit = Circuit::Paused { until: now.mono.after(lasts) };
+        self.busy_until = self.busy_until.max(now.mono.after(lasts));
+        if !matches!(self.circuit, Circuit::Down { .. }) {
+            self.circuit = Circuit::Paused { until: self.busy_until };
         }
     }
 

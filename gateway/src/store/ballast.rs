@@ -1,8 +1,8 @@
 //! Room kept for a full disk: on a full disk even deleting rows and checkpointing fail, so a file beside the database holds
 //! space that is given back in that moment: one half to everybody, the other to whatever ends work rather than begins it.
 //!
-//! Promises: the file holds real blocks, also when it was found rather than made (a copy may have holes); it is made only where as much room again is left beside it, so that making it never
-//! fills the disk; where there is no room for all of it, it is a half, a quarter or an eighth, and a disk without room even for that counts
+//! Promises: the file holds real blocks, also when it was found rather than made (a copy may have holes); it is made only where as much
+//! room again is left beside it, so that making it never fills the disk; where there is no room for all of it, it is a half, a quarter or an eighth, and a disk without room even for that counts
 //! as full.
 
 use std::fs::{self, File, OpenOptions};
@@ -43,6 +43,18 @@ impl Ballast {
             let _ = fs::remove_file(&self.path);
         }
         made.is_some()
+    }
+
+    /// Whether there is room for as much as was held before any of it was given back, with as much again beside it: somebody has freed
+    /// some space, it is not only what was given back. Blocks.
+    pub(super) fn has_room(&self) -> bool {
+        let made = match self.made.load(Ordering::Relaxed) {
+            0 => (self.bytes / PARTS[PARTS.len() - 1]) as u64,
+            made => made,
+        };
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        // Where nobody can say how much is free, trying shows it.
+        free_bytes(folder).is_none_or(|free| free.saturating_add(self.length()) >= made.saturating_mul(2))
     }
 
     /// Whether all that is wanted is there.
@@ -87,6 +99,12 @@ impl Ballast {
         file.set_len(bytes as u64)?;
         file.sync_all()
     }
+}
+
+/// Room that is left on the disk of this file or folder; blocks kept for root do not count.
+pub(super) fn free_bytes(path: &Path) -> Option<u64> {
+    let found = rustix::fs::statvfs(path).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 #[cfg(test)]

@@ -58,6 +58,7 @@ contract! {
     one_patients_requests_go_one_by_one_in_their_order
     a_key_in_flight_is_not_selected
     interactive_rows_go_first_and_backlog_is_not_starved
+    what_has_failed_goes_after_what_has_not_also_in_the_backlog
     a_new_interactive_request_promotes_its_patients_older_ones
     a_failed_try_waits_is_counted_and_lets_other_receptions_pass
     a_wait_dated_by_a_clock_set_back_is_over

@@ -291,7 +291,7 @@ impl Store {
         self.write(Command::Settle { seq, settlement, lane, at }).await.map(drop)
     }
 
-    /// A no-op through the writer: resolves when everything queued before it has been committed.
+    /// A no-op through the writer: resolves when everything that somebody waited for and that was queued before it has been committed.
     pub async fn ping(&self) -> Result<(), StoreError> {
         self.write(Command::Ping).await.map(drop)
     }

@@ -145,13 +145,115 @@ fn a_row_that_fails_is_tried_again_less_and_less_often_but_never_given_up() {
 #[test]
 fn when_nothing_gets_through_everything_pauses() {
     let mut plan = plan();
-    for seq in 1..=16 {
-        step(&mut plan, 0, Event::Wake);
-        step(&mut plan, 0, Event::Selected(vec![head(seq, seq as u8)]));
-        step(&mut plan, 0, Event::Tried(seq, Tried::Failed { code: "internal".into() }));
-        step(&mut plan, 0, Event::Settled(seq));
+    let mut paused_at = Vec::new();
+    for seq in 1..=200 {
+        let ms = seq as u64 * 100;
+        step(&mut plan, ms, Event::Tick);
+        step(&mut plan, ms, Event::Selected(vec![head(seq, seq as u8)]));
+        let paused = matches!(plan.circuit(), Circuit::Paused { .. });
+        step(&mut plan, ms, Event::Tried(seq, Tried::Failed { code: "internal".into() }));
+        step(&mut plan, ms, Event::Settled(seq));
+        step(&mut plan, ms, Event::Probed(true));
+        if !paused && matches!(plan.circuit(), Circuit::Paused { .. }) {
+            paused_at.push(ms);
+        }
     }
-    assert!(matches!(plan.circuit(), Circuit::Paused { .. }), "{:?}", plan.circuit());
+    assert_eq!(paused_at, [2_100, 6_100, 10_100, 14_100, 18_100], "two seconds of failures, two of rest");
+}
+
+/// Rows that fail whenever they are tried, in front of as many that do not; each answer takes 20 ms. When the first of those behind was
+/// delivered, and the last.
+fn behind_failing(failing: i64, healthy: i64, mut plan: Plan) -> (u64, u64) {
+    let mut queue: BTreeMap<i64, (u64, u32)> = (1..=failing + healthy).map(|seq| (seq, (0, 0))).collect();
+    let key = |seq: i64| OrderKey([seq.to_le_bytes(); 4].concat().try_into().unwrap());
+    let mut agenda = BTreeMap::from([((0, 0), Event::Wake)]);
+    let (mut number, mut delivered) = (0, Vec::new());
+    while delivered.len() < healthy as usize {
+        let ((ms, _), event) = match (agenda.pop_first(), plan.deadline()) {
+            (Some(((ms, _), _)), Some(due)) if due.0 < ms => ((due.0, 0), Event::Tick),
+            (Some(next), _) => next,
+            (None, due) => ((due.unwrap().0, 0), Event::Tick),
+        };
+        assert!(ms < 600_000, "{} of {healthy} after ten minutes", delivered.len());
+        let mut then = |after: u64, event| {
+            number += 1;
+            agenda.insert((ms + after, number), event);
+        };
+        for effect in step(&mut plan, ms, event) {
+            match effect {
+                Effect::Select { limit, busy } => {
+                    let due = queue.iter().filter(|(seq, (at, _))| *at <= ms && !busy.contains(&key(**seq)));
+                    let mut due: Vec<_> = due.map(|(seq, (_, attempts))| (*attempts, *seq)).collect();
+                    due.sort_by_key(|(attempts, seq)| (*attempts > 0, *seq));
+                    let rows = due.into_iter().take(limit as usize);
+                    let heads = rows.map(|(attempts, seq)| Head { seq, order_key: key(seq), attempts });
+                    then(1, Event::Selected(heads.collect()));
+                }
+                Effect::Send(seq) if seq <= failing => {
+                    then(20, Event::Tried(seq, Tried::Failed { code: "internal".into() }));
+                }
+                Effect::Send(seq) => then(20, Event::Tried(seq, Tried::Delivered)),
+                Effect::Settle(seq, Settle::Retry { after, .. }) => {
+                    let row = queue.get_mut(&seq).unwrap();
+                    *row = (ms + after.as_millis() as u64, row.1 + 1);
+                    then(1, Event::Settled(seq));
+                }
+                Effect::Settle(seq, _) => {
+                    queue.remove(&seq);
+                    delivered.push(ms);
+                    then(1, Event::Settled(seq));
+                }
+                Effect::Probe => then(5, Event::Probed(true)),
+            }
+        }
+    }
+    (delivered[0], *delivered.last().unwrap())
+}
+
+#[test]
+fn rows_that_fail_do_not_hold_up_those_behind_them() {
+    for failing in [1, 16, 30, 100] {
+        let (first, last) = behind_failing(failing, 200, plan());
+        assert!(first <= 5_000 && last <= 10_000, "behind {failing}: from {first} to {last} ms");
+    }
+    let grown = || Plan { window: Window::grown(64), ..plan() };
+    let (first, last) = behind_failing(2_000, 200, grown());
+    assert!(first <= 5_000 && last <= 10_000, "behind 2000: from {first} to {last} ms");
+}
+
+#[test]
+fn a_request_that_hangs_again_takes_neither_the_line_down_nor_the_last_of_the_room() {
+    let mut plan = plan();
+    step(&mut plan, 0, Event::Wake);
+    let effects = step(&mut plan, 0, Event::Selected(vec![Head { attempts: 1, ..head(1, 1) }]));
+    assert_eq!(effects, [Effect::Send(1), Effect::Select { limit: 1, busy: vec![OrderKey([1; 32])] }]);
+    assert_eq!(step(&mut plan, 11, Event::Selected(vec![head(2, 2)]))[0], Effect::Send(2));
+    assert_eq!(step(&mut plan, 12, Event::Wake), [], "a fresh one is waited for");
+    step(&mut plan, 20, Event::Tried(2, Tried::Delivered));
+    step(&mut plan, 21, Event::Settled(2));
+    // Nothing else was on its way meanwhile.
+    step(&mut plan, 30, Event::Selected(vec![Head { attempts: 2, ..head(3, 3) }]));
+    let effects = step(&mut plan, 5_030, Event::Tried(3, doubtful()));
+    assert!(effects.contains(&Effect::Probe) && plan.circuit() == Circuit::Up, "{effects:?}");
+    step(&mut plan, 5_040, Event::Probed(false));
+    assert!(matches!(plan.circuit(), Circuit::Down { .. }), "but when nobody is there it is down");
+}
+
+#[test]
+fn a_pause_that_was_asked_for_is_kept_whatever_happens_to_the_line() {
+    let mut plan = plan();
+    step(&mut plan, 0, Event::Wake);
+    step(&mut plan, 0, Event::Selected(vec![head(1, 1)]));
+    step(&mut plan, 0, Event::Tried(1, Tried::Delivered));
+    step(&mut plan, 0, Event::Settled(1));
+    step(&mut plan, 0, Event::Selected(vec![head(2, 2), head(3, 3)]));
+    step(&mut plan, 5, Event::Tried(2, Tried::Busy(Some(Duration::from_secs(60)))));
+    step(&mut plan, 10, Event::Tried(3, doubtful()));
+    assert!(matches!(plan.circuit(), Circuit::Down { .. }));
+    assert_eq!(step(&mut plan, 1_010, Event::Tick), [Effect::Probe]);
+    step(&mut plan, 1_020, Event::Probed(true));
+    assert_eq!(plan.circuit(), Circuit::Paused { until: Mono(60_005) });
+    assert!(matches!(step(&mut plan, 60_005, Event::Tick)[..], [Effect::Select { .. }]));
 }
 
 #[test]

@@ -275,3 +275,22 @@ pub(super) async fn a_verdict_of_the_wrong_kind_is_refused(rig: Rig) {
     assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
     assert_eq!(rig.select(9).await.len(), 1);
 }
+
+pub(super) async fn what_has_failed_goes_after_what_has_not_also_in_the_backlog(rig: Rig) {
+    for number in 1..=4 {
+        rig.store.open_reception(opening(number, u8::try_from(number).unwrap())).await.unwrap();
+        let alone = Recording { request: None, consents: vec![], ..recording(number, Shown::Provisional) };
+        rig.store.record_reception(alone).await.unwrap();
+    }
+    let retry = Settlement::Retry { code: "internal".into(), after: Duration::from_secs(2) };
+    for number in [1, 2] {
+        let seq = rig.seq(eligibility(number).id).await;
+        rig.store.settle(seq, retry.clone(), at(0)).await.unwrap();
+    }
+    let next = |limit| {
+        let selected = rig.store.select(Destination::Central, limit, &[], at(0).wall_ms + 60_000);
+        async move { selected.await.unwrap().iter().map(|row| row.request.id).collect::<Vec<_>>() }
+    };
+    assert_eq!(next(9).await, [3, 4, 1, 2].map(|number| eligibility(number).id));
+    assert_eq!(next(3).await, [3, 4, 1].map(|number| eligibility(number).id));
+}

@@ -255,8 +255,9 @@ impl Disk {
         };
         // The outbox is in order of seq: the first row of a key that may go is the one that goes.
         let go = self.pending().filter(|row| !waits(row) && free(row) && seen.insert(row.row.order_key));
-        let (mut first, others): (Vec<&Row>, Vec<&Row>) = go.partition(|row| urgent.contains(&row.row.order_key));
+        let (mut first, mut others): (Vec<&Row>, Vec<&Row>) = go.partition(|row| urgent.contains(&row.row.order_key));
         first.sort_by_key(|row| row.row.attempts > 0);
+        others.sort_by_key(|row| row.row.attempts > 0);
         let turns = take_turns(first, others, (flying, busy.len().saturating_sub(flying)), limit);
         turns.into_iter().map(|row| row.row.clone()).collect()
     }

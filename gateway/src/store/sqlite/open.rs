@@ -9,7 +9,7 @@ use crate::store::ballast::Ballast;
 use crate::store::keys::{Keys, Ring, id_word};
 use crate::store::side_file::{Found, Head, SideFile};
 use crate::store::{OpenError, StoreConfig};
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row as _, SqliteConnection, SqlitePool};
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -40,7 +40,6 @@ pub(super) struct Opened {
 
 pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Opened, OpenError> {
     let path = &config.path;
-    let sql = |doing| move |source| database_error(path, doing, source);
     let file = |doing| move |source| OpenError::Io { path: path.clone(), doing, source };
     let lock = lock(path)?;
     let ballast = Ballast::of(path, config.ballast_bytes);
@@ -50,7 +49,7 @@ pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Ope
         inspect(config, keys, side, Purpose::Write).await?;
         look_through(config).await
     };
-    let checked = match looked().await {
+    let (checked, watch) = match looked().await {
         // Even looking takes a little room: for the log's index.
         Err(error) if is_full(&error) && ballast.release_half() => {
             tracing::error!("the disk is full; the store gave back some of its reserve; free some space");
@@ -58,9 +57,39 @@ pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Ope
         }
         looked => looked?,
     };
+    let opened = bring_up(config, keys, lock, ballast, checked).await;
+    match (&opened, watch) {
+        (Ok(_), Some(watch)) => drop(watch.close().await),
+        // Kept until the process ends: the other connection may still be closing.
+        (Err(_), watch) => std::mem::forget(watch),
+        (Ok(_), None) => {}
+    }
+    opened
+}
+
+/// The connection of the writer, with everything recovered, up to date and on disk.
+async fn bring_up(
+    config: &StoreConfig,
+    keys: &Keys,
+    lock: File,
+    ballast: Ballast,
+    checked: bool,
+) -> Result<Opened, OpenError> {
+    let path = &config.path;
+    let sql = |doing| move |source| database_error(path, doing, source);
+    let file = |doing| move |source| OpenError::Io { path: path.clone(), doing, source };
     create(path).map_err(file("create its database file"))?;
     let mut conn = write_options(config).connect().await.map_err(sql("open its database"))?;
-    MIGRATIONS.run(&mut conn).await.map_err(|source| OpenError::Database {
+    let brought = match MIGRATIONS.run(&mut conn).await {
+        Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _))
+            if trouble(&error) == Trouble::Full && ballast.release_half() =>
+        {
+            tracing::error!("the disk is full; the store gave back some of its reserve; free some space");
+            MIGRATIONS.run(&mut conn).await
+        }
+        brought => brought,
+    };
+    brought.map_err(|source| OpenError::Database {
         path: path.clone(),
         doing: "bring its tables up to date",
         source: source.into(),
@@ -308,22 +337,26 @@ async fn begin(conn: &mut SqliteConnection, keys: &Keys) -> sqlx::Result<Head> {
     Ok(Head { store_id, commits: 0, last_seq: 0 })
 }
 
-/// Has SQLite look through the whole file without changing it, unless that takes too long for a start; whether it was done.
-async fn look_through(config: &StoreConfig) -> Result<bool, OpenError> {
+/// Has SQLite look through the whole file without changing it, unless that takes too long for a start; whether it was done, and the
+/// connection. As long as that is open, SQLite removes no write-ahead log when another one is closed: one that could not open the log's
+/// index takes the log for empty.
+async fn look_through(config: &StoreConfig) -> Result<(bool, Option<SqliteConnection>), OpenError> {
     let path = &config.path;
     let bytes = fs::metadata(path).map_or(0, |found| found.len());
     let unread = |source| OpenError::Io { path: path.clone(), doing: "read its database", source };
     if bytes == 0 {
-        return Ok(true);
+        return Ok((true, None));
     }
-    if bytes > config.check_bytes_max && !is_cut_short(path).map_err(unread)? {
-        return Ok(false);
-    }
+    let checked = bytes <= config.check_bytes_max || is_cut_short(path).map_err(unread)?;
     let sql = |source| database_error(path, "read its database", source);
     let mut conn = read_options(config).connect().await.map_err(sql)?;
-    quick_check(&mut conn, path).await?;
-    conn.close().await.map_err(sql)?;
-    Ok(true)
+    if checked {
+        quick_check(&mut conn, path).await?;
+    } else {
+        // It holds the database from the first read on.
+        sqlx::query("SELECT COUNT(*) FROM sqlite_schema").execute(&mut conn).await.map_err(sql)?;
+    }
+    Ok((checked, Some(conn)))
 }
 
 /// Whether the file has fewer pages than its header says. With frames in the write-ahead log SQLite does not notice: they may be what is

@@ -103,10 +103,15 @@ impl Queue {
     pub(super) fn take_with(&mut self, first: Job) -> Taken {
         let mut taken = Taken::default();
         taken.take(first);
-        self.fill(&mut taken, Lane::Interactive, self.rows_max);
+        self.fill(&mut taken, Lane::Interactive, self.rows_max.saturating_sub(BESIDE).max(1), self.bytes_max);
         let waited = taken.writes.iter().any(|(command, _)| command.lane() == Lane::Interactive);
-        let most = if waited { (taken.writes.len() + BESIDE).min(self.rows_max) } else { self.rows_max };
-        self.fill(&mut taken, Lane::Backlog, most);
+        if waited {
+            // However much the others bring.
+            let rows_max = (taken.writes.len() + BESIDE).min(self.rows_max);
+            self.fill(&mut taken, Lane::Backlog, rows_max, usize::MAX);
+        } else {
+            self.fill(&mut taken, Lane::Backlog, self.rows_max, self.bytes_max);
+        }
         if taken.closing.is_some() {
             self.waited.close();
             self.other.close();
@@ -114,10 +119,10 @@ impl Queue {
         taken
     }
 
-    fn fill(&mut self, taken: &mut Taken, lane: Lane, most: usize) {
+    fn fill(&mut self, taken: &mut Taken, lane: Lane, rows_max: usize, bytes_max: usize) {
         let queue = if lane == Lane::Interactive { &mut self.waited } else { &mut self.other };
-        while taken.writes.len() < most
-            && taken.bytes < self.bytes_max
+        while taken.writes.len() < rows_max
+            && taken.bytes < bytes_max
             && let Ok(job) = queue.try_recv()
         {
             taken.take(job);
@@ -161,6 +166,16 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_first_lane_that_is_always_full_does_not_starve_the_other() {
+        let (entrance, mut queue) = new(&StoreConfig { batch_rows_max: 16, ..StoreConfig::new("unused") });
+        entrance.send(job(Lane::Backlog, 100)).await.unwrap();
+        for seq in 1..=40 {
+            entrance.send(job(Lane::Interactive, seq)).await.unwrap();
+        }
+        assert_eq!(seqs(&taken(&mut queue).await), [1, 2, 3, 4, 5, 6, 7, 8, 100]);
+    }
+
+    #[tokio::test]
     async fn what_is_queued_in_either_lane_is_served_before_the_end() {
         let (entrance, mut queue) = new(&StoreConfig { batch_rows_max: 2, ..StoreConfig::new("unused") });
         let (done, _closed) = oneshot::channel();
@@ -176,7 +191,7 @@ mod tests {
             served.extend(seqs(&taken));
             closings += usize::from(taken.closing.is_some());
         }
-        assert_eq!((served, closings), (vec![1, 2, 3, 10], 1));
+        assert_eq!((served, closings), (vec![1, 10, 2, 3], 1));
         assert!(entrance.send(job(Lane::Interactive, 4)).await.is_err());
     }
 }

@@ -35,8 +35,9 @@ impl Sqlite {
         let mut found = self.rows(query).await?;
         found.sort_by_key(|candidate| candidate.cells.seq);
         let interactive_flying = found.first().map_or(0, |candidate| usize::try_from(candidate.flying).unwrap_or(0));
-        let (mut urgent, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|candidate| candidate.urgent);
+        let (mut urgent, mut others): (Vec<_>, Vec<_>) = found.into_iter().partition(|candidate| candidate.urgent);
         urgent.sort_by_key(|candidate| candidate.cells.attempts > 0);
+        others.sort_by_key(|candidate| candidate.cells.attempts > 0);
         let flying = (interactive_flying, busy.len().saturating_sub(interactive_flying));
         let mut rows = Vec::new();
         for Candidate { cells, .. } in take_turns(urgent, others, flying, limit) {
@@ -61,10 +62,10 @@ impl Sqlite {
 
 /// Parameters: 1 destination, 2 now, 3 limit, 4 longest wait, 5 the busy keys.
 ///
-/// Two walks along the index by lane. Among the urgent, those that have not failed yet go first: requests that fail again and again must
-/// not keep a patient waiting who has just come. Of each key goes the oldest row that is due and held by none before it; a key is urgent
-/// when any of its pending rows is interactive, whatever the oldest is. The walk along the backlog, which may be long, ends with
-/// the limit. The indexes are named where the planner, which knows no statistics, takes the one that walks all the rows.
+/// Walks along the index by lane. Those that have not failed yet go first: requests that fail again and again must keep neither a patient
+/// waiting who has just come, nor the backlog behind them. Of each key goes the oldest row that is due and held by none before it; a key is urgent
+/// when any of its pending rows is interactive, whatever the oldest is. The walks along the backlog, which may be long, end
+/// with the limit. The indexes are named where the planner, which knows no statistics, takes the one that walks all the rows.
 static STATEMENT: LazyLock<String> = LazyLock::new(|| {
     let busy = "SELECT order_key FROM busy";
     let waits = |row: &str| format!("({row}.not_before_ms > ?2 AND {row}.not_before_ms <= ?2 + ?4)");
@@ -80,6 +81,21 @@ static STATEMENT: LazyLock<String> = LazyLock::new(|| {
         )
     };
     let goes = |row: &str| format!("{row}.state = 'pending' AND NOT {} AND {}", waits(row), free(row));
+    let others = |failed: u8| {
+        format!(
+            "SELECT o.* FROM outbox o INDEXED BY outbox_by_lane
+             WHERE o.destination = ?1 AND o.state = 'pending' AND o.lane = 'backlog' AND (o.attempts > 0) = {failed}
+               AND o.order_key NOT IN ({busy}) AND {o_goes}
+               AND NOT EXISTS (SELECT 1 FROM outbox i INDEXED BY outbox_by_key
+                               WHERE i.destination = ?1 AND i.order_key = o.order_key
+                                 AND i.state = 'pending' AND i.lane = 'interactive')
+               AND NOT EXISTS (SELECT 1 FROM outbox p
+                               WHERE p.destination = ?1 AND p.order_key = o.order_key AND p.seq < o.seq AND {p_goes})
+             ORDER BY o.seq LIMIT ?3",
+            o_goes = goes("o"),
+            p_goes = goes("p"),
+        )
+    };
     format!(
         "WITH busy AS MATERIALIZED (SELECT unhex(value) AS order_key FROM json_each(?5)),
          urgent AS (
@@ -92,15 +108,7 @@ static STATEMENT: LazyLock<String> = LazyLock::new(|| {
                          AND order_key NOT IN ({busy})) w)
              ORDER BY attempts > 0, seq LIMIT ?3),
          others AS (
-             SELECT o.* FROM outbox o
-             WHERE o.destination = ?1 AND o.state = 'pending' AND o.lane = 'backlog' AND o.order_key NOT IN ({busy})
-               AND {o_goes}
-               AND NOT EXISTS (SELECT 1 FROM outbox i INDEXED BY outbox_by_key
-                               WHERE i.destination = ?1 AND i.order_key = o.order_key
-                                 AND i.state = 'pending' AND i.lane = 'interactive')
-               AND NOT EXISTS (SELECT 1 FROM outbox p
-                               WHERE p.destination = ?1 AND p.order_key = o.order_key AND p.seq < o.seq AND {p_goes})
-             ORDER BY o.seq LIMIT ?3),
+             SELECT * FROM ({fresh_others}) UNION ALL SELECT * FROM ({failed_others}) LIMIT ?3),
          flying AS (
              SELECT COUNT(DISTINCT w.order_key) AS flying FROM outbox w INDEXED BY outbox_by_lane
              WHERE w.destination = ?1 AND w.state = 'pending' AND w.lane = 'interactive' AND w.order_key IN ({busy}))
@@ -108,6 +116,7 @@ static STATEMENT: LazyLock<String> = LazyLock::new(|| {
          UNION ALL
          SELECT 0 AS urgent, flying.flying, others.* FROM others, flying",
         o_goes = goes("o"),
-        p_goes = goes("p"),
+        fresh_others = others(0),
+        failed_others = others(1),
     )
 });

@@ -5,6 +5,7 @@ use super::case_rows::CaseCells;
 use super::read::{Query, count};
 use super::rows::{OutboxCells, word};
 use super::write::{Batch, Stop};
+use crate::store::ballast::free_bytes;
 use crate::store::{
     Destination, Figures, ISOLATED_HOLD, OutboxDetail, OutboxHead, RowState, StoreError, beside, dated_by_the_next,
     keys::id_word,
@@ -126,12 +127,6 @@ impl Batch<'_> {
         self.told.changed |= forgotten > 0;
         Ok(forgotten)
     }
-}
-
-/// Room that is left where this file lies; blocks kept for root do not count.
-fn free_bytes(path: &std::path::Path) -> Option<u64> {
-    let found = rustix::fs::statvfs(path).ok()?;
-    Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
 impl Sqlite {

@@ -22,8 +22,9 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
-/// How often a full disk is tried again while nobody writes.
+/// How often a full disk is looked at again.
 const FULL_PROBE_EVERY: Duration = Duration::from_secs(5);
 
 pub(super) struct Writer {
@@ -36,6 +37,8 @@ pub(super) struct Writer {
     queue: Queue,
     /// The second half of the reserve is in use.
     last_reserve: bool,
+    /// When a full disk is looked at again.
+    look_at: Instant,
     readers: SqlitePool,
     _lock: File,
 }
@@ -56,18 +59,30 @@ impl Drop for Watch {
 impl Writer {
     pub(super) fn new(opened: Opened, keys: Keys, signals: Arc<Signals>, queue: Queue, readers: SqlitePool) -> Self {
         let Opened { conn, head, side, ballast, lock, .. } = opened;
-        Self { conn, head, side, ballast, keys, signals, queue, last_reserve: false, readers, _lock: lock }
+        Self {
+            conn,
+            head,
+            side,
+            ballast,
+            keys,
+            signals,
+            queue,
+            last_reserve: false,
+            look_at: Instant::now(),
+            readers,
+            _lock: lock,
+        }
     }
 
     /// Until closed, or until the last handle is gone and the queue empty.
     pub(super) async fn run(mut self) {
         let mut watch = Watch(Arc::clone(&self.signals), false);
-        let mut closing = None;
+        let mut closing = Vec::new();
         while let Some(job) = self.next().await {
             // Whoever was just answered and writes again at once comes with the others, not with the commit after.
             tokio::task::yield_now().await;
             let taken = self.queue.take_with(job);
-            closing = taken.closing.or(closing);
+            closing.extend(taken.closing);
             self.commit(taken.writes).await;
             for (what, done) in taken.tidyings {
                 let _ = done.send(self.tidy(what).await);
@@ -79,9 +94,12 @@ impl Writer {
 
     async fn next(&mut self) -> Option<Job> {
         while self.signals.is_full() {
-            match tokio::time::timeout(FULL_PROBE_EVERY, self.queue.next()).await {
-                Ok(job) => return job,
-                Err(_) => self.look_for_room().await,
+            // Also while there is no lull: whoever is refused now may be received in a few seconds.
+            if Instant::now() >= self.look_at {
+                self.look_at = Instant::now() + FULL_PROBE_EVERY;
+                self.look_for_room().await;
+            } else if let Ok(job) = tokio::time::timeout_at(self.look_at, self.queue.next()).await {
+                return job;
             }
         }
         self.queue.next().await
@@ -224,13 +242,14 @@ impl Writer {
             tracing::error!("the disk is full; the store gave back some of its reserve; free some space");
         }
         self.signals.full(false);
+        self.look_at = Instant::now() + FULL_PROBE_EVERY;
         self.checkpoint().await;
     }
 
-    /// Room for the reserve, or a part of it, means room for everything.
+    /// Room for the reserve as it was means room for everything.
     async fn look_for_room(&mut self) {
         let ballast = self.ballast.clone();
-        if tokio::task::spawn_blocking(move || ballast.hold()).await.unwrap_or(false) {
+        if tokio::task::spawn_blocking(move || ballast.has_room() && ballast.hold()).await.unwrap_or(false) {
             tracing::info!("there is room on the disk again; the store's reserve is back");
             self.last_reserve = false;
             self.signals.well();
@@ -279,7 +298,7 @@ impl Writer {
         Ok(busy == 0 && in_log == moved)
     }
 
-    async fn end(mut self, closing: Option<oneshot::Sender<()>>) {
+    async fn end(mut self, closing: Vec<oneshot::Sender<()>>) {
         self.signals.close();
         // Readers first: one of them may keep the log from being emptied.
         self.readers.close().await;
@@ -291,7 +310,7 @@ impl Writer {
             tracing::warn!(%error, "the store's database did not close cleanly; nothing is lost");
         }
         drop(self._lock);
-        if let Some(done) = closing {
+        for done in closing {
             let _ = done.send(());
         }
     }
