@@ -141,6 +141,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
     let (central_in, central_status) = watch::channel(CourierStatus {
         circuit: Circuit::Down { probe_at: None },
         in_flight: 0,
+        window: 1,
         pending: 0,
         rejected: 0,
         since: started,

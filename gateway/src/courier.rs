@@ -283,7 +283,7 @@ impl Courier {
     }
 
     fn publish(&self) {
-        let (circuit, in_flight) = (self.plan.circuit(), self.plan.in_flight());
+        let (circuit, in_flight, window) = (self.plan.circuit(), self.plan.in_flight(), self.plan.window());
         let now = self.parts.clock.stamp();
         self.parts.status.send_if_modified(|status| {
             let turned = std::mem::discriminant(&status.circuit) != std::mem::discriminant(&circuit);
@@ -296,7 +296,7 @@ impl Courier {
                 };
                 tracing::info!(state, "the central system");
             }
-            (status.circuit, status.in_flight) = (circuit, in_flight);
+            (status.circuit, status.in_flight, status.window) = (circuit, in_flight, window);
             turned
         });
     }

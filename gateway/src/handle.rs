@@ -219,6 +219,8 @@ pub struct CourierStatus {
     pub circuit: Circuit,
     /// Requests in flight.
     pub in_flight: usize,
+    /// Requests that may be without an answer.
+    pub window: u32,
     /// Requests that wait, in flight ones included.
     pub pending: u64,
     /// Requests the destination refused for good, kept for the staff.

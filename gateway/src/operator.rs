@@ -3,7 +3,7 @@
 //! The running gateway alone writes to its store, so it takes orders at a Unix socket beside the database (mode 0600: whoever may read the
 //! database may give them): one line of JSON each way. While no gateway runs, `uketsuke` opens the store itself.
 //!
-//! Promise: an order that was heard is carried out whoever stops listening; one at a time.
+//! Promise: an order that was heard is carried out whoever stops listening; changes of the sealing key one at a time.
 
 use crate::clock::Clock;
 use crate::store::rotation::{Rotated, Rotation};
@@ -77,7 +77,8 @@ impl Operator {
 
     /// Carries an order out.
     pub async fn perform(&self, order: Order) -> Told {
-        let _turn = self.turn.lock().await;
+        let of_keys = matches!(order, Order::RotateKeys | Order::FinishRotation);
+        let _turn = if of_keys { Some(self.turn.lock().await) } else { None };
         tracing::info!(?order, "an order of an administrator");
         let done = match order {
             Order::RotateKeys | Order::FinishRotation => {

@@ -96,17 +96,39 @@ pub struct UpkeepParts {
 /// Runs until the store is closed or has failed.
 pub fn spawn(parts: UpkeepParts) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
-        let Err(error) = live(parts).await else { return };
+        let operator = parts.operator.clone();
+        // Beside the rest: with a large store it takes long.
+        let rotation = async move {
+            finish_rotation(operator).await;
+            std::future::pending().await
+        };
+        let ended = tokio::select! {
+            ended = live(parts) => ended,
+            ended = rotation => ended,
+        };
+        let Err(error) = ended else { return };
         if error != StoreError::Closed {
             tracing::error!(%error, "upkeep of the store has ended");
         }
     })
 }
 
-async fn live(parts: UpkeepParts) -> Result<(), StoreError> {
-    if let Told::Rotated(rotated) = parts.operator.perform(Order::FinishRotation).await {
-        tracing::info!(key = rotated.key, "a change of the sealing key that was cut short has come to its end");
+/// Goes on with a change of the sealing key that was cut short; what keeps it from that (a full disk) is over at the next try, or the one
+/// after.
+async fn finish_rotation(operator: Operator) {
+    loop {
+        match operator.perform(Order::FinishRotation).await {
+            Told::Rotated(rotated) => {
+                tracing::info!(key = rotated.key, "a change of the sealing key that was cut short has come to its end");
+                return;
+            }
+            Told::Done => return,
+            Told::Refused { .. } => sleep(ROUND_EVERY).await,
+        }
     }
+}
+
+async fn live(parts: UpkeepParts) -> Result<(), StoreError> {
     let start = Instant::now();
     let mut file_check_at = if parts.check_file_first { start } else { start + FILE_CHECK_EVERY };
     let (mut round_at, mut walk_at, mut figures_at) = (start, start, start);

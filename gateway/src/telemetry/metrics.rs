@@ -69,6 +69,8 @@ pub struct Metrics {
     reader_up: Family<ReaderLabel, Gauge>,
     reader_restarts: Family<ReaderLabel, Gauge>,
     central_up: Gauge,
+    central_in_flight: Gauge,
+    central_window: Gauge,
     outbox_pending: Gauge,
     outbox_rejected: Gauge,
     cases_open: Family<OwnerLabel, Gauge>,
@@ -94,6 +96,7 @@ impl Default for Metrics {
         let reader_up = Family::default();
         let reader_restarts = Family::default();
         let (central_up, outbox_pending, outbox_rejected) = (Gauge::default(), Gauge::default(), Gauge::default());
+        let (central_in_flight, central_window) = (Gauge::default(), Gauge::default());
         let cases_open = Family::default();
         registry.register("receptions", "Receptions recorded, by what the patient was told", receptions.clone());
         registry.register("receptions_abandoned", "Receptions given up between T1 and T2", abandoned.clone());
@@ -107,6 +110,12 @@ impl Default for Metrics {
         registry.register("reader_in_service", "1 while patients can use the reader", reader_up.clone());
         registry.register("reader_restarts", "Times the reader's actor was started again", reader_restarts.clone());
         registry.register("central_up", "1 while the central system counts as reachable", central_up.clone());
+        registry.register(
+            "central_in_flight",
+            "Requests that were sent and whose verdict is not on disk yet",
+            central_in_flight.clone(),
+        );
+        registry.register("central_window", "Requests that may be without an answer at once", central_window.clone());
         registry.register("outbox_pending", "Requests that wait for their verdict", outbox_pending.clone());
         registry.register("outbox_rejected", "Requests refused for good", outbox_rejected.clone());
         registry.register(
@@ -149,6 +158,8 @@ impl Default for Metrics {
             reader_up,
             reader_restarts,
             central_up,
+            central_in_flight,
+            central_window,
             outbox_pending,
             outbox_rejected,
             cases_open,
@@ -212,6 +223,8 @@ impl Metrics {
         }
         let central = *site.central.borrow();
         self.central_up.set(i64::from(!matches!(central.circuit, Circuit::Down { .. })));
+        self.central_in_flight.set(i64::try_from(central.in_flight).unwrap_or(i64::MAX));
+        self.central_window.set(i64::from(central.window));
         self.outbox_pending.set(i64::try_from(central.pending).unwrap_or(i64::MAX));
         self.outbox_rejected.set(i64::try_from(central.rejected).unwrap_or(i64::MAX));
         let cases = *site.case_counts.borrow();

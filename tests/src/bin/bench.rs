@@ -12,6 +12,7 @@ use std::time::Duration;
 use uketsuke_tests::bench::{BENCHES, Settings};
 
 /// Measures speed and memory of the real gateway, prints tables, and ends with one line: `NAME: PASS|FAIL key=value …`.
+/// PASS says that everything could be measured; whether the product's aims are met stands above it and in `aims_met`.
 #[derive(Parser)]
 #[command(max_term_width = 100, arg_required_else_help = true)]
 struct Arguments {

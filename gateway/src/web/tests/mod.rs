@@ -73,6 +73,7 @@ impl Scene {
         let (central_in, central) = watch::channel(CourierStatus {
             circuit: Circuit::Down { probe_at: None },
             in_flight: 0,
+            window: 1,
             pending: 3,
             rejected: 0,
             since: NOW,
