@@ -220,7 +220,7 @@ mod tests {
     fn slow_answers_alone_are_no_queue() {
         // Evenly spread, and four quick ones for each slow one; whatever is sent is worked at.
         let spread = |n: u64| n * 7919 % 200;
-        let two_kinds = |n: u64| if n % 5 == 0 { 2_000 } else { 20 };
+        let two_kinds = |n: u64| if n.is_multiple_of(5) { 2_000 } else { 20 };
         for took_ms in [&spread as &dyn Fn(u64) -> u64, &two_kinds] {
             let mut window = Window::new(64);
             let mut sizes: Vec<u32> = (0..20_000)
