@@ -13,8 +13,7 @@ use uketsuke_core::visit::{self, OfVisit};
 const EARLIER_MAX: usize = 3;
 
 /// Tells a reception with its case as it stands, what was agreed to for the case, what its answer says beside the verdict, its place in
-/// its visit, and what is open from earlier ones. What of that cannot
-/// be read is left out and logged: it must not hide the rest.
+/// its visit, and what is open from earlier ones. What of that cannot be read is left out and logged: it must not hide the rest.
 pub async fn reception(
     store: &Store,
     record: &ReceptionRecord,

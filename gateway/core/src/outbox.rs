@@ -205,7 +205,7 @@ pub struct Plan {
     /// Failures since the last delivery, and since when there has been nothing else.
     failures: u32,
     failing_since: Option<Mono>,
-    /// Until then the destination has asked for a pause, whatever else happens to the line.
+    /// No request goes out before, whatever else happens to the line: the destination has asked for a pause, or failed at everything.
     busy_until: Mono,
     /// When the destination was heard of last.
     heard: Mono,

@@ -2,8 +2,8 @@
 //! space that is given back in that moment: one half to everybody, the other to whatever ends work rather than begins it.
 //!
 //! Promises: the file holds real blocks, also when it was found rather than made (a copy may have holes); it is made only where as much
-//! room again is left beside it, so that making it never fills the disk; where there is no room for all of it, it is a half, a quarter or an eighth, and a disk without room even for that counts
-//! as full.
+//! room again is left beside it, so that making it never fills the disk; where there is no room for all of it, it is a half, a quarter
+//! or an eighth, and a disk without room even for that counts as full.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};

@@ -27,6 +27,17 @@ fn plan() -> Plan {
     plan
 }
 
+/// One that has delivered a row, so that there was room for two more, which are out.
+fn two_out() -> Plan {
+    let mut plan = plan();
+    step(&mut plan, 0, Event::Wake);
+    step(&mut plan, 0, Event::Selected(vec![head(1, 1)]));
+    step(&mut plan, 0, Event::Tried(1, Tried::Delivered));
+    step(&mut plan, 0, Event::Settled(1));
+    step(&mut plan, 0, Event::Selected(vec![head(2, 2), head(3, 3)]));
+    plan
+}
+
 #[test]
 fn the_window_starts_at_one_and_grows_with_each_delivery() {
     let mut plan = plan();
@@ -241,12 +252,7 @@ fn a_request_that_hangs_again_takes_neither_the_line_down_nor_the_last_of_the_ro
 
 #[test]
 fn a_pause_that_was_asked_for_is_kept_whatever_happens_to_the_line() {
-    let mut plan = plan();
-    step(&mut plan, 0, Event::Wake);
-    step(&mut plan, 0, Event::Selected(vec![head(1, 1)]));
-    step(&mut plan, 0, Event::Tried(1, Tried::Delivered));
-    step(&mut plan, 0, Event::Settled(1));
-    step(&mut plan, 0, Event::Selected(vec![head(2, 2), head(3, 3)]));
+    let mut plan = two_out();
     step(&mut plan, 5, Event::Tried(2, Tried::Busy(Some(Duration::from_secs(60)))));
     step(&mut plan, 10, Event::Tried(3, doubtful()));
     assert!(matches!(plan.circuit(), Circuit::Down { .. }));
@@ -259,12 +265,7 @@ fn a_pause_that_was_asked_for_is_kept_whatever_happens_to_the_line() {
 #[test]
 fn a_request_that_times_out_takes_the_line_down_only_if_no_other_was_answered_meanwhile() {
     for (others, down) in [(true, false), (false, true)] {
-        let mut plan = plan();
-        step(&mut plan, 0, Event::Wake);
-        step(&mut plan, 0, Event::Selected(vec![head(1, 1)]));
-        step(&mut plan, 0, Event::Tried(1, Tried::Delivered));
-        step(&mut plan, 0, Event::Settled(1));
-        step(&mut plan, 0, Event::Selected(vec![head(2, 2), head(3, 3)]));
+        let mut plan = two_out();
         if others {
             step(&mut plan, 5, Event::Tried(3, Tried::Delivered));
         }

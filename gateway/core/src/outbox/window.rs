@@ -259,8 +259,8 @@ mod tests {
                 prop_assert!((1..=most.max(1)).contains(&window.size()));
             }
             // Trouble that is over is over: however bad it was, all of the room is used again some time.
-            (0..100_000).for_each(|_| window.delivered(Duration::from_millis(5)));
-            prop_assert!(window.size() >= most.max(1) || window.rounds < 16);
+            let grown = (0..20_000).any(|_| after(&mut window, 1) == most.max(1));
+            prop_assert!(grown, "{window:?}");
         }
     }
 }

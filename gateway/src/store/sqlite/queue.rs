@@ -1,7 +1,7 @@
 //! What waits for the writer: in one lane what somebody waits for at a reader or a desk, in the other everything else.
 //!
-//! Promises: each lane keeps its order; a commit takes all of the first lane, and beside it a few of the other, which is so never
-//! starved; without anything in the first lane it takes the other one whole.
+//! Promises: each lane keeps its order; a commit takes what fits of the first lane, and beside it a few of the other, which is so never
+//! starved; without anything in the first lane it takes what fits of the other.
 
 use crate::store::command::{Command, Outcome};
 use crate::store::{Lane, StoreConfig, StoreError};
@@ -63,7 +63,7 @@ pub(super) struct Queue {
 pub(super) struct Taken {
     pub(super) writes: Vec<(Command, oneshot::Sender<Outcome>)>,
     pub(super) tidyings: Vec<(Tidying, oneshot::Sender<Result<(), StoreError>>)>,
-    pub(super) closing: Option<oneshot::Sender<()>>,
+    pub(super) closing: Vec<oneshot::Sender<()>>,
     bytes: usize,
 }
 
@@ -75,7 +75,7 @@ impl Taken {
                 self.writes.push((*command, done));
             }
             Job::Tidy(what, done) => self.tidyings.push((what, done)),
-            Job::Close(done) => self.closing = Some(done),
+            Job::Close(done) => self.closing.push(done),
         }
     }
 }
@@ -112,7 +112,7 @@ impl Queue {
         } else {
             self.fill(&mut taken, Lane::Backlog, self.rows_max, self.bytes_max);
         }
-        if taken.closing.is_some() {
+        if !taken.closing.is_empty() {
             self.waited.close();
             self.other.close();
         }
@@ -178,9 +178,10 @@ mod tests {
     #[tokio::test]
     async fn what_is_queued_in_either_lane_is_served_before_the_end() {
         let (entrance, mut queue) = new(&StoreConfig { batch_rows_max: 2, ..StoreConfig::new("unused") });
-        let (done, _closed) = oneshot::channel();
         entrance.send(job(Lane::Backlog, 10)).await.unwrap();
-        entrance.send(Job::Close(done)).await.unwrap();
+        for _ in 0..2 {
+            entrance.send(Job::Close(oneshot::channel().0)).await.unwrap();
+        }
         for seq in 1..=3 {
             entrance.send(job(Lane::Interactive, seq)).await.unwrap();
         }
@@ -189,9 +190,9 @@ mod tests {
         while let Some(first) = queue.next().await {
             let taken = queue.take_with(first);
             served.extend(seqs(&taken));
-            closings += usize::from(taken.closing.is_some());
+            closings += taken.closing.len();
         }
-        assert_eq!((served, closings), (vec![1, 10, 2, 3], 1));
+        assert_eq!((served, closings), (vec![1, 10, 2, 3], 2));
         assert!(entrance.send(job(Lane::Interactive, 4)).await.is_err());
     }
 }

@@ -63,9 +63,9 @@ impl Sqlite {
 /// Parameters: 1 destination, 2 now, 3 limit, 4 longest wait, 5 the busy keys.
 ///
 /// Walks along the index by lane. Those that have not failed yet go first: requests that fail again and again must keep neither a patient
-/// waiting who has just come, nor the backlog behind them. Of each key goes the oldest row that is due and held by none before it; a key is urgent
-/// when any of its pending rows is interactive, whatever the oldest is. The walks along the backlog, which may be long, end
-/// with the limit. The indexes are named where the planner, which knows no statistics, takes the one that walks all the rows.
+/// waiting who has just come, nor the backlog behind them. Of each key goes the oldest row that is due and held by none before it; a key
+/// is urgent when any of its pending rows is interactive, whatever the oldest is. The walks along the backlog, which may be long, end with
+/// the limit. The indexes are named where the planner, which knows no statistics, takes the one that walks all the rows.
 static STATEMENT: LazyLock<String> = LazyLock::new(|| {
     let busy = "SELECT order_key FROM busy";
     let waits = |row: &str| format!("({row}.not_before_ms > ?2 AND {row}.not_before_ms <= ?2 + ?4)");
