@@ -166,6 +166,8 @@ async fn what_is_kept_is_the_latest_and_the_trail_has_each_entry_once(rig: Rig) 
     assert_eq!(rig.store.trail(9).await.unwrap(), [entry(3), entry(2), entry(1)]);
     assert_eq!(rig.store.trail_since(at(2).wall_ms, 9).await.unwrap(), [entry(3), entry(2)]);
     assert_eq!(rig.store.trail_since(at(0).wall_ms, 1).await.unwrap(), [entry(3)], "the newest");
+    rig.store.note(entry(0)).await.unwrap();
+    assert_eq!(rig.store.trail_since(at(1).wall_ms, 2).await.unwrap(), [entry(3)], "of the latest two");
 }
 
 async fn faces_that_do_not_match_are_counted_until_the_holder_is_known(rig: Rig) {

@@ -80,8 +80,8 @@ impl Model {
         limit: usize,
     ) -> Result<Vec<TrailEntry>, StoreError> {
         self.read(|disk| {
-            let latest = disk.trail.iter().rev().filter(|entry| entry.at.wall_ms >= wall_ms);
-            latest.take(limit).cloned().collect()
+            let latest = disk.trail.iter().rev().take(limit);
+            latest.filter(|entry| entry.at.wall_ms >= wall_ms).cloned().collect()
         })
     }
 

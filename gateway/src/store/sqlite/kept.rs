@@ -120,7 +120,10 @@ impl Sqlite {
         wall_ms: i64,
         limit: usize,
     ) -> Result<Vec<TrailEntry>, StoreError> {
-        let query = sqlx::query_as("SELECT * FROM trail WHERE at_ms >= ? ORDER BY seq DESC LIMIT ?");
+        // The limit inside: a trail of years is not walked to its beginning for a few entries of today.
+        let query = sqlx::query_as(
+            "SELECT * FROM (SELECT * FROM trail ORDER BY seq DESC LIMIT ?2) WHERE at_ms >= ?1 ORDER BY seq DESC",
+        );
         let rows: Vec<TrailCells> = self.rows(query.bind(wall_ms).bind(count(limit))).await?;
         let mut entries = Vec::new();
         for row in rows {
