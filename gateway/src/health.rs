@@ -55,8 +55,18 @@ impl Health {
     /// patients are still received.
     pub fn report(&self, site: &SiteHandle) -> HealthReport {
         let store = self.store.health().borrow().clone();
-        let ok = !matches!(store, StoreHealth::Full { writing: false } | StoreHealth::Failed { .. });
+        let ok = !matches!(
+            store,
+            StoreHealth::Full { writing: false } | StoreHealth::Locked { .. } | StoreHealth::Failed { .. }
+        );
+        let upkept = *self.upkept.borrow();
         let (sound, detail) = match &store {
+            StoreHealth::Ok if upkept.figures.put_aside > 0 => (
+                false,
+                "another program had replaced the database; everything acknowledged was saved and is in use, what stood in its \
+                 place lies beside it as *.aside: look at it, then move it away"
+                    .to_owned(),
+            ),
             StoreHealth::Ok => (true, "every write is acknowledged when it is on disk".to_owned()),
             StoreHealth::Tampered { rows } => {
                 (false, format!("{rows} altered rows are held back; compare with a backup"))
@@ -65,10 +75,13 @@ impl Health {
                 (false, "the disk is full; the reserve is in use, free some space".to_owned())
             }
             StoreHealth::Full { writing: false } => (false, "the disk is full; free some space".to_owned()),
+            StoreHealth::Locked { holder } => (
+                false,
+                format!("{holder} holds the write lock of the database; end it, then receptions go on by themselves"),
+            ),
             StoreHealth::Failed { what } => (false, format!("{what}; the gateway is ending")),
         };
         let mut parts = vec![HealthPart { name: "store".into(), ok: sound, detail }];
-        let upkept = *self.upkept.borrow();
         parts.extend([queue(&upkept), disk(&upkept)]);
         let central = *site.central.borrow();
         let down = matches!(central.circuit, Circuit::Down { .. });

@@ -116,6 +116,37 @@ fn each_library_is_named_in_one_place_only() -> Result<()> {
 }
 
 #[test]
+fn the_files_of_the_database_are_opened_in_one_place_only() -> Result<()> {
+    // Whoever closes a file gives away the locks that SQLite holds on it. The other places open files of their own.
+    let places = [
+        "gateway/src/store/sqlite/files.rs",
+        "gateway/src/store/ballast.rs",
+        "gateway/src/store/key_file.rs",
+        "gateway/src/store/mod.rs",
+        "gateway/src/store/side_file.rs",
+    ];
+    let opens = |code: &str| {
+        ["File::open", "File::create", "File::options", "fs::read", "fs::read_to_string", "fs::copy", "fs::write"]
+            .iter()
+            .any(|call| code.contains(call))
+            || names(code, "OpenOptions")
+    };
+    let mut seen = 0;
+    for (file, source) in files("gateway/src/store", &["rs"])? {
+        let product = source.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        let tests = file.ends_with("tests.rs") || file.ends_with("scene.rs");
+        // The kernel's own list of locks is no file of the store.
+        let product = code(product).replace("fs::read_to_string(format!())", "").replace("fs::read_to_string()", "");
+        if !tests && opens(&product) {
+            assert!(places.contains(&file.as_str()), "{file} opens files; use `store/sqlite/files`");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, places.len(), "a place that opens nothing: is the rule out of date?");
+    Ok(())
+}
+
+#[test]
 fn nothing_in_the_gateway_knows_the_demonstration_or_the_simulators() -> Result<()> {
     for (file, text) in files("gateway", &["rs", "toml", "html", "css", "js", "sql"])? {
         let text = match file.rsplit_once('.') {

@@ -20,7 +20,7 @@ use uketsuke_core::record::Abandonment;
 /// Between tries of a write that may succeed later.
 const RETRY: Backoff = Backoff { first: Duration::from_millis(100), most: Duration::from_secs(2) };
 /// A patient waits for T1 and T2, from the moment they were decided: then rather the desk. Less than the core's own deadline.
-const PATIENT_WAITS: Duration = Duration::from_secs(4);
+const PATIENT_WAITS: Duration = Duration::from_secs(3);
 /// Nobody waits for the others; they should not be lost to a disk that is full for a moment, nor hold up what comes behind them.
 const NOBODY_WAITS: Duration = Duration::from_secs(120);
 

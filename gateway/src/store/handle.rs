@@ -31,7 +31,7 @@ pub struct StoreConfig {
     pub batch_rows_max: usize,
     /// Most bytes of bodies in one commit; a commit takes at least one write.
     pub batch_bytes_max: usize,
-    /// How long a lock of another program is waited for.
+    /// How long a write waits for a lock of another program before its caller hears [`StoreError::Busy`].
     pub busy_timeout: Duration,
     /// Size of the reserve for a full disk; 0 for none.
     pub ballast_bytes: usize,
@@ -41,7 +41,7 @@ pub struct StoreConfig {
 }
 
 impl StoreConfig {
-    /// The defaults: 1024 waiting writes, commits of at most 256 writes and 4 MiB, 5 s, 24 MiB of reserve: each half holds the
+    /// The defaults: 1024 waiting writes, commits of at most 256 writes and 4 MiB, 3 s, 24 MiB of reserve: each half holds the
     /// write-ahead log as it grows before it is moved into the database (4 MiB), and 500 receptions with two requests of 3 kB each.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -49,7 +49,7 @@ impl StoreConfig {
             queue_max: 1024,
             batch_rows_max: 256,
             batch_bytes_max: 4 * 1024 * 1024,
-            busy_timeout: Duration::from_secs(5),
+            busy_timeout: Duration::from_secs(3),
             ballast_bytes: 24 * 1024 * 1024,
             check_bytes_max: 256 * 1024 * 1024,
         }

@@ -13,6 +13,8 @@
 //! * A reception that needs a case has it in the same commit as T2, and a case's ask in the same commit as its request.
 //! * Every reply is kept, to whichever question.
 //! * After an I/O error nothing is acknowledged any more.
+//! * No other program that looks at, copies, locks or deletes the database's files makes an acknowledged write disappear: the locks of
+//!   SQLite are never given away (`sqlite/files`), and what is deleted or replaced is saved first (`sqlite/saved`).
 
 mod ballast;
 mod cases;
@@ -275,6 +277,8 @@ pub struct Figures {
     pub free_bytes: Option<u64>,
     /// Sealing keys that are held: 2 while a rotation is under way.
     pub keys: u64,
+    /// Databases that another program had put in place of the store's, and that a start put aside for people to look at.
+    pub put_aside: u64,
 }
 
 /// How many rows wait for one destination.
@@ -318,7 +322,12 @@ pub enum StoreHealth {
         /// The reserve was given back and writes still pass; false: the last one did not.
         writing: bool,
     },
-    /// An I/O error: nothing is acknowledged any more, the process has to end (exit code 74).
+    /// Another program holds the database's write lock. The store tries again by itself, and goes on as soon as the lock is gone.
+    Locked {
+        /// That program, in words.
+        holder: String,
+    },
+    /// An I/O error, or files that were deleted or replaced: nothing is acknowledged any more, the process has to end (exit code 74).
     Failed {
         /// What failed.
         what: String,

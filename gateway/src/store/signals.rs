@@ -12,6 +12,8 @@ pub(super) struct Signals {
     pub(super) cases: broadcast::Sender<CaseNotice>,
     pub(super) appended: watch::Sender<u64>,
     pub(super) health: watch::Sender<StoreHealth>,
+    /// What the store holds is being saved: files of it were deleted or replaced.
+    saving: watch::Sender<bool>,
     commits: AtomicU64,
     tampered: AtomicU64,
     closed: AtomicBool,
@@ -24,6 +26,7 @@ impl Default for Signals {
             cases: broadcast::Sender::new(REPLIES_MAX),
             appended: watch::Sender::new(0),
             health: watch::Sender::new(StoreHealth::Ok),
+            saving: watch::Sender::new(false),
             commits: AtomicU64::new(0),
             tampered: AtomicU64::new(0),
             closed: AtomicBool::new(false),
@@ -80,11 +83,31 @@ impl Signals {
         matches!(*self.health.borrow(), StoreHealth::Full { .. })
     }
 
+    /// Another program holds the write lock.
+    pub(super) fn locked(&self, holder: String) {
+        self.set(StoreHealth::Locked { holder });
+    }
+
+    pub(super) fn is_locked(&self) -> bool {
+        matches!(*self.health.borrow(), StoreHealth::Locked { .. })
+    }
+
+    /// Said before [`Self::failed`], so that whoever hears of the failure waits for the end of it.
+    pub(super) fn saving(&self, begins: bool) {
+        self.saving.send_replace(begins);
+    }
+
+    /// Resolves when nothing is being saved.
+    pub(super) async fn saved(&self) {
+        // The sender is a part of this.
+        let _ = self.saving.subscribe().wait_for(|saving| !saving).await;
+    }
+
     /// An altered row was met.
     pub(super) fn tampered(&self, what: &str) {
         tracing::error!(row = what, "a row was altered outside this program; it is held back");
         self.tampered.fetch_add(1, Ordering::AcqRel);
-        if !self.is_full() {
+        if !self.is_full() && !self.is_locked() {
             self.well();
         }
     }

@@ -1,5 +1,6 @@
 //! Removing a store for good.
 
+use super::sqlite::{index_of, log_of};
 use super::{Destination, KeyError, Keys, OpenError, OutboxCounts, Store, StoreConfig, StoreError, beside};
 use std::fs;
 use std::io;
@@ -53,13 +54,8 @@ pub async fn wipe(config: &StoreConfig, keys: Keys, key_file: &Path) -> Result<V
     refused?;
     Keys::destroy(key_file)?;
     let mut removed = vec![key_file.to_owned()];
-    let log = |suffix: &str| {
-        let mut name = config.path.as_os_str().to_owned();
-        name.push(suffix);
-        PathBuf::from(name)
-    };
-    let beside = ["ballast", "control", "head", "lock"].map(|suffix| beside(&config.path, suffix));
-    for path in [config.path.clone(), log("-wal"), log("-shm")].into_iter().chain(beside) {
+    let beside = ["ballast", "control", "head", "lock", "saving"].map(|suffix| beside(&config.path, suffix));
+    for path in [config.path.clone(), log_of(&config.path), index_of(&config.path)].into_iter().chain(beside) {
         match fs::remove_file(&path) {
             Ok(()) => removed.push(path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

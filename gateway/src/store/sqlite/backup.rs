@@ -1,11 +1,12 @@
 //! A copy of the store while it is in use.
 
+use super::files::{create_private, sync_copy};
 use super::open::{read_options, started};
 use crate::store::keys::{Keys, id_word};
 use crate::store::{OpenError, StoreConfig};
 use serde::Serialize;
 use sqlx::{ConnectOptions, Connection};
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -72,17 +73,12 @@ pub(in crate::store) async fn backup(config: &StoreConfig, keys: Keys, to: &Path
         }
     }
     // Made here for its permissions; an empty file is taken as none.
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(&copy).map_err(io("create the copy"))?;
+    create_private(&copy).map_err(io("create the copy"))?;
     let mut conn = read_options(config).connect().await.map_err(|error| wrong(error.to_string()))?;
     let copied = sqlx::query("VACUUM INTO ?").bind(copy.display().to_string()).execute(&mut conn).await;
     copied.map_err(|error| wrong(error.to_string()))?;
     let _ = conn.close().await;
-    // SQLite leaves that to the machine.
-    File::open(&copy).and_then(|file| file.sync_all()).map_err(io("write the copy to disk"))?;
+    sync_copy(&copy).map_err(io("write the copy to disk"))?;
     let copied = StoreConfig { path: copy.clone(), ..config.clone() };
     let (commits, ids) = started(&copied, &keys).await?;
     super::open::for_reading(&copied, &keys).await?;
@@ -90,7 +86,7 @@ pub(in crate::store) async fn backup(config: &StoreConfig, keys: Keys, to: &Path
     let bytes = fs::metadata(&copy).map_err(io("look at the copy"))?.len();
     let done = BackedUp { database: copy, bytes, commits, key_ids };
     let words = serde_json::to_vec_pretty(&done).unwrap_or_default();
-    let told = File::create(to.join("backup.json")).and_then(|mut file| {
+    let told = create_private(&to.join("backup.json")).and_then(|mut file| {
         file.write_all(&words)?;
         file.sync_all()
     });

@@ -8,6 +8,7 @@
 //! | `read`, `select` | the reads |
 //! | `walk` | every row, one after the other: looked at, sealed anew |
 //! | `tend` | rows set aside, tried again, forgotten; figures |
+//! | `files`, `holder`, `saved` | the hold on the files; who else holds a lock; what is done when they are deleted or replaced |
 //! | `backup`, `rescue` | copies of what is there, sound and not |
 //! | `kept` | what the site keeps beside receptions |
 //! | `rows` | rows, their checks and words |
@@ -17,7 +18,11 @@ mod backup;
 mod case_read;
 mod case_rows;
 mod case_write;
+mod files;
+mod holder;
 mod kept;
+#[cfg(test)]
+mod neighbour_tests;
 mod open;
 mod queue;
 mod read;
@@ -27,6 +32,7 @@ mod rescue_tests;
 #[cfg(test)]
 mod rotation_tests;
 mod rows;
+mod saved;
 mod select;
 mod settle;
 mod tend;
@@ -38,6 +44,7 @@ mod writer;
 
 pub(super) use backup::backup;
 pub use backup::{BackedUp, BackupError};
+pub(super) use files::{index_of, log_of};
 pub(super) use rescue::rescue;
 pub use rescue::{RescueError, RescuedTable};
 
@@ -74,7 +81,7 @@ impl Sqlite {
         signals.committed(opened.head.commits, Some(opened.head.last_seq), Vec::new());
         let (jobs, queue) = queue::new(config);
         let checked_at_open = opened.checked;
-        let writer = Writer::new(opened, keys.clone(), Arc::clone(&signals), queue, pool.clone());
+        let writer = Writer::new(opened, config, keys.clone(), Arc::clone(&signals), queue, pool.clone());
         #[cfg_attr(not(test), expect(unused_variables, reason = "only tests end the writer from outside"))]
         let task = tokio::spawn(writer.run());
         Ok(Self {
@@ -152,13 +159,18 @@ impl Sqlite {
 
     pub(super) async fn close(&self) -> Result<(), StoreError> {
         if let Some(jobs) = &self.jobs {
-            self.signals.check()?;
+            if let Err(failed) = self.signals.check() {
+                self.signals.saved().await;
+                return Err(failed);
+            }
             let (done, closed) = oneshot::channel();
             jobs.send(Job::Close(done)).await.map_err(|_| self.gone())?;
             closed.await.map_err(|_| self.gone())?;
         }
         self.signals.close();
         self.pool.close().await;
+        // The writer may be saving what no file name leads to any more: the process must not end before that.
+        self.signals.saved().await;
         match self.signals.check() {
             Err(failed @ StoreError::Fatal { .. }) => Err(failed),
             _ => Ok(()),

@@ -4,7 +4,8 @@
 //! is refused, and left as it was found: it is looked at through a read-only connection first, which neither recovers
 //! nor empties its write-ahead log.
 
-use super::{Trouble, trouble};
+use super::files::{self, Files};
+use super::{Trouble, holder, saved, trouble};
 use crate::store::ballast::Ballast;
 use crate::store::keys::{Keys, Ring, id_word};
 use crate::store::side_file::{Found, Head, SideFile};
@@ -12,9 +13,10 @@ use crate::store::{OpenError, StoreConfig};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row as _, SqliteConnection, SqlitePool};
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io;
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::Duration;
 use subtle::ConstantTimeEq;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -25,6 +27,8 @@ const VERSION: i64 = 9;
 /// The write-ahead log is cut back to this after a checkpoint.
 const WAL_BYTES_MAX: usize = 16 * 1024 * 1024;
 const READERS_MAX: u32 = 4;
+/// Between looks at another program's lock, and how long the writer's own connection waits for one: what comes in meanwhile is heard.
+pub(super) const LOCK_LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// A store ready for its writer.
 pub(super) struct Opened {
@@ -32,6 +36,7 @@ pub(super) struct Opened {
     pub(super) head: Head,
     pub(super) side: SideFile,
     pub(super) ballast: Ballast,
+    pub(super) files: Files,
     /// Locked as long as it is open.
     pub(super) lock: File,
     /// SQLite has looked through the whole file.
@@ -41,7 +46,13 @@ pub(super) struct Opened {
 pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Opened, OpenError> {
     let path = &config.path;
     let file = |doing| move |source| OpenError::Io { path: path.clone(), doing, source };
-    let lock = lock(path)?;
+    let lock = files::lock(path)?;
+    if saved::take_up(path).map_err(file("take up the copy that was saved when its files were deleted or replaced"))? {
+        tracing::error!(
+            database = %path.display(),
+            "the store's files had been deleted or replaced by another program; everything was saved and is in use again"
+        );
+    }
     let ballast = Ballast::of(path, config.ballast_bytes);
     let looked = async || {
         // The side file first: a database read later can only be further.
@@ -49,36 +60,64 @@ pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Ope
         inspect(config, keys, side, Purpose::Write).await?;
         look_through(config).await
     };
-    let (checked, watch) = match looked().await {
+    let (checked, watch) = match unlocked(path, &looked).await {
         // Even looking takes a little room: for the log's index.
         Err(error) if is_full(&error) && ballast.release_half() => {
             tracing::error!("the disk is full; the store gave back some of its reserve; free some space");
-            looked().await?
+            unlocked(path, &looked).await?
         }
         looked => looked?,
     };
-    let opened = bring_up(config, keys, lock, ballast, checked).await;
-    match (&opened, watch) {
-        (Ok(_), Some(watch)) => drop(watch.close().await),
-        // Kept until the process ends: the other connection may still be closing.
-        (Err(_), watch) => std::mem::forget(watch),
-        (Ok(_), None) => {}
+    let files = Files::open(path).map_err(file("open its files"))?;
+    let opened = unlocked(path, &async || bring_up(config, keys, &files, &ballast).await).await;
+    match opened {
+        Ok((conn, head, side)) => {
+            if let Some(watch) = watch {
+                drop(watch.close().await);
+            }
+            Ok(Opened { conn, head, side, ballast, files, lock, checked })
+        }
+        Err(error) => {
+            // Kept until the process ends: the other connection may still be closing.
+            std::mem::forget((watch, files));
+            Err(error)
+        }
     }
-    opened
+}
+
+/// Does this again and again for as long as another program's lock is in the way: it passes, or a person ends that program. Whoever
+/// refused to start instead would receive nobody after the lock is gone.
+async fn unlocked<T>(path: &Path, attempt: &impl AsyncFn() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    let mut said = false;
+    loop {
+        match attempt().await {
+            Err(error) if has_trouble(&error, Trouble::Busy) => {
+                if !std::mem::replace(&mut said, true) {
+                    let inode = std::fs::metadata(files::index_of(path)).map_or(0, |found| found.ino());
+                    let holder =
+                        holder::of_the_write_lock(inode).map_or("another program".to_owned(), |one| one.to_string());
+                    tracing::error!(
+                        holder,
+                        "waiting for the lock of another program on the store's database; end that program"
+                    );
+                }
+                tokio::time::sleep(LOCK_LOOK_EVERY).await;
+            }
+            done => return done,
+        }
+    }
 }
 
 /// The connection of the writer, with everything recovered, up to date and on disk.
 async fn bring_up(
     config: &StoreConfig,
     keys: &Keys,
-    lock: File,
-    ballast: Ballast,
-    checked: bool,
-) -> Result<Opened, OpenError> {
+    files: &Files,
+    ballast: &Ballast,
+) -> Result<(SqliteConnection, Head, SideFile), OpenError> {
     let path = &config.path;
     let sql = |doing| move |source| database_error(path, doing, source);
     let file = |doing| move |source| OpenError::Io { path: path.clone(), doing, source };
-    create(path).map_err(file("create its database file"))?;
     let mut conn = write_options(config).connect().await.map_err(sql("open its database"))?;
     let brought = match MIGRATIONS.run(&mut conn).await {
         Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _))
@@ -89,10 +128,13 @@ async fn bring_up(
         }
         brought => brought,
     };
-    brought.map_err(|source| OpenError::Database {
-        path: path.clone(),
-        doing: "bring its tables up to date",
-        source: source.into(),
+    brought.map_err(|source| match source {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            sql("bring its tables up to date")(error)
+        }
+        source => {
+            OpenError::Database { path: path.clone(), doing: "bring its tables up to date", source: source.into() }
+        }
     })?;
     let head = match read_meta(&mut conn).await.map_err(sql("read how far it has come"))? {
         Some(meta) => meta.head,
@@ -114,7 +156,7 @@ async fn bring_up(
             emptied.map_err(sql("empty its write-ahead log"))?;
         }
     }
-    sync_all(path).map_err(file("write it to disk"))?;
+    files.sync().map_err(file("write it to disk"))?;
     let side = SideFile::start(path, head).map_err(file("write its side file"))?;
     if !ballast.hold() || !ballast.is_whole() {
         tracing::warn!(
@@ -122,7 +164,7 @@ async fn bring_up(
             "there is no room for all of the store's reserve; free some disk space"
         );
     }
-    Ok(Opened { conn, head, side, ballast, lock, checked })
+    Ok((conn, head, side))
 }
 
 pub(super) async fn for_reading(config: &StoreConfig, keys: &Keys) -> Result<(), OpenError> {
@@ -234,8 +276,12 @@ fn needs_rollback(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 fn is_full(error: &OpenError) -> bool {
+    has_trouble(error, Trouble::Full)
+}
+
+fn has_trouble(error: &OpenError, wanted: Trouble) -> bool {
     let OpenError::Database { source, .. } = error else { return false };
-    source.downcast_ref::<sqlx::Error>().is_some_and(|error| trouble(error) == Trouble::Full)
+    source.downcast_ref::<sqlx::Error>().is_some_and(|error| trouble(error) == wanted)
 }
 
 async fn roll_back(config: &StoreConfig) -> Result<(), OpenError> {
@@ -347,7 +393,7 @@ async fn look_through(config: &StoreConfig) -> Result<(bool, Option<SqliteConnec
     if bytes == 0 {
         return Ok((true, None));
     }
-    let checked = bytes <= config.check_bytes_max || is_cut_short(path).map_err(unread)?;
+    let checked = bytes <= config.check_bytes_max || files::is_cut_short(path).map_err(unread)?;
     let sql = |source| database_error(path, "read its database", source);
     let mut conn = read_options(config).connect().await.map_err(sql)?;
     if checked {
@@ -357,23 +403,6 @@ async fn look_through(config: &StoreConfig) -> Result<(bool, Option<SqliteConnec
         sqlx::query("SELECT COUNT(*) FROM sqlite_schema").execute(&mut conn).await.map_err(sql)?;
     }
     Ok((checked, Some(conn)))
-}
-
-/// Whether the file has fewer pages than its header says. With frames in the write-ahead log SQLite does not notice: they may be what is
-/// missing, as after a crash in the middle of a checkpoint, so that only a look through everything tells.
-fn is_cut_short(path: &Path) -> io::Result<bool> {
-    let file = File::open(path)?;
-    let mut header = [0; 32];
-    if let Err(error) = std::os::unix::fs::FileExt::read_exact_at(&file, &mut header, 0) {
-        return if error.kind() == io::ErrorKind::UnexpectedEof { Ok(true) } else { Err(error) };
-    }
-    // SQLite file format, 1.3: page size (where 1 stands for 65536) and size of the database in pages, big endian.
-    let page_bytes = match u64::from(u16::from_be_bytes([header[16], header[17]])) {
-        1 => 65_536,
-        bytes => bytes,
-    };
-    let pages = u64::from(u32::from_be_bytes([header[28], header[29], header[30], header[31]]));
-    Ok(file.metadata()?.len() < pages * page_bytes)
 }
 
 async fn quick_check(conn: &mut SqliteConnection, path: &Path) -> Result<(), OpenError> {
@@ -402,6 +431,7 @@ pub(super) fn read_options(config: &StoreConfig) -> SqliteConnectOptions {
 /// Every setting that durability rests on is said here, whatever the library's defaults are.
 fn write_options(config: &StoreConfig) -> SqliteConnectOptions {
     options(config)
+        .busy_timeout(config.busy_timeout.min(LOCK_LOOK_EVERY))
         .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
@@ -410,43 +440,6 @@ fn write_options(config: &StoreConfig) -> SqliteConnectOptions {
         // In KiB. Nobody else writes, so what it has read stays true: the inner pages of the indexes are read once.
         .pragma("cache_size", "-8192")
         .pragma("trusted_schema", "OFF")
-}
-
-fn lock(path: &Path) -> Result<File, OpenError> {
-    let failed = |source| OpenError::Io { path: path.to_owned(), doing: "lock it", source };
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(crate::store::beside(path, "lock"))
-        .map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: path.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(failed(source)),
-    }
-}
-
-/// Made here rather than by SQLite, for its permissions: the log and its index inherit them.
-fn create(path: &Path) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
-}
-
-fn sync_all(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()?;
-    // Not emptied when somebody reads at this moment; then it has to be on disk itself.
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    match File::open(wal) {
-        Ok(wal) => wal.sync_all()?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
-    crate::store::sync_folder(path)
 }
 
 fn database_error(path: &Path, doing: &'static str, source: sqlx::Error) -> OpenError {

@@ -4,6 +4,7 @@
 //! be read is named. Personal values stay sealed unless they are asked for.
 
 use super::case_rows::{CaseCells, LaterCells};
+use super::files::create_private;
 use super::kept::{KeptCells, TrailCells};
 use super::open::read_options;
 use super::rows::{FaceCells, OutboxCells, ReceptionCells};
@@ -16,7 +17,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, Column as _, ConnectOptions, Row as _, SqliteConnection, TypeInfo as _, ValueRef as _};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -100,11 +101,7 @@ struct Rescue<'a> {
 impl Rescue<'_> {
     async fn table<R: Guarded>(&mut self) -> io::Result<RescuedTable> {
         let mut report = RescuedTable { table: R::TABLE, rows: 0, unsound: 0, unreadable: Vec::new() };
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = BufWriter::new(options.open(self.to.join(format!("{}.jsonl", R::TABLE)))?);
+        let mut file = BufWriter::new(create_private(&self.to.join(format!("{}.jsonl", R::TABLE)))?);
         let (table, key) = (R::TABLE, R::KEY);
         let mut after: Option<SqliteRow> = None;
         let mut passed = i64::MIN;

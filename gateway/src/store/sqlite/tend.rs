@@ -2,8 +2,10 @@
 
 use super::Sqlite;
 use super::case_rows::CaseCells;
+use super::files::log_of;
 use super::read::{Query, count};
 use super::rows::{OutboxCells, word};
+use super::saved::put_aside;
 use super::write::{Batch, Stop};
 use crate::store::ballast::free_bytes;
 use crate::store::{
@@ -176,16 +178,15 @@ impl Sqlite {
 
     pub(in crate::store) async fn figures(&self) -> Result<Figures, StoreError> {
         let length = |path: &std::path::Path| fs::metadata(path).map_or(0, |found| found.len());
-        let mut log = self.path.as_os_str().to_owned();
-        log.push("-wal");
         let ring = self.keys.ring();
         Ok(Figures {
             outbox: self.outbox_counts(Destination::Central).await?,
             database_bytes: length(&self.path),
-            log_bytes: length(log.as_ref()),
+            log_bytes: length(&log_of(&self.path)),
             reserve_bytes: length(&beside(&self.path, "ballast")),
             free_bytes: free_bytes(&self.path),
             keys: 1 + u64::from(ring.former.is_some()),
+            put_aside: put_aside(&self.path),
         })
     }
 }

@@ -138,8 +138,8 @@ async fn a_read_that_finds_no_file_handle_fails_alone() {
     let error = store.receptions(9).await.unwrap_err();
     assert_eq!(error.class(), Class::Transient, "{error}");
     assert_eq!(*store.health().borrow(), StoreHealth::Ok);
-    store.open_reception(opening(4, 4)).await.unwrap();
     fs::rename(&away, &database).unwrap();
+    store.open_reception(opening(4, 4)).await.unwrap();
     assert_eq!(store.receptions(9).await.unwrap().len(), 4);
 }
 
@@ -444,19 +444,6 @@ async fn a_full_disk_is_said_loses_nothing_and_ends() {
     store.close().await.unwrap();
     let store = Store::open(&with_ballast, keys).await.unwrap();
     assert_eq!(store.receptions(999).await.unwrap().len(), number as usize);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn another_programs_lock_is_waited_for_and_then_said() {
-    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
-    let patience = std::time::Duration::from_millis(100);
-    let store = Store::open(&StoreConfig { busy_timeout: patience, ..config(folder.path()) }, keys).await.unwrap();
-    let other = SqliteConnectOptions::new().filename(folder.path().join("store.db"));
-    let mut other = other.connect().await.unwrap();
-    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
-    assert_eq!(store.open_reception(opening(1, 1)).await, Err(StoreError::Busy));
-    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
-    store.open_reception(opening(1, 1)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

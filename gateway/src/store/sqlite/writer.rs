@@ -6,19 +6,24 @@
 //! * After an I/O error, or a side file that cannot be written, nothing is acknowledged any more.
 //! * On a full disk half of the reserve is given back to every write, the other half to those that end work already begun;
 //!   from then on new receptions are [`StoreError::Full`], and the writer keeps looking for room.
+//! * A lock of another program is waited for, as long as a patient waits; its holder is named until it is gone.
+//! * Before each acknowledgement it is seen that database, log and index are where they were; if not, nothing more is acknowledged, and
+//!   what was is saved.
 
-use super::open::Opened;
+use super::files::Files;
+use super::open::{LOCK_LOOK_EVERY, Opened};
 use super::queue::{Job, Queue, Tidying};
 use super::write::{Batch, Told};
-use super::{Trouble, trouble};
-use crate::store::StoreError;
+use super::{Trouble, holder, saved, trouble};
 use crate::store::ballast::Ballast;
 use crate::store::command::{Command, Outcome};
 use crate::store::keys::Keys;
 use crate::store::side_file::{Head, SideFile};
 use crate::store::signals::Signals;
+use crate::store::{StoreConfig, StoreError};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection, SqlitePool};
 use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -26,6 +31,8 @@ use tokio::time::Instant;
 
 /// How often a full disk is looked at again.
 const FULL_PROBE_EVERY: Duration = Duration::from_secs(5);
+/// How often an idle writer looks whether its files are where they were.
+const FILES_LOOK_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct Writer {
     conn: SqliteConnection,
@@ -40,7 +47,14 @@ pub(super) struct Writer {
     /// When a full disk is looked at again.
     look_at: Instant,
     readers: SqlitePool,
-    _lock: File,
+    /// Where the database lies.
+    path: PathBuf,
+    /// How long a caller waits for a lock of another program.
+    lock_patience: Duration,
+    /// Since when one has been in the way.
+    locked_since: Option<Instant>,
+    files: Files,
+    lock: File,
 }
 
 type Waiting = (Command, oneshot::Sender<Outcome>);
@@ -57,8 +71,15 @@ impl Drop for Watch {
 }
 
 impl Writer {
-    pub(super) fn new(opened: Opened, keys: Keys, signals: Arc<Signals>, queue: Queue, readers: SqlitePool) -> Self {
-        let Opened { conn, head, side, ballast, lock, .. } = opened;
+    pub(super) fn new(
+        opened: Opened,
+        config: &StoreConfig,
+        keys: Keys,
+        signals: Arc<Signals>,
+        queue: Queue,
+        readers: SqlitePool,
+    ) -> Self {
+        let Opened { conn, head, side, ballast, files, lock, .. } = opened;
         Self {
             conn,
             head,
@@ -70,7 +91,11 @@ impl Writer {
             last_reserve: false,
             look_at: Instant::now(),
             readers,
-            _lock: lock,
+            path: config.path.clone(),
+            lock_patience: config.busy_timeout,
+            locked_since: None,
+            files,
+            lock,
         }
     }
 
@@ -88,6 +113,7 @@ impl Writer {
                 let _ = done.send(self.tidy(what).await);
             }
         }
+        self.are_files_in_place().await;
         watch.1 = true;
         self.end(closing).await;
     }
@@ -102,13 +128,22 @@ impl Writer {
                 return job;
             }
         }
-        self.queue.next().await
+        loop {
+            let patience = if self.signals.is_locked() { LOCK_LOOK_EVERY } else { FILES_LOOK_EVERY };
+            if let Ok(job) = tokio::time::timeout(patience, self.queue.next()).await {
+                return job;
+            }
+            if self.signals.is_locked() {
+                self.look_for_the_lock().await;
+            }
+            self.are_files_in_place().await;
+        }
     }
 
     /// Commits a batch and answers everybody in it.
     async fn commit(&mut self, batch: Vec<Waiting>) {
         let commands: Vec<&Command> = batch.iter().map(|(command, _)| command).collect();
-        let mut outcomes = if self.last_reserve { Err(Trouble::Row) } else { self.attempt(&commands).await };
+        let mut outcomes = if self.last_reserve { Err(Trouble::Row) } else { self.unlocked(&commands).await };
         if let Err(Trouble::Full) = outcomes {
             self.make_room(Ballast::release_half).await;
         }
@@ -125,6 +160,86 @@ impl Writer {
             // Nobody waiting is no error: the write stands.
             let _ = done.send(outcome);
         }
+    }
+
+    /// One transaction, tried again while another program's lock is in the way. Once that has been so for longer than a caller waits,
+    /// one try is all: nobody waits behind callers who came before.
+    async fn unlocked(&mut self, commands: &[&Command]) -> Result<Vec<Outcome>, Trouble> {
+        let until = self.locked_since.unwrap_or_else(Instant::now) + self.lock_patience;
+        loop {
+            let tried = self.attempt(commands).await;
+            match tried {
+                Err(Trouble::Busy) => {
+                    self.tell_the_holder();
+                    if Instant::now() >= until {
+                        return tried;
+                    }
+                }
+                tried => {
+                    if self.signals.is_locked() {
+                        self.lock_is_gone();
+                    }
+                    return tried;
+                }
+            }
+        }
+    }
+
+    fn tell_the_holder(&mut self) {
+        self.locked_since.get_or_insert_with(Instant::now);
+        let holder = holder::of_the_write_lock(self.files.index_inode());
+        let holder =
+            holder.map_or_else(|| "a program that cannot be found out".to_owned(), |holder| holder.to_string());
+        if !self.signals.is_locked() {
+            tracing::error!(holder, "another program holds the write lock of the store's database; end that program");
+        }
+        self.signals.locked(holder);
+    }
+
+    fn lock_is_gone(&mut self) {
+        self.locked_since = None;
+        tracing::info!("the lock of another program on the store's database is gone");
+        self.signals.well();
+    }
+
+    async fn look_for_the_lock(&mut self) {
+        match sqlx::query("BEGIN IMMEDIATE").execute(&mut self.conn).await {
+            Ok(_) => {
+                let _ = sqlx::query("ROLLBACK").execute(&mut self.conn).await;
+                self.lock_is_gone();
+            }
+            Err(error) if trouble(&error) == Trouble::Busy => self.tell_the_holder(),
+            // Whatever else is wrong is found, and said, by the next write.
+            Err(_) => self.lock_is_gone(),
+        }
+    }
+
+    /// Whether database, log and index are where they were. If not, nothing is acknowledged from here on, everything is saved, and
+    /// the process has to end.
+    async fn are_files_in_place(&mut self) -> bool {
+        if self.signals.check().is_err_and(|error| error != StoreError::Closed) {
+            return false;
+        }
+        let Some(misplaced) = self.files.misplaced() else { return true };
+        self.signals.saving(true);
+        let saving = if misplaced.database_is_ours {
+            "what was acknowledged is being moved into the database".to_owned()
+        } else {
+            format!("what was acknowledged is being saved to {}.saved", self.path.display())
+        };
+        self.signals.failed(&format!(
+            "another program has deleted, moved or replaced {}; {saving}, and the next start takes it by itself",
+            misplaced.path.display()
+        ));
+        match saved::save(&mut self.conn, &self.path, self.head, &misplaced).await {
+            Ok(place) => tracing::error!(?place, "everything that was acknowledged is saved"),
+            Err(error) => tracing::error!(
+                %error,
+                "what was acknowledged could not be saved; put back the deleted file, or the latest backup, before the next start"
+            ),
+        }
+        self.signals.saving(false);
+        false
     }
 
     async fn alone(&mut self, command: &Command) -> Outcome {
@@ -179,7 +294,9 @@ impl Writer {
                 // Fails where SQLite has rolled back by itself.
                 let _ = sqlx::query("ROLLBACK").execute(&mut self.conn).await;
                 let trouble = trouble(&error);
-                tracing::warn!(%error, ?trouble, commands = commands.len(), "a transaction of the store failed");
+                if trouble != Trouble::Busy {
+                    tracing::warn!(%error, ?trouble, commands = commands.len(), "a transaction of the store failed");
+                }
                 if matches!(trouble, Trouble::Fatal | Trouble::Damaged) {
                     self.signals.failed(&error.to_string());
                 }
@@ -191,6 +308,11 @@ impl Writer {
         }
         if let Some(commits) = commits {
             self.head.commits = commits;
+        }
+        if !self.are_files_in_place().await {
+            return Err(Trouble::Fatal);
+        }
+        if let Some(commits) = commits {
             if let Some(ring) = told.ring {
                 self.keys.set_ring(ring);
             }
@@ -302,6 +424,11 @@ impl Writer {
         self.signals.close();
         // Readers first: one of them may keep the log from being emptied.
         self.readers.close().await;
+        if self.files.misplaced().is_some() {
+            // When it closes, SQLite moves its log into whatever stands in the database's place, and removes the log that lies beside it.
+            std::mem::forget((self.conn, self.files));
+            return;
+        }
         if self.signals.check() == Err(StoreError::Closed) {
             let _ = sqlx::query("PRAGMA incremental_vacuum").execute(&mut self.conn).await;
             self.checkpoint().await;
@@ -309,7 +436,8 @@ impl Writer {
         if let Err(error) = self.conn.close().await {
             tracing::warn!(%error, "the store's database did not close cleanly; nothing is lost");
         }
-        drop(self._lock);
+        drop(self.files);
+        drop(self.lock);
         for done in closing {
             let _ = done.send(());
         }

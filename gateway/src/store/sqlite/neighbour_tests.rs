@@ -1,0 +1,182 @@
+//! Other programs on the same machine: they look at the database, lock it, delete it, and put something else in its place.
+
+use super::files::{index_of, log_of};
+use super::holder::own_locks;
+use crate::store::keys::Keys;
+use crate::store::rotation::Rotation;
+use crate::store::scene::{config, opening};
+use crate::store::{Class, Inspection, OpenError, Store, StoreConfig, StoreError, StoreHealth};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection, SqliteConnection};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+/// What SQLite holds on a database whose log is in use (SHARED_FIRST and SHARED_SIZE in its os.h), and on the log's index (the byte of the
+/// dead man's switch, <https://www.sqlite.org/walformat.html>).
+const SHARED: (u64, u64) = (0x4000_0002, 0x4000_0002 + 509);
+const DEAD_MANS_SWITCH: (u64, u64) = (128, 128);
+
+fn assert_locked(database: &Path, after: &str) {
+    let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+    let held = |path: &Path, range: (u64, u64)| {
+        own_locks(inode(path)).iter().any(|(kind, from, to)| kind == "READ" && (*from, *to) == range)
+    };
+    assert!(held(database, SHARED), "no lock on the database after {after}: {:?}", own_locks(inode(database)));
+    let index = index_of(database);
+    assert!(held(&index, DEAD_MANS_SWITCH), "no lock on the log's index after {after}: {:?}", own_locks(inode(&index)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_locks_are_held_after_the_start_and_after_each_kind_of_upkeep() {
+    let folder = tempfile::tempdir().unwrap();
+    let key_file = folder.path().join("keys");
+    let keys = Keys::create(&key_file).unwrap();
+    let config = StoreConfig { ballast_bytes: 100_000, ..config(folder.path()) };
+    let database = config.path.clone();
+    for start in ["a first start", "a later start"] {
+        let store = Store::open(&config, keys.clone()).await.unwrap();
+        assert_locked(&database, start);
+        store.open_reception(opening(1, 1)).await.unwrap();
+        assert_locked(&database, "a write");
+        store.figures().await.unwrap();
+        assert_locked(&database, "figures");
+        store.checkpoint().await.unwrap();
+        assert_locked(&database, "a checkpoint");
+        store.shrink(100).await.unwrap();
+        assert_locked(&database, "giving room back");
+        store.check_file().await.unwrap();
+        assert_locked(&database, "a full check");
+        store.inspect(&mut Inspection::default(), 100, 0).await.unwrap();
+        assert_locked(&database, "an inspection");
+        let copy = folder.path().join(start);
+        Store::backup(&config, keys.clone(), &copy).await.unwrap();
+        assert_locked(&database, "a backup");
+        Store::rescue(&config, &keys, &folder.path().join(format!("rescued after {start}")), false).await.unwrap();
+        assert_locked(&database, "a rescue");
+        let reading = Store::open_read_only(&config, keys.clone()).await.unwrap();
+        reading.receptions(9).await.unwrap();
+        reading.close().await.unwrap();
+        assert_locked(&database, "another handle for reading");
+        store.close().await.unwrap();
+    }
+    let store = Store::open(&config, keys.clone()).await.unwrap();
+    Rotation::begin(store.clone(), &key_file).run().await.unwrap();
+    assert_locked(&database, "a change of keys");
+}
+
+/// A first life with three receptions, ended by what `meddle` does to its files.
+async fn meddled(meddle: impl Fn(&Path)) -> (tempfile::TempDir, Keys) {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+    let config = config(folder.path());
+    let store = Store::open(&config, keys.clone()).await.unwrap();
+    for number in 1..=3 {
+        store.open_reception(opening(number, number as u8)).await.unwrap();
+    }
+    meddle(&config.path);
+    // Nothing is written: an idle gateway notices too.
+    let mut health = store.health();
+    let failed = health.wait_for(|health| matches!(health, StoreHealth::Failed { .. }));
+    let StoreHealth::Failed { what } = &*failed.await.unwrap() else { unreachable!() };
+    assert!(what.contains(&config.path.display().to_string()) && what.contains("deleted, moved or replaced"), "{what}");
+    assert_eq!(
+        store.open_reception(opening(4, 4)).await.unwrap_err().class(),
+        Class::Fatal,
+        "nothing more is promised"
+    );
+    store.close().await.unwrap_err();
+    (folder, keys)
+}
+
+/// The process of the first life is still this one: its lock goes with the last of its tasks.
+async fn next_start(config: &StoreConfig, keys: &Keys) -> Store {
+    loop {
+        match Store::open(config, keys.clone()).await {
+            Err(OpenError::Locked { .. }) => tokio::time::sleep(Duration::from_millis(10)).await,
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_deleted_under_the_gateway_is_saved_and_taken_up_by_the_next_start() {
+    for with_log in [false, true] {
+        let (folder, keys) = meddled(|database| {
+            fs::remove_file(database).unwrap();
+            if with_log {
+                fs::remove_file(log_of(database)).unwrap();
+                fs::remove_file(index_of(database)).unwrap();
+            }
+        })
+        .await;
+        let config = config(folder.path());
+        let store = next_start(&config, &keys).await;
+        assert_eq!(store.receptions(9).await.unwrap().len(), 3);
+        store.open_reception(opening(4, 4)).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_program_put_in_the_databases_place_is_kept_beside_it_and_told() {
+    let (folder, keys) = meddled(|database| {
+        fs::remove_file(database).unwrap();
+        fs::write(database, "of another program").unwrap();
+    })
+    .await;
+    let config = config(folder.path());
+    let store = next_start(&config, &keys).await;
+    assert_eq!(store.receptions(9).await.unwrap().len(), 3);
+    assert_eq!(store.figures().await.unwrap().put_aside, 1);
+    assert_eq!(fs::read_to_string(folder.path().join("store.db.aside")).unwrap(), "of another program");
+}
+
+async fn other_program(database: &Path) -> SqliteConnection {
+    SqliteConnectOptions::new().filename(database).connect().await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_programs_lock_is_waited_for_and_said_until_it_is_gone() {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+    let patience = Duration::from_millis(100);
+    let store = Store::open(&StoreConfig { busy_timeout: patience, ..config(folder.path()) }, keys).await.unwrap();
+    let mut other = other_program(&folder.path().join("store.db")).await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    assert_eq!(store.open_reception(opening(1, 1)).await, Err(StoreError::Busy));
+    assert!(matches!(*store.health().borrow(), StoreHealth::Locked { .. }));
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    store.health().wait_for(|health| *health == StoreHealth::Ok).await.unwrap();
+    store.open_reception(opening(1, 1)).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_whose_caller_is_patient_is_acknowledged_when_the_lock_goes() {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+    let patience = Duration::from_secs(60);
+    let store = Store::open(&StoreConfig { busy_timeout: patience, ..config(folder.path()) }, keys).await.unwrap();
+    let mut other = other_program(&folder.path().join("store.db")).await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let waiting = tokio::spawn({
+        let store = store.clone();
+        async move { store.open_reception(opening(1, 1)).await }
+    });
+    store.health().wait_for(|health| matches!(health, StoreHealth::Locked { .. })).await.unwrap();
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    waiting.await.unwrap().unwrap();
+    assert_eq!(*store.health().borrow(), StoreHealth::Ok);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_under_another_programs_lock_waits_for_it() {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+    let config = config(folder.path());
+    Store::open(&config, keys.clone()).await.unwrap().close().await.unwrap();
+    let mut other = other_program(&config.path).await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let mut starting = std::pin::pin!(Store::open(&config, keys));
+    let early = tokio::time::timeout(Duration::from_millis(700), &mut starting).await;
+    assert!(early.is_err(), "it neither refuses nor opens under the lock");
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    starting.await.unwrap().close().await.unwrap();
+    other.close().await.unwrap();
+}
