@@ -4,7 +4,7 @@ use crate::patient::Shown;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::mpsc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Words of a "take your card" screen that mean "received". What is said of a new insurance is one of them: that patient is sent
 /// to the desk, and the reception counts.
@@ -54,11 +54,17 @@ pub(super) struct Journal {
     /// Since when everything that the store writes fails.
     #[serde(skip)]
     disk_failed: Option<Instant>,
+    /// When that was last over: a patient may still be on the way to the desk.
+    #[serde(skip)]
+    disk_mended: Option<Instant>,
     /// Patients who were sent to the desk meanwhile, as they have to be.
     pub(super) sent_to_desk: u64,
     /// What was promised although its write can only have failed.
     pub(super) false_promises: Vec<String>,
 }
+
+/// A screen that sends to the desk stays up this long, and a write that failed just before the end brings one more.
+const LAST_SENT_TO_DESK: Duration = Duration::from_secs(20);
 
 /// Screens on which patient or staff have to do something before the reception goes on.
 const ASKS: [&str; 6] = ["choose", "pin", "staff", "register", "ineligible", "consent"];
@@ -72,12 +78,14 @@ impl Journal {
     /// From now on, or no longer, everything that the store writes fails.
     pub(super) fn disk_fails(&mut self, fails: bool) {
         self.disk_failed = fails.then(Instant::now);
+        self.disk_mended = Some(Instant::now());
     }
 
     /// A visit that did not go on although the gateway was there, and the last screen of it.
     pub(super) fn stopped(&mut self, last: Option<&Shown>, what: String) {
         let told = last.is_some_and(|shown| shown.text().contains(NOT_RECORDED));
-        if told && self.disk_failed.is_some() {
+        let just_now = self.disk_mended.is_some_and(|mended| mended.elapsed() < LAST_SENT_TO_DESK);
+        if told && (self.disk_failed.is_some() || just_now) {
             self.sent_to_desk += 1;
         } else {
             self.turned_away.push(what);

@@ -12,6 +12,7 @@ mod judge;
 mod kill9;
 mod ladder;
 mod line;
+mod neighbours;
 mod partition;
 mod simulate;
 
@@ -91,6 +92,13 @@ pub const CAMPAIGNS: &[Campaign] = &[
         cycles: 5_000,
         guarded: false,
         run: ladder::run,
+    },
+    Campaign {
+        name: "neighbours",
+        what: "other programs at the database's files: they look, copy, lock, delete and replace, while patients are received and the gateway dies",
+        cycles: 200,
+        guarded: false,
+        run: neighbours::run,
     },
     Campaign {
         name: "partition",
