@@ -19,7 +19,7 @@ pub enum Grade {
     Ok,
     /// Patients are received, but something is missing.
     Warning,
-    /// The gateway does not start.
+    /// Something stays closed until a person mends it: the part that is named, or the gateway itself. The text says which.
     Fatal,
 }
 
@@ -133,28 +133,25 @@ fn ports(config: &Config) -> Vec<Finding> {
     taken
 }
 
-/// Every layer of the connection, and the sum: a line that is down keeps no gateway from starting, files that cannot be used do.
+/// Every layer of the connection, and the sum: whatever is wrong with it, the gateway starts and patients are received.
 async fn central(config: &Config, lang: Lang) -> Vec<Finding> {
     let clock = Clock::new(config.clock.synchronised_marker.clone());
     let looked = central::inspect(&config.central, &clock).await;
     let mut findings: Vec<Finding> = looked.iter().map(|looked| layer(looked, lang)).collect();
     let failed = looked.iter().find(|looked| matches!(looked.outcome, Outcome::Failed(_)));
-    let sum = match CentralClient::new(&config.central, &clock) {
-        Err(error) => (Grade::Fatal, error.said().pick(lang).to_owned()),
-        Ok(client) => {
-            let warnings = client.status().borrow().warnings(clock.stamp().wall_ms);
-            findings.extend(warnings.iter().map(|said| Finding {
-                check: "certificates",
-                grade: Grade::Warning,
-                text: said.pick(lang).to_owned(),
-            }));
-            match failed {
-                None => (Grade::Ok, answers(&config.central.address, lang)),
-                Some(looked) => (Grade::Warning, provisional(looked, &config.central.address, lang)),
-            }
-        }
+    let status = CentralClient::new(&config.central, &clock).status().borrow().clone();
+    let warnings = status.warnings(clock.stamp().wall_ms);
+    findings.extend(warnings.iter().map(|said| Finding {
+        check: "certificates",
+        grade: Grade::Warning,
+        text: said.pick(lang).to_owned(),
+    }));
+    let (grade, text) = match (&status.refused, failed) {
+        (Some(said), _) => (Grade::Fatal, provisional(said.pick(lang), &config.central.address, lang)),
+        (None, None) => (Grade::Ok, answers(&config.central.address, lang)),
+        (None, Some(looked)) if looked.layer == Layer::Clock => (Grade::Warning, looked.words(lang)),
+        (None, Some(looked)) => (Grade::Warning, provisional(&looked.words(lang), &config.central.address, lang)),
     };
-    let (grade, text) = sum;
     findings.push(Finding { check: "central", grade, text });
     findings
 }
@@ -166,12 +163,10 @@ fn answers(address: &str, lang: Lang) -> String {
     }
 }
 
-fn provisional(failed: &Looked, address: &str, lang: Lang) -> String {
-    let (words, clock) = (failed.words(lang), failed.layer == Layer::Clock);
+fn provisional(why: &str, address: &str, lang: Lang) -> String {
     match lang {
-        _ if clock => words,
-        Lang::Ja => format!("{words}({address})復旧するまで受付は仮受付になります"),
-        Lang::En => format!("{words} ({address}); receptions will be provisional until it answers"),
+        Lang::Ja => format!("{why}({address})復旧するまで受付は仮受付になります"),
+        Lang::En => format!("{why} ({address}); receptions will be provisional until it answers"),
     }
 }
 

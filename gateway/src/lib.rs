@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod courier;
 pub mod driver;
+pub mod encoding;
 pub mod exit;
 pub mod face_pool;
 pub mod front_desk;

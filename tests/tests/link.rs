@@ -74,7 +74,7 @@ impl Scene {
     }
 
     fn watched(&self) -> (CentralClient, tokio::task::JoinHandle<()>) {
-        let client = CentralClient::new(&self.central, &clock()).unwrap();
+        let client = CentralClient::new(&self.central, &clock());
         let signer = GatewaySigner::load(&self.central).unwrap();
         let watching = watch(self.central.clone(), client.clone(), signer, clock());
         (client, watching)
@@ -259,7 +259,7 @@ fn padded(scene: &Scene, bytes: usize) -> OutboxRow {
 #[tokio::test]
 async fn the_largest_request_that_is_kept_is_read_and_a_larger_one_is_no_verdict_on_it() {
     let scene = Scene::new().await;
-    let client = CentralClient::new(&scene.central, &clock()).unwrap();
+    let client = CentralClient::new(&scene.central, &clock());
     let largest = client.deliver(&padded(&scene, BODY_BYTES_MAX)).await.err().unwrap();
     assert_eq!(largest, CentralError::Rejected("invalid_argument".into()), "read, and found to say nothing");
     let larger = client.deliver(&padded(&scene, BODY_BYTES_MAX + 1)).await.err().unwrap();
@@ -407,7 +407,7 @@ async fn a_revoked_server_is_left_at_once_although_its_connection_is_open() {
 async fn a_gateway_whose_certificate_has_expired_starts_and_warns() {
     let mut scene = Scene::new().await;
     (scene.central.certificate_file, scene.central.key_file) = scene.pki.client("expired", &days(-3, -1)).unwrap();
-    let client = CentralClient::new(&scene.central, &clock()).unwrap();
+    let client = CentralClient::new(&scene.central, &clock());
     let warnings = client.status().borrow().warnings(uketsuke_tests::clock::now_ms());
     assert!(warnings.iter().any(|said| said.en.contains("our certificate expired on")), "{warnings:?}");
 }

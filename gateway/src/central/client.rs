@@ -1,8 +1,9 @@
 //! One connection to the central system, shared by the requests in flight.
 
-use super::fault::LineFault;
+use super::crl::{self, Rank, Scope};
+use super::fault::{LineFault, Said};
 use super::link::LinkStatus;
-use super::material::{Fingerprint, Material, MaterialError};
+use super::material::{Fingerprint, Material};
 use super::status::{self, CentralError};
 use super::{dial, wire};
 use crate::clock::Clock;
@@ -12,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use prost::Message;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -54,6 +56,8 @@ pub enum Delivery {
 pub struct CentralClient {
     line: Arc<RwLock<Generation>>,
     status: Arc<watch::Sender<LinkStatus>>,
+    /// The newest revocation lists that were ever in use.
+    newest: Arc<Mutex<BTreeMap<Scope, Rank>>>,
     /// The files as they were before the first reading: a change from then on is one.
     first_read: Arc<Fingerprint>,
     call_deadline: Duration,
@@ -70,15 +74,28 @@ pub(super) struct Generation {
 impl Generation {
     /// Opens nothing yet. Must be called within a tokio runtime.
     pub(super) fn new(central: &config::Central, material: &Material) -> Self {
+        Self::with(central, Ok((material.tls.clone(), material.server_name.clone())))
+    }
+
+    /// A line that stays down because our own files cannot be used. Must be called within a tokio runtime.
+    pub(super) fn without_files(central: &config::Central, why: Said) -> Self {
+        let line = Self::with(central, Err(LineFault::OurFiles(why.clone())));
+        note(&line.fault, |_| Some(LineFault::OurFiles(why)));
+        line
+    }
+
+    fn with(central: &config::Central, ours: Result<(Arc<ClientConfig>, ServerName<'static>), LineFault>) -> Self {
         let deadline = Duration::from_millis(central.connect_timeout_ms);
         let address: Arc<str> = central.address.as_str().into();
-        let (tls, name) = (material.tls.clone(), material.server_name.clone());
         let fault = Arc::new(Mutex::new(None));
         let noted = fault.clone();
         let connector = tower::service_fn(move |_| {
-            let (address, tls, name, noted) = (address.clone(), tls.clone(), name.clone(), noted.clone());
+            let (address, ours, noted) = (address.clone(), ours.clone(), noted.clone());
             async move {
-                let connecting = connect(&address, tls, name, deadline);
+                let connecting = async {
+                    let (tls, name) = ours?;
+                    connect(&address, tls, name, deadline).await
+                };
                 let connected = match tokio::time::timeout(deadline, connecting).await {
                     Ok(connected) => connected,
                     Err(_) => Err(LineFault::Silent(address.to_string())),
@@ -144,20 +161,36 @@ fn note(fault: &Mutex<Option<LineFault>>, change: impl FnOnce(Option<LineFault>)
 
 impl CentralClient {
     /// Reads and checks the TLS material; opens nothing yet. Must be called within a tokio runtime. Material that is past its date is
-    /// taken nevertheless: patients are received without the line, and the line says what is wrong with it.
-    ///
-    /// # Errors
-    /// [`MaterialError`] names the file and what to do.
-    pub fn new(central: &config::Central, clock: &Clock) -> Result<Self, MaterialError> {
+    /// taken nevertheless. Material that cannot be used keeps the line down, and its status says why: patients are received without
+    /// the line.
+    pub fn new(central: &config::Central, clock: &Clock) -> Self {
         let first_read = Arc::new(Fingerprint::of(central));
-        let material = Material::load(central, clock.stamp().wall_ms)?;
-        let status = LinkStatus::new(material.validity, central.warn_days);
-        Ok(Self {
-            line: Arc::new(RwLock::new(Generation::new(central, &material))),
+        let mut newest = BTreeMap::new();
+        let (line, status) = match Material::load(central, clock.stamp().wall_ms) {
+            Ok(material) => {
+                let status = LinkStatus::new(Some(material.validity), central.warn_days);
+                newest.clone_from(&material.ranks);
+                (Generation::new(central, &material), status)
+            }
+            Err(error) => {
+                let said = error.said();
+                tracing::error!(
+                    why = said.en,
+                    "the line stays down until its files can be used; receptions are provisional"
+                );
+                let mut status = LinkStatus::new(None, central.warn_days);
+                status.refused = Some(said.clone());
+                status.fault = Some(LineFault::OurFiles(said.clone()));
+                (Generation::without_files(central, said), status)
+            }
+        };
+        Self {
+            line: Arc::new(RwLock::new(line)),
             status: Arc::new(watch::Sender::new(status)),
+            newest: Arc::new(Mutex::new(newest)),
             first_read,
             call_deadline: Duration::from_millis(central.call_deadline_ms),
-        })
+        }
     }
 
     /// What is to be known about certificates and line.
@@ -172,6 +205,17 @@ impl CentralClient {
     /// For the keeper of the certificates, the only one that changes it.
     pub(super) fn set_status(&self, change: impl FnOnce(&mut LinkStatus)) {
         self.status.send_modify(change);
+    }
+
+    /// What is wrong with revocation lists that are older than some that were in use.
+    pub(super) fn older(&self, material: &Material) -> Option<Said> {
+        crl::older(&material.ranks, &self.newest.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// These lists are in use: older ones never will be again.
+    pub(super) fn accepted(&self, material: &Material) {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.extend(material.ranks.clone());
     }
 
     /// What requests use now.

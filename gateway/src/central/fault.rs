@@ -1,6 +1,7 @@
 //! What may be wrong between here and the central system, whose it is, and what to do: the words of the connection check, the
 //! staff page and the log.
 
+use super::material::ListsUnfit;
 use std::io;
 use std::time::Duration;
 use thiserror::Error;
@@ -56,8 +57,10 @@ pub enum LineFault {
     OurCertificateRefused(String),
     /// Our revocation list is past its date.
     OurCrlExpired,
-    /// Our revocation list says nothing about the authority of the peer's certificate.
-    OurCrlSilent,
+    /// Our revocation lists say nothing about the peer's certificate; holds which lists, why, and what to do.
+    OurCrlSilent(Said),
+    /// A revocation list cannot be judged, or was not signed by the authority that it names.
+    OurCrlUnfit(String),
     /// The peer's certificate is past its date.
     TheirCertificateExpired,
     /// The peer's certificate is not valid yet.
@@ -172,9 +175,10 @@ impl LineFault {
                 "失効リストの期限が切れています。新しい失効リストを central.crl_file に置いてください。".into(),
                 "our revocation list is out of date; put a new one to central.crl_file".into(),
             ),
-            Self::OurCrlSilent => (
-                "失効リストが相手の証明書の発行元のものではありません。central.crl_file を確かめてください。".into(),
-                "our revocation list is not of the authority of the server's certificate; check central.crl_file".into(),
+            Self::OurCrlSilent(said) => (said.ja.clone(), said.en.clone()),
+            Self::OurCrlUnfit(why) => (
+                format!("失効リストを使えません({why})。相手の証明書の認証局が出した完全なリストを central.crl_file に置いてください。"),
+                format!("a revocation list cannot be used ({why}); put the complete list of the authority of the server's certificate to central.crl_file"),
             ),
             Self::TheirCertificateExpired => (
                 "相手の証明書の期限が切れています。この端末の時計が合っていれば相手の問題です。窓口に連絡してください。".into(),
@@ -264,6 +268,12 @@ impl LineFault {
                     let alert = format!("{alert:?}");
                     Self::certificate_alert(&alert).unwrap_or(Self::Alert(alert))
                 }
+                rustls::Error::InvalidCertRevocationList(unfit) => Self::OurCrlUnfit(match unfit {
+                    rustls::CertRevocationListError::BadSignature => {
+                        "it is not signed by the authority that it names: by another key of the same name".into()
+                    }
+                    other => format!("{other:?}"),
+                }),
                 other => Self::NotTls(other.to_string()),
             };
         };
@@ -272,7 +282,9 @@ impl LineFault {
             Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => Self::TheirCertificateNotYetValid,
             Certificate::Revoked => Self::TheirCertificateRevoked,
             Certificate::UnknownIssuer => Self::TheirAuthorityUnknown,
-            Certificate::UnknownRevocationStatus => Self::OurCrlSilent,
+            Certificate::Other(other) if let Some(ListsUnfit(said)) = other.0.downcast_ref() => {
+                Self::OurCrlSilent(said.clone())
+            }
             Certificate::ExpiredRevocationList | Certificate::ExpiredRevocationListContext { .. } => {
                 Self::OurCrlExpired
             }
@@ -329,7 +341,11 @@ mod tests {
         assert_eq!(theirs(Certificate::UnknownIssuer), LineFault::TheirAuthorityUnknown);
         assert_eq!(theirs(Certificate::Revoked), LineFault::TheirCertificateRevoked);
         assert_eq!(theirs(Certificate::ExpiredRevocationList), LineFault::OurCrlExpired);
-        assert_eq!(theirs(Certificate::UnknownRevocationStatus), LineFault::OurCrlSilent);
+        let silent = ListsUnfit(Said::new("x", "x"));
+        let silent = theirs(Certificate::Other(rustls::OtherError(std::sync::Arc::new(silent))));
+        assert!(matches!(silent, LineFault::OurCrlSilent(_)));
+        let foreign = of(Error::InvalidCertRevocationList(rustls::CertRevocationListError::BadSignature));
+        assert!(matches!(&foreign, LineFault::OurCrlUnfit(why) if why.contains("another key of the same name")));
         assert!(matches!(theirs(Certificate::NotValidForName), LineFault::TheirName(_)));
         assert!(matches!(theirs(Certificate::BadSignature), LineFault::TheirCertificate(_)));
         let alert = |alert| of(Error::AlertReceived(alert));
@@ -356,7 +372,8 @@ mod tests {
             LineFault::OurAuthorityUnknown,
             LineFault::OurCertificateRefused(text()),
             LineFault::OurCrlExpired,
-            LineFault::OurCrlSilent,
+            LineFault::OurCrlSilent(Said::new("どれも対象外です。置いてください。", "none covers it; put one there")),
+            LineFault::OurCrlUnfit(text()),
             LineFault::TheirCertificateExpired,
             LineFault::TheirCertificateNotYetValid,
             LineFault::TheirAuthorityUnknown,

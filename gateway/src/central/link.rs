@@ -1,7 +1,7 @@
 //! Keeps the line's certificates fresh: files that change are checked, tried on a connection of their own, and only then used.
 //!
 //! Promises: a request under way never notices; what cannot be used changes nothing and is said aloud; the former connection takes
-//! requests until the new one has answered.
+//! requests until the new one has answered. Without usable files from the start the line is down, and the first good ones are used.
 
 use super::client::{CentralClient, Generation};
 use super::fault::{LineFault, Said};
@@ -15,7 +15,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
-/// Good files that the peer did not take, or that could not be tried, are tried again this often.
+/// Files that could not be read or used, or that the peer did not take, are tried again this often: what was in the way (a file handle, a
+/// mount, a date) leaves no trace on the file itself.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
 
 /// After a panic, which must not end the watch for good.
@@ -24,8 +25,8 @@ const AFTER_PANIC: Duration = Duration::from_secs(5);
 /// What is to be known about certificates and line: for `/metrics`, `/healthz` and the staff page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkStatus {
-    /// Until when what is in use is valid.
-    pub validity: Validity,
+    /// Until when what is in use is valid; `None` while there is nothing that can be used.
+    pub validity: Option<Validity>,
     /// Days before an end from which it is warned of.
     pub warn_days: u32,
     /// Times that renewed files were taken into use.
@@ -39,20 +40,25 @@ pub struct LinkStatus {
 }
 
 impl LinkStatus {
-    /// Of material that was just taken into use.
-    pub fn new(validity: Validity, warn_days: u32) -> Self {
+    /// Of material that was just taken into use, or of none.
+    pub fn new(validity: Option<Validity>, warn_days: u32) -> Self {
         Self { validity, warn_days, swaps: 0, refusals: 0, refused: None, fault: None }
     }
 
     /// What somebody should see to: ends that are near or past, and files that are not used.
     pub fn warnings(&self, now_ms: i64) -> Vec<Said> {
-        let refused = self.refused.iter().map(|said| {
-            Said::new(
+        let refused = self.refused.iter().map(|said| match self.validity {
+            Some(_) => Said::new(
                 format!("新しい証明書ファイルは使わず、前のものを使い続けています: {}", said.ja),
                 format!("the new certificate files are not used, the former ones are: {}", said.en),
-            )
+            ),
+            None => Said::new(
+                format!("回線の証明書ファイルを使えないため、受付は仮受付になります: {}", said.ja),
+                format!("the line's certificate files cannot be used, so receptions are provisional: {}", said.en),
+            ),
         });
-        self.validity.warnings(now_ms, self.warn_days).into_iter().chain(refused).collect()
+        let ends = self.validity.iter().flat_map(|validity| validity.warnings(now_ms, self.warn_days));
+        ends.chain(refused).collect()
     }
 }
 
@@ -67,7 +73,7 @@ pub fn watch(central: config::Central, client: CentralClient, signer: GatewaySig
                 clock: clock.clone(),
                 judged: client.first_read(),
                 pending: None,
-                try_again: None,
+                try_again: client.status().borrow().refused.is_some().then(|| tokio::time::Instant::now() + TRY_AGAIN),
             };
             if let Err(error) = tokio::spawn(keeper.run()).await {
                 tracing::error!(%error, "the watch over the certificates failed; it begins again");
@@ -86,7 +92,7 @@ struct Keeper {
     judged: Fingerprint,
     /// Files that were seen changed once: they are read when they keep still until the next look, so that nobody is caught writing.
     pending: Option<Fingerprint>,
-    /// When good files that were not taken are tried once more.
+    /// When files that were not taken are tried once more.
     try_again: Option<tokio::time::Instant>,
 }
 
@@ -116,10 +122,16 @@ impl Keeper {
             return;
         }
         let renewed = print != self.judged;
+        if !renewed && !again && self.client.status().borrow().refused.is_none() {
+            tracing::info!("asked to read the certificate files: they are unchanged and in use");
+            return;
+        }
         (self.judged, self.pending, self.try_again) = (print, None, None);
-        if let Err((said, once_more)) = self.renew().await {
-            self.try_again = once_more.then(|| tokio::time::Instant::now() + TRY_AGAIN);
-            tracing::warn!(why = said.en, "changed certificate files are not used; the former ones are");
+        if let Err(said) = self.renew().await {
+            self.try_again = Some(tokio::time::Instant::now() + TRY_AGAIN);
+            if renewed || asked || self.client.status().borrow().refused.as_ref() != Some(&said) {
+                tracing::warn!(why = said.en, "certificate files are not used");
+            }
             self.client.set_status(|status| {
                 status.refusals += u64::from(renewed || status.refused.as_ref() != Some(&said));
                 status.refused = Some(said);
@@ -127,12 +139,14 @@ impl Keeper {
         }
     }
 
-    /// Takes the files into use; otherwise says why not, and whether another try may help while they stay the same.
-    async fn renew(&mut self) -> Result<(), (Said, bool)> {
+    /// Takes the files into use; otherwise says why not.
+    async fn renew(&mut self) -> Result<(), Said> {
         let now_ms = self.clock.stamp().wall_ms;
-        let material = Material::load(&self.central, now_ms).map_err(|error| (error.said(), false))?;
-        // A date may be a matter of minutes: not valid yet.
-        material.current(&self.central, now_ms).map_err(|error| (error.said(), true))?;
+        let material = Material::load(&self.central, now_ms).map_err(|error| error.said())?;
+        material.current(&self.central, now_ms).map_err(|error| error.said())?;
+        if let Some(older) = self.client.older(&material) {
+            return Err(older);
+        }
         let next = Generation::new(&self.central, &material);
         let deadline = Duration::from_millis(self.central.call_deadline_ms);
         if let Err(error) = next.ping(deadline).await
@@ -141,12 +155,13 @@ impl Keeper {
             // Without a line that works there is nothing to keep.
             && self.client.ping().await.is_ok()
         {
-            return Err((fault.said(), true));
+            return Err(fault.said());
         }
         self.client.replace(next);
+        self.client.accepted(&material);
         self.signer.follow(&material.signer);
         self.client.set_status(|status| {
-            status.validity = material.validity;
+            status.validity = Some(material.validity);
             status.swaps += 1;
             status.refused = None;
         });

@@ -1,19 +1,22 @@
 //! Everything for mutual TLS as one whole: TLS 1.3 only, the authorities of the site network alone, our certificate, and the
 //! revocation list where one is configured. It is used as a whole or not at all.
 
+use super::crl::{self, Rank, Scope};
 use super::fault::Said;
 use super::tls::{self, FileKind, TlsError};
 use super::wire::{GatewaySigner, SignerError};
 use crate::config;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{Resumption, WebPkiServerVerifier};
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
+use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use thiserror::Error;
 use time::{OffsetDateTime, UtcOffset};
-use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -105,6 +108,8 @@ pub(super) struct Material {
     /// Signs with the same key and certificate, so that both are renewed at once.
     pub(super) signer: GatewaySigner,
     pub(super) validity: Validity,
+    /// How new the revocation lists are.
+    pub(super) ranks: BTreeMap<Scope, Rank>,
     /// Our certificate is not valid before this.
     not_before_ms: i64,
 }
@@ -116,16 +121,16 @@ impl Material {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let authorities = tls::certificates(FileKind::Authority, &central.ca_file)?;
         let chain = tls::certificates(FileKind::Certificate, &central.certificate_file)?;
-        let crls = central.crl_file.as_deref().map(tls::revocation_lists).transpose()?;
+        let crls = central
+            .crl_file
+            .as_deref()
+            .map(|path| crl::judge(tls::revocation_lists(path)?, &authorities, path))
+            .transpose()?;
         let (not_before_ms, certificate_ms) = chain_dates(&chain, &central.certificate_file)?;
         let validity = Validity {
             certificate_ms,
             authorities_ms: authorities_end(&authorities, &central.ca_file, now_ms)?,
-            crl_ms: crls
-                .as_deref()
-                .zip(central.crl_file.as_deref())
-                .map(|(crls, path)| crl_end(crls, path))
-                .transpose()?,
+            crl_ms: crls.as_ref().map(|lists| lists.end_ms),
         };
         let key = tls::private_key(&central.key_file)?;
         let signer = GatewaySigner::of(&key, &chain, &central.key_file)?;
@@ -135,25 +140,28 @@ impl Material {
         for authority in authorities {
             roots.add(authority).map_err(|error| unusable(error.to_string()))?;
         }
+        let (lists, ranks) = crls.map(|crls| (crls.ders, crls.ranks)).unwrap_or_default();
         // A list of the past is an error, and so is one that says nothing of the server's authority: revocation is checked or the
         // line is down.
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-            .with_crls(crls.unwrap_or_default())
+            .with_crls(lists.clone())
             .enforce_revocation_expiration()
             .build()
             .map_err(|error| unusable(error.to_string()))?;
+        let verifier = Arc::new(Explained { verifier, lists });
         let refused = |source| TlsError::Refused { path: central.certificate_file.clone(), source };
         let mut tls = ClientConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(refused)?
-            .with_webpki_verifier(verifier)
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
             .with_client_auth_cert(chain, key)
             .map_err(refused)?;
         tls.alpn_protocols = vec![b"h2".to_vec()];
         // A resumed session would skip the certificates of both sides, and with them every revocation since.
         tls.resumption = Resumption::disabled();
         let server_name = ServerName::try_from(central.server_name.clone()).map_err(TlsError::from)?;
-        Ok(Self { tls: Arc::new(tls), server_name, signer, validity, not_before_ms })
+        Ok(Self { tls: Arc::new(tls), server_name, signer, validity, ranks, not_before_ms })
     }
 
     /// Whether every part is valid now: what replaces material in use has to be.
@@ -180,6 +188,60 @@ impl Material {
     }
 }
 
+/// The library's verifier: it alone decides. What it says of revocation lists gets the words that it has none for.
+#[derive(Debug)]
+struct Explained {
+    verifier: Arc<WebPkiServerVerifier>,
+    lists: Vec<CertificateRevocationListDer<'static>>,
+}
+
+/// What our revocation lists have to do with a handshake that failed.
+#[derive(Debug, Error)]
+#[error("{}", self.0.en)]
+pub(super) struct ListsUnfit(pub(super) Said);
+
+impl ServerCertVerifier for Explained {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        verified.map_err(|error| match error {
+            rustls::Error::InvalidCertificate(CertificateError::UnknownRevocationStatus) => {
+                let why = Arc::new(ListsUnfit(crl::silent(&self.lists, end_entity)));
+                rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(why)))
+            }
+            error => error,
+        })
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}
+
 fn expired(end_ms: i64) -> Said {
     let day = day(end_ms);
     Said::new(format!("{day} に期限が切れました"), format!("expired on {day}"))
@@ -201,7 +263,7 @@ fn chain_dates(chain: &[CertificateDer<'_>], path: &Path) -> Result<(i64, i64), 
             return Err(TlsError::Chain { path: path.to_owned(), number: index + 1 });
         }
     }
-    let nothing = || TlsError::Empty { kind: FileKind::Certificate, path: path.to_owned() };
+    let nothing = || tls::nothing(FileKind::Certificate, path);
     // The chain is as good as its first end, and good from when its last one begins.
     let from = parsed.iter().map(|one| one.validity().not_before.timestamp()).max().ok_or_else(nothing)?;
     let to = parsed.iter().map(|one| one.validity().not_after.timestamp()).min().ok_or_else(nothing)?;
@@ -215,21 +277,7 @@ fn authorities_end(authorities: &[CertificateDer<'_>], path: &Path, now_ms: i64)
     }
     // While one authority follows another, the one that has ended is of no more interest.
     let valid = ends.iter().filter(|end| **end > now_ms).min();
-    valid
-        .or(ends.iter().max())
-        .copied()
-        .ok_or_else(|| TlsError::Empty { kind: FileKind::Authority, path: path.to_owned() })
-}
-
-fn crl_end(crls: &[CertificateRevocationListDer<'_>], path: &Path) -> Result<i64, TlsError> {
-    let parse = || TlsError::Parse { kind: FileKind::Crl, path: path.to_owned() };
-    let mut ends = Vec::new();
-    for der in crls {
-        let (_, list) = CertificateRevocationList::from_der(der).map_err(|_| parse())?;
-        // A list without a next one cannot grow old, and so nobody would notice that it is not renewed: it is none for us.
-        ends.push(list.next_update().ok_or_else(parse)?.timestamp());
-    }
-    ends.into_iter().min().map(ms).ok_or_else(parse)
+    valid.or(ends.iter().max()).copied().ok_or_else(|| tls::nothing(FileKind::Authority, path))
 }
 
 fn certificate<'a>(der: &'a CertificateDer<'_>, kind: FileKind, path: &Path) -> Result<X509Certificate<'a>, TlsError> {
@@ -239,7 +287,7 @@ fn certificate<'a>(der: &'a CertificateDer<'_>, kind: FileKind, path: &Path) -> 
     }
 }
 
-fn ms(seconds: i64) -> i64 {
+pub(super) fn ms(seconds: i64) -> i64 {
     seconds.saturating_mul(1000)
 }
 

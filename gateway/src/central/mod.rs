@@ -1,6 +1,7 @@
 //! The central eligibility system: gRPC over mutual TLS. With a remote driver the only place that names tonic.
 
 mod client;
+mod crl;
 mod dial;
 mod fault;
 mod inspect;

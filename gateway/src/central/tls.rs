@@ -1,31 +1,48 @@
 //! The files of our side of mutual TLS, each read and checked for what it is.
 
 use super::fault::Said;
+use crate::encoding::{self, Content};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, InvalidDnsNameError, PrivateKeyDer};
+use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 /// Why the material for mutual TLS cannot be used.
 #[derive(Debug, Error)]
 pub enum TlsError {
-    /// A file cannot be read or is no PEM of its kind; one that is half written is none.
-    #[error("cannot read {} {}: {source}; check the path, its permissions and that it is PEM", kind.en(), path.display())]
+    /// A file cannot be read.
+    #[error("cannot read {} {}: {source}; check the path and its permissions", kind.en(), path.display())]
     File {
         /// What it should be.
         kind: FileKind,
         /// Which file.
         path: PathBuf,
         /// Why.
-        source: pem::Error,
+        source: io::Error,
     },
-    /// A file has nothing of its kind in it.
-    #[error("{} holds no {}; put the right file there", path.display(), kind.en())]
-    Empty {
+    /// A file is none of its kind; one that is half written is none.
+    #[error("cannot read {} {}: {}; put the right file there", kind.en(), path.display(), what.en)]
+    Content {
         /// What it should be.
         kind: FileKind,
         /// Which file.
         path: PathBuf,
+        /// What it is instead.
+        what: Said,
+    },
+    /// A revocation list cannot be used.
+    #[error("the revocation list number {number}{} in {} {}", of(issuer), path.display(), why.en)]
+    Crl {
+        /// Which file.
+        path: PathBuf,
+        /// Its place in the file, counted from 1.
+        number: usize,
+        /// Its issuer; empty when it does not parse.
+        issuer: String,
+        /// Why, and what to do.
+        why: Said,
     },
     /// What is in the PEM is not what it should be.
     #[error("{} {} does not parse; put the right file there", kind.en(), path.display())]
@@ -119,13 +136,14 @@ impl TlsError {
     /// The same in both languages.
     pub fn said(&self) -> Said {
         let ja = match self {
-            Self::File { kind, path, source } => format!(
-                "{} {} を読めません({source})。場所・権限・PEM形式であることを確かめてください。",
-                kind.ja(),
-                path.display()
-            ),
-            Self::Empty { kind, path } => {
-                format!("{} に{}がありません。正しいファイルを置いてください。", path.display(), kind.ja())
+            Self::File { kind, path, source } => {
+                format!("{} {} を読めません({source})。場所と権限を確かめてください。", kind.ja(), path.display())
+            }
+            Self::Content { kind, path, what } => {
+                format!("{} {} を読めません({})。正しいファイルを置いてください。", kind.ja(), path.display(), what.ja)
+            }
+            Self::Crl { path, number, issuer, why } => {
+                format!("{} の{number}番目の失効リスト({issuer})を使えません。{}。", path.display(), why.ja)
             }
             Self::Parse { kind, path } => {
                 format!("{} {} の中身が正しくありません。正しいファイルを置いてください。", kind.ja(), path.display())
@@ -155,37 +173,61 @@ impl TlsError {
     }
 }
 
+fn of(issuer: &str) -> String {
+    if issuer.is_empty() { String::new() } else { format!(" (of {issuer})") }
+}
+
 /// Every certificate of a file; there is at least one.
 pub(super) fn certificates(kind: FileKind, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    all(kind, path)
+    all(kind, path, &["CERTIFICATE"])
 }
 
 /// Every revocation list of a file; there is at least one.
 pub(super) fn revocation_lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
-    all(FileKind::Crl, path)
+    all(FileKind::Crl, path, &["X509 CRL"])
 }
 
-fn all<T: PemObject>(kind: FileKind, path: &Path) -> Result<Vec<T>, TlsError> {
-    let file = |source| TlsError::File { kind, path: path.to_owned(), source };
-    let found: Vec<T> = T::pem_file_iter(path).map_err(file)?.collect::<Result<_, _>>().map_err(file)?;
-    if found.is_empty() {
-        return Err(TlsError::Empty { kind, path: path.to_owned() });
+fn all<T: PemObject + From<Vec<u8>>>(kind: FileKind, path: &Path, labels: &[&str]) -> Result<Vec<T>, TlsError> {
+    let bytes = read(kind, path)?;
+    let content = |what| TlsError::Content { kind, path: path.to_owned(), what };
+    match encoding::content(&bytes, labels).map_err(content)? {
+        Content::Der(der) => Ok(vec![T::from(der.to_vec())]),
+        Content::Pem(pem) => T::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| content(broken(&error))),
     }
-    Ok(found)
 }
 
-/// Reads a PKCS#8 key that nobody else can read.
+fn read(kind: FileKind, path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Zeroizing::new(bytes)),
+        Err(source) => Err(TlsError::File { kind, path: path.to_owned(), source }),
+    }
+}
+
+pub(super) fn nothing(kind: FileKind, path: &Path) -> TlsError {
+    let what = Said::new("何も入っていません", "it holds nothing of the kind");
+    TlsError::Content { kind, path: path.to_owned(), what }
+}
+
+fn broken(error: &pem::Error) -> Said {
+    Said::new(format!("PEMが壊れています: {error}"), format!("its PEM is damaged: {error}"))
+}
+
+/// Reads a key that nobody else can read.
 pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     use std::os::unix::fs::PermissionsExt;
+    let kind = FileKind::Key;
     if let Ok(metadata) = std::fs::metadata(path) {
         let mode = metadata.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {
             return Err(TlsError::KeyMode { path: path.to_owned(), mode });
         }
     }
-    PrivateKeyDer::from_pem_file(path).map_err(|source| TlsError::File {
-        kind: FileKind::Key,
-        path: path.to_owned(),
-        source,
-    })
+    let bytes = read(kind, path)?;
+    let content = |what| TlsError::Content { kind, path: path.to_owned(), what };
+    // Keys of the older forms are read here and refused by what they are.
+    match encoding::content(&bytes, &["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"]).map_err(content)? {
+        Content::Der(der) => PrivateKeyDer::try_from(der.to_vec())
+            .map_err(|_| content(Said::new("DERですが秘密鍵ではありません", "it is DER, but no private key"))),
+        Content::Pem(pem) => PrivateKeyDer::from_pem_slice(pem).map_err(|error| content(broken(&error))),
+    }
 }

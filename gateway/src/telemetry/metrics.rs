@@ -248,7 +248,7 @@ impl Metrics {
             self.store.get_or_create(&FigureLabel { figure }).set(i64::try_from(value).unwrap_or(i64::MAX));
         }
         let link = site.link.borrow().clone();
-        for (part, end_ms) in link.validity.parts() {
+        for (part, end_ms) in link.validity.iter().flat_map(|validity| validity.parts()) {
             self.certificate_days.get_or_create(&PartLabel { part }).set(days_left(end_ms, now_ms));
         }
         self.certificate_swaps.set(i64::try_from(link.swaps).unwrap_or(i64::MAX));

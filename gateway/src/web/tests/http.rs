@@ -67,7 +67,7 @@ async fn the_staff_page_warns_of_certificates_that_end_or_are_not_used_and_says_
     let calm = page(&scene, "/staff?lang=en").await;
     assert!(!calm.contains("certificate"), "{calm}");
     scene.link.send_modify(|link| {
-        link.validity.certificate_ms = NOW.wall_ms + 29 * 24 * 3_600_000;
+        link.validity.as_mut().unwrap().certificate_ms = NOW.wall_ms + 29 * 24 * 3_600_000;
         link.refused = Some(Said::new("組が合いません", "they do not belong together"));
         link.fault = Some(LineFault::OurCertificateRevoked);
     });

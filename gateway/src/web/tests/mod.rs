@@ -85,7 +85,7 @@ impl Scene {
         let asked = healthy.clone();
         let far = NOW.wall_ms + 1_000 * 24 * 3_600_000;
         let validity = Validity { certificate_ms: far, authorities_ms: far, crl_ms: None };
-        let link_in = watch::Sender::new(LinkStatus::new(validity, 30));
+        let link_in = watch::Sender::new(LinkStatus::new(Some(validity), 30));
         let (store, clock) = (Store::model(), Clock::new("/nonexistent".into()));
         let limits = Limits { authorised: [StaffName::new("院長").unwrap()].into(), ..Limits::default() };
         let desk_page = FrontDesk {

@@ -1,0 +1,202 @@
+//! Revocation lists, judged before they are used.
+//!
+//! Promises:
+//! * Of several lists of one authority and scope the newest counts, in whatever order they stand.
+//! * A list that TLS could not judge, or that no authority of ours signed, is refused with its place, the reason and what to do.
+
+use super::fault::Said;
+use super::material::{day, ms};
+use super::tls::TlsError;
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
+use std::collections::BTreeMap;
+use std::path::Path;
+use x509_parser::extensions::{DistributionPointName, GeneralName, IssuingDistributionPoint, ParsedExtension};
+use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
+
+/// Which certificates a list speaks about: its issuer's name and its issuing distribution point, both as they stand in the list.
+pub(super) type Scope = (Vec<u8>, Vec<u8>);
+
+/// How new a list is: its number (RFC 5280, 5.2.3), and when it was made.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub(super) struct Rank {
+    /// Length first, so that big-endian digits compare as numbers.
+    digits: usize,
+    number: Vec<u8>,
+    made_ms: i64,
+}
+
+/// The lists that count.
+pub(super) struct Lists {
+    pub(super) ders: Vec<CertificateRevocationListDer<'static>>,
+    /// The first end.
+    pub(super) end_ms: i64,
+    /// How new each is.
+    pub(super) ranks: BTreeMap<Scope, Rank>,
+}
+
+/// Judges the lists of a file; there is at least one.
+pub(super) fn judge(
+    found: Vec<CertificateRevocationListDer<'static>>,
+    authorities: &[CertificateDer<'_>],
+    path: &Path,
+) -> Result<Lists, TlsError> {
+    let mut newest: BTreeMap<Scope, (Rank, i64, usize)> = BTreeMap::new();
+    for (index, der) in found.iter().enumerate() {
+        let number = index + 1;
+        let refuse =
+            |issuer: &str, why| TlsError::Crl { path: path.to_owned(), number, issuer: issuer.to_owned(), why };
+        let Ok(([], list)) = CertificateRevocationList::from_der(der) else {
+            return Err(refuse("", Said::new("中身が失効リストではありません", "does not parse as a revocation list")));
+        };
+        let issuer = list.issuer().to_string();
+        let (scope, end_s) = fit(&list, authorities).map_err(|why| refuse(&issuer, why))?;
+        let rank = rank(&list);
+        let place = newest.entry(scope).or_insert_with(|| (rank.clone(), end_s, index));
+        if place.0 < rank {
+            *place = (rank, end_s, index);
+        }
+    }
+    let end_ms = newest.values().map(|(_, end_s, _)| ms(*end_s)).min().unwrap_or_default();
+    let ders = newest.values().filter_map(|(_, _, index)| found.get(*index).cloned()).collect();
+    Ok(Lists { ders, end_ms, ranks: newest.into_iter().map(|(scope, (rank, ..))| (scope, rank)).collect() })
+}
+
+/// What is wrong with lists of which one is older than the newest that was ever accepted: it may lack what was revoked since.
+pub(super) fn older(ranks: &BTreeMap<Scope, Rank>, newest: &BTreeMap<Scope, Rank>) -> Option<Said> {
+    let (rank, known) = ranks.iter().find_map(|(scope, rank)| {
+        let known = newest.get(scope).filter(|known| *known > rank)?;
+        Some((rank, known))
+    })?;
+    let (this, that) = (day(rank.made_ms), day(known.made_ms));
+    Some(Said::new(
+        format!(
+            "失効リスト({this} 作成)は、以前に使ったもの({that} 作成)より古いため使いません。最新のものを central.crl_file に置いてください。"
+        ),
+        format!(
+            "the revocation list of {this} is older than one that was in use before, of {that}, so it is not used; put the newest to central.crl_file"
+        ),
+    ))
+}
+
+fn rank(list: &CertificateRevocationList<'_>) -> Rank {
+    let number = list.crl_number().map(|number| number.to_bytes_be()).unwrap_or_default();
+    Rank { digits: number.len(), number, made_ms: ms(list.last_update().timestamp()) }
+}
+
+/// What the list speaks about and when it ends, once TLS can judge it.
+fn fit(list: &CertificateRevocationList<'_>, authorities: &[CertificateDer<'_>]) -> Result<(Scope, i64), Said> {
+    // A list without a next one cannot grow old, so a list that is not renewed would go unnoticed.
+    let end = list.next_update().ok_or_else(|| {
+        Said::new(
+            "次の更新日時がありません。次の更新日時のあるリストを置いてください",
+            "has no date of its next update; ask the authority for a list with one",
+        )
+    })?;
+    let mut point: &[u8] = &[];
+    for extension in list.extensions() {
+        match extension.parsed_extension() {
+            ParsedExtension::IssuingDistributionPoint(found) => {
+                point = extension.value;
+                judgeable(found)?;
+            }
+            ParsedExtension::CRLNumber(_) | ParsedExtension::AuthorityKeyIdentifier(_) => {}
+            _ if extension.critical => {
+                let what = extension.oid.to_id_string();
+                // 2.5.29.27: a list that only tells what changed since another one.
+                let delta = if what == "2.5.29.27" { "a delta list, " } else { "" };
+                return Err(Said::new(
+                    format!("扱えない必須の拡張({what})があります。完全な失効リストを置いてください"),
+                    format!(
+                        "is {delta}with a critical extension that cannot be judged ({what}); put a complete list there"
+                    ),
+                ));
+            }
+            _ => {}
+        }
+    }
+    signed(list, authorities)?;
+    Ok(((list.issuer().as_raw().to_vec(), point.to_vec()), end.timestamp()))
+}
+
+fn judgeable(point: &IssuingDistributionPoint<'_>) -> Result<(), Said> {
+    let (ja, en) = if point.indirect_crl {
+        ("間接失効リストです", "is an indirect list")
+    } else if point.only_contains_attribute_certs {
+        ("属性証明書だけのリストです", "is for attribute certificates alone")
+    } else if point.only_some_reasons.is_some() {
+        ("一部の理由の失効だけのリストです", "tells revocations for some reasons only")
+    } else if matches!(point.distribution_point, Some(DistributionPointName::NameRelativeToCRLIssuer(_))) {
+        ("配布点が相対名です", "has a distribution point relative to its issuer")
+    } else {
+        return Ok(());
+    };
+    Err(Said::new(
+        format!("{ja}。サーバー証明書の認証局が自ら出す完全なリストを置いてください"),
+        format!(
+            "{en}, which cannot be judged; put the complete list that the authority of the server's certificate issues itself"
+        ),
+    ))
+}
+
+/// Lists of authorities that are not ours, such as those between ours and the server, are judged with the server's certificate.
+fn signed(list: &CertificateRevocationList<'_>, authorities: &[CertificateDer<'_>]) -> Result<(), Said> {
+    let parsed = authorities.iter().filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1));
+    let mut named = parsed.filter(|authority| authority.subject() == list.issuer()).peekable();
+    if named.peek().is_none() || named.any(|authority| list.verify_signature(authority.public_key()).is_ok()) {
+        return Ok(());
+    }
+    Err(Said::new(
+        "同じ名前の別の鍵で署名されています。central.ca_file の認証局が出したリストを置くか、その認証局の新しい証明書を central.ca_file に加えてください",
+        "is signed by another key of the same name; put the list there that the authority in central.ca_file issued, or add the \
+         authority's new certificate to central.ca_file",
+    ))
+}
+
+/// Why no list covers a server's certificate, as far as the lists tell.
+pub(super) fn silent(lists: &[CertificateRevocationListDer<'_>], server: &CertificateDer<'_>) -> Said {
+    let issuer = X509Certificate::from_der(server).ok().map(|(_, certificate)| certificate.issuer().to_string());
+    let mut told = Vec::new();
+    let mut by_name = false;
+    for (index, der) in lists.iter().enumerate() {
+        let Ok((_, list)) = CertificateRevocationList::from_der(der) else { continue };
+        let point = list.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::IssuingDistributionPoint(found) => Some(found),
+            _ => None,
+        });
+        let mut of = list.issuer().to_string();
+        if let Some(point) = point {
+            if matches!(&point.distribution_point, Some(DistributionPointName::FullName(names)) if !names.iter().any(|name| matches!(name, GeneralName::URI(_))))
+            {
+                by_name = true;
+                of.push_str(", distribution point by directory name");
+            }
+            if point.only_contains_user_certs {
+                of.push_str(", for users' certificates only");
+            }
+            if point.only_contains_ca_certs {
+                of.push_str(", for authorities' certificates only");
+            }
+        }
+        told.push(format!("{}: {of}", index + 1));
+    }
+    let (told, issuer) = (told.join("; "), issuer.unwrap_or_default());
+    let (ja, en) = if by_name {
+        (
+            "配布点が名前(directoryName)で書かれたリストは照合できません。配布点のない、またはURIの配布点のリストを置いてください",
+            "a distribution point by directory name cannot be compared; put a list there without a distribution point, or with its URI",
+        )
+    } else {
+        (
+            "相手の証明書の発行元のリストを置いてください",
+            "put the list of the authority of the server's certificate there",
+        )
+    };
+    Said::new(
+        format!(
+            "失効リスト({told})のどれも相手の証明書(発行元 {issuer})を対象にしていません。central.crl_file: {ja}。"
+        ),
+        format!(
+            "none of the revocation lists ({told}) covers the server's certificate, issued by {issuer}; central.crl_file: {en}"
+        ),
+    )
+}

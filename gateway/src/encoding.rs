@@ -1,0 +1,142 @@
+//! What a file holds where certificates, keys, lists or text are expected: read where there is one way to read it, told in words where
+//! there is none.
+
+use crate::central::Said;
+
+/// A section of a PEM file begins with this, its label, and five more hyphens.
+const BEGIN: &str = "-----BEGIN ";
+const END: &str = "-----END ";
+const UTF8_BOM: &[u8] = b"\xef\xbb\xbf";
+
+/// PEM without the mark that some editors put in front, or one whole DER value.
+pub enum Content<'a> {
+    /// Text with at least one section of a wanted label.
+    Pem(&'a [u8]),
+    /// One value of ASN.1, as long as it says.
+    Der(&'a [u8]),
+}
+
+/// Tells PEM from DER.
+///
+/// # Errors
+/// Says what is there instead, and what is wanted.
+pub fn content<'a>(bytes: &'a [u8], labels: &[&str]) -> Result<Content<'a>, Said> {
+    let bytes = bytes.strip_prefix(UTF8_BOM).unwrap_or(bytes);
+    if bytes.iter().all(u8::is_ascii_whitespace) {
+        return Err(Said::new("空です", "it is empty"));
+    }
+    if let Some(utf16) = utf16(bytes) {
+        return Err(utf16);
+    }
+    if bytes.first() == Some(&0x30) {
+        return match der_length(bytes) {
+            Some(length) if length == bytes.len() => Ok(Content::Der(bytes)),
+            Some(length) if length > bytes.len() => {
+                let (wanted, there) = (length, bytes.len());
+                Err(Said::new(
+                    format!("書きかけです(DER {wanted}バイトのうち{there}バイト)"),
+                    format!("it is half written: {there} of {wanted} bytes of DER"),
+                ))
+            }
+            _ => Err(Said::new("DERでもPEMでもありません", "it is neither DER nor PEM")),
+        };
+    }
+    pem(bytes, labels)
+}
+
+fn pem<'a>(bytes: &'a [u8], labels: &[&str]) -> Result<Content<'a>, Said> {
+    let text = String::from_utf8_lossy(bytes);
+    let begun: Vec<&str> = text.lines().filter_map(|line| label(line, BEGIN)).collect();
+    let ended = text.lines().filter(|line| label(line, END).is_some()).count();
+    let wanted = labels.first().copied().unwrap_or_default();
+    if begun.is_empty() {
+        return Err(Said::new(
+            format!("PEMの「{wanted}」がありません"),
+            format!("it is no PEM and no DER: no section \"{wanted}\" begins in it"),
+        ));
+    }
+    if ended < begun.len() {
+        return Err(Said::new(
+            "書きかけです(PEMの終わりの行がありません)",
+            "it is half written: a section of PEM has no end",
+        ));
+    }
+    // A certificate and its key may share a file.
+    if let (false, Some(other)) = (begun.iter().any(|label| labels.contains(label)), begun.first()) {
+        return Err(Said::new(
+            format!("「{wanted}」ではなく「{other}」が入っています"),
+            format!("it holds \"{other}\" where \"{wanted}\" is wanted"),
+        ));
+    }
+    Ok(Content::Pem(bytes))
+}
+
+fn label<'a>(line: &'a str, sign: &str) -> Option<&'a str> {
+    line.trim_end().strip_prefix(sign)?.strip_suffix("-----")
+}
+
+/// In words, when this is UTF-16: ASCII text in it has a zero in every other byte.
+pub fn utf16(bytes: &[u8]) -> Option<Said> {
+    let marked = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
+    let zeros = |odd: usize| bytes.iter().skip(odd).step_by(2).take(16).filter(|byte| **byte == 0).count();
+    let alternating = bytes.len() >= 8 && (zeros(0) >= 4) != (zeros(1) >= 4) && bytes.first() != Some(&0x30);
+    (marked || alternating).then(|| {
+        Said::new(
+            "文字コードがUTF-16です。UTF-8(またはASCII)で保存し直してください",
+            "it is UTF-16 text; save it as UTF-8 or ASCII",
+        )
+    })
+}
+
+/// How long a DER value is, head included; `None` when the head makes no sense.
+fn der_length(bytes: &[u8]) -> Option<usize> {
+    let first = usize::from(*bytes.get(1)?);
+    if first < 0x80 {
+        return Some(2 + first);
+    }
+    let count = first - 0x80;
+    if !(1..=4).contains(&count) {
+        return None;
+    }
+    // A file cut within its head is cut all the same.
+    let digits = bytes.get(2..2 + count)?;
+    Some(2 + count + digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CERTIFICATE: &[&str] = &["CERTIFICATE"];
+
+    fn said(bytes: &[u8]) -> String {
+        content(bytes, CERTIFICATE).err().unwrap().en
+    }
+
+    #[test]
+    fn pem_is_read_with_and_without_a_byte_order_mark_and_der_is_known() {
+        let pem = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert!(matches!(content(pem, CERTIFICATE), Ok(Content::Pem(_))));
+        assert!(matches!(content(&[UTF8_BOM, pem].concat(), CERTIFICATE), Ok(Content::Pem(found)) if found == pem));
+        assert!(matches!(content(&[0x30, 0x03, 0x02, 0x01, 0x05], CERTIFICATE), Ok(Content::Der(_))));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told_by_what_it_is() {
+        let utf16: Vec<u8> = "-----BEGIN CERTIFICATE-----".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for (bytes, words) in [
+            (&b" \n"[..], "empty"),
+            (b"-----BEGIN CERTIFICATE-----\nAAAA\n", "half written"),
+            (
+                b"-----BEGIN TRUSTED CERTIFICATE-----\nAA==\n-----END TRUSTED CERTIFICATE-----",
+                "\"TRUSTED CERTIFICATE\"",
+            ),
+            (b"Dear diary", "no PEM"),
+            (&[0x30, 0x82, 0x10, 0x00, 0x02], "5 of 4100 bytes"),
+            (&[0x30, 0xff, 0x10], "neither DER nor PEM"),
+            (&utf16, "UTF-16"),
+        ] {
+            assert!(said(bytes).contains(words), "{bytes:?}: {}", said(bytes));
+        }
+    }
+}
