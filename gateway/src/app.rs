@@ -1,6 +1,6 @@
 //! The story from start to stop; the only place that knows every part.
 
-use crate::central::{self, CentralClient, GatewaySigner, LineCheck};
+use crate::central::{self, CentralClient, LineCheck};
 use crate::clock::Clock;
 use crate::config::{self, Config};
 use crate::courier::{Courier, CourierParts};
@@ -101,8 +101,7 @@ pub struct Ready {
 pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, StartError> {
     let clock = Clock::new(config.clock.synchronised_marker.clone());
     let started = clock.stamp();
-    // Neither is needed to receive a patient: the line says what is wrong with them.
-    let signer = GatewaySigner::load(&config.central).unwrap_or_else(|_| GatewaySigner::without_key());
+    // Its files are not needed to receive a patient: the line says what is wrong with them.
     let central = CentralClient::new(&config.central, &clock);
     let anchors = Arc::new(trust_anchors(&config.card)?);
     // Last of what is read: where there are none yet they are made, and a start that fails makes nothing.
@@ -131,7 +130,6 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
         keys: Arc::new(keys),
         anchors,
         face,
-        signer,
         medical_institution_code: config.site.medical_institution_code.as_str().into(),
         ladder: config.ladder.rules(),
     };
@@ -163,7 +161,6 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
     let front_desk = FrontDesk {
         store: store.clone(),
         keys: desk.keys.clone(),
-        signer: desk.signer.clone(),
         medical_institution_code: desk.medical_institution_code.clone(),
         modes,
         ladder: desk.ladder.clone(),
@@ -196,7 +193,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
     // From here on a signal is heard: it must not end a process that has called itself ready in any other way than in order.
     let signals = Signals::listen().map_err(setup)?;
     let stop = shutdown::Stops::default();
-    let certificates = central::watch(config.central.clone(), central.clone(), desk.signer.clone(), clock.clone());
+    let certificates = central::watch(config.central.clone(), central.clone(), clock.clone());
     let courier_parts = CourierParts {
         rules: config.central.courier_rules(),
         store: store.clone(),
@@ -218,7 +215,6 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
     });
     let reconciler_parts = ReconcilerParts {
         store: store.clone(),
-        signer: desk.signer.clone(),
         medical_institution_code: desk.medical_institution_code.clone(),
         clock: clock.clone(),
         orders,

@@ -1,7 +1,7 @@
 //! What `uketsuke check` looks at: everything a start needs, and everything a reception uses, without changing anything.
 
 use crate::app;
-use crate::central::{self, CentralClient, GatewaySigner, Layer, Looked, Outcome};
+use crate::central::{self, CentralClient, Layer, Looked, Outcome};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::{self, Keys, Store, StoreConfig};
@@ -49,11 +49,6 @@ pub async fn all(config: &Config, lang: Lang) -> Vec<Finding> {
         Grade::Fatal,
         app::trust_anchors(&config.card)
             .map(|_| format!("{} authorities are trusted", config.card.trust_anchors.len())),
-    ));
-    findings.push(graded(
-        "signing key",
-        Grade::Fatal,
-        GatewaySigner::load(&config.central).map(|_| "the gateway can sign requests".to_owned()),
     ));
     findings.push(database(config).await);
     findings.push(face(config));

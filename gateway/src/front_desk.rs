@@ -3,11 +3,11 @@
 //! Each is a reception like any other: T1 with its question, T2 as provisional, the answer by the same courier. Nobody stands at a reader
 //! meanwhile, so there is nothing to wait for here.
 
-use crate::central::{self, GatewaySigner, NewRequest, Numbers, SignerError, Subject, eligibility_payload};
+use crate::central::{self, NewRequest, Numbers, Subject, eligibility_request};
 use crate::clock::Clock;
 use crate::modes::ModesHandle;
 use crate::store::papers::{EnteredNumbers, Filed, Paper};
-use crate::store::{Class, Keys, NewCase, Opening, Recording, RequestKind, Store, StoreError, TrailEntry};
+use crate::store::{Class, Keys, NewCase, Opening, Recording, Store, StoreError, TrailEntry};
 use std::sync::Arc;
 use std::time::Duration;
 use uketsuke_core::clock::{Now, Stamp};
@@ -62,9 +62,6 @@ pub enum NotEntered {
     /// It could not be written down.
     #[error("the reception cannot be written: {0}")]
     Store(#[from] StoreError),
-    /// The question could not be signed.
-    #[error(transparent)]
-    Signer(#[from] SignerError),
 }
 
 /// The desk of this site. Cheap to clone.
@@ -74,8 +71,6 @@ pub struct FrontDesk {
     pub store: Store,
     /// For order keys.
     pub keys: Arc<Keys>,
-    /// Signs the questions.
-    pub signer: GatewaySigner,
     /// MedicalInstitutionCode.
     pub medical_institution_code: Arc<str>,
     /// What is open.
@@ -230,7 +225,7 @@ impl FrontDesk {
     ) -> Result<ReceptionId, NotEntered> {
         let reception = ReceptionId(uuid::Uuid::now_v7());
         let request = RequestId(uuid::Uuid::now_v7());
-        let payload = eligibility_payload(&NewRequest {
+        let question = eligibility_request(&NewRequest {
             request,
             reception,
             medical_institution_code: &self.medical_institution_code,
@@ -238,8 +233,6 @@ impl FrontDesk {
             method: Method::Document,
             asked: now.stamp,
         });
-        let request = self.signer.sign(request, RequestKind::Eligibility, &payload)?;
-        let asked = request.id;
         let look = Some(StaffLook { by: by.clone(), why: StaffReason::OwnAccord });
         let verification = Verification { look, ..Verification::by(Method::Document) };
         let opening = Opening {
@@ -248,7 +241,7 @@ impl FrontDesk {
             order_key: self.keys.order_key(key.as_bytes()),
             evidence: Evidence::new(verification, basis, now.stamp),
             opened: now,
-            request,
+            request: question,
         };
         self.store.open_reception(opening).await?;
         let case = Case::open(self.ladder.clone(), now, Cause::NoAnswer, &mut Vec::new());
@@ -260,7 +253,7 @@ impl FrontDesk {
             // The question itself carries what was agreed.
             request: None,
             recorded: now.stamp,
-            case: Some(NewCase { case, asked, papers }),
+            case: Some(NewCase { case, asked: request, papers }),
         };
         if let Err(error) = self.store.record_reception(recording).await {
             // Staff try again and make another one: this one must not stay open without an owner.

@@ -6,7 +6,6 @@
 
 mod step;
 
-use crate::central::GatewaySigner;
 use crate::clock::Clock;
 use crate::messages::{Ping, Stop};
 use crate::store::papers::{Filed, Paper};
@@ -83,8 +82,6 @@ pub struct CaseCounts {
 pub struct ReconcilerParts {
     /// Where the cases are.
     pub store: Store,
-    /// Signs what is asked again.
-    pub signer: GatewaySigner,
     /// MedicalInstitutionCode.
     pub medical_institution_code: Arc<str>,
     /// Clocks.
@@ -296,7 +293,7 @@ fn looked(
     parts: &ReconcilerParts,
     book: &mut Book,
     reception: ReceptionId,
-    taken: Result<Option<step::Taken>, step::NotTaken>,
+    taken: Result<Option<step::Taken>, StoreError>,
 ) {
     match taken {
         Ok(Some(taken)) => book.note(parts, reception, &taken.case),
@@ -304,10 +301,7 @@ fn looked(
         Err(error) => {
             tracing::warn!(%reception, %error, "a case could not be led on; it is tried again");
             let owner = book.owner(reception);
-            let wait = match &error {
-                step::NotTaken::Store(error) if error.class() != Class::Transient => AGAIN_LATER,
-                _ => AGAIN,
-            };
+            let wait = if error.class() == Class::Transient { AGAIN } else { AGAIN_LATER };
             book.insert(reception, parts.clock.mono().after(wait), owner);
         }
     }
@@ -330,7 +324,7 @@ async fn obey(parts: &ReconcilerParts, book: &mut Book, order: CaseOrder) {
         }
         Ok(None) => CaseTold::NoCase,
         Err(error) => {
-            if !matches!(error, step::NotTaken::Store(StoreError::Closed)) {
+            if !matches!(error, StoreError::Closed) {
                 tracing::error!(%reception, %error, "what staff did to a case could not be written");
             }
             CaseTold::NotWritten

@@ -5,6 +5,7 @@ use super::fault::{LineFault, Said};
 use super::link::LinkStatus;
 use super::material::{Fingerprint, Material};
 use super::status::{self, CentralError};
+use super::wire::{GatewaySigner, NotSendable};
 use super::{dial, wire};
 use crate::clock::Clock;
 use crate::config;
@@ -25,7 +26,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status};
 use uketsuke_core::record::Reply;
 use uketsuke_proto::central_v1::online_eligibility_client::OnlineEligibilityClient;
-use uketsuke_proto::central_v1::{EligibilityAnswer, PingRequest, Signed};
+use uketsuke_proto::central_v1::{EligibilityAnswer, PingRequest};
 use zeroize::Zeroizing;
 
 /// HTTP/2 pings while requests are in flight and while none are: a line that died in silence is noticed within 8 s.
@@ -67,6 +68,9 @@ pub struct CentralClient {
 #[derive(Clone)]
 pub(super) struct Generation {
     channel: Channel,
+    /// Of the same pair that the connection shows: a signature and the connection that it comes over belong together. `None` while our files
+    /// cannot be used.
+    signer: Option<GatewaySigner>,
     /// What is known to be wrong with it.
     fault: Arc<Mutex<Option<LineFault>>>,
 }
@@ -74,17 +78,22 @@ pub(super) struct Generation {
 impl Generation {
     /// Opens nothing yet. Must be called within a tokio runtime.
     pub(super) fn new(central: &config::Central, material: &Material) -> Self {
-        Self::with(central, Ok((material.tls.clone(), material.server_name.clone())))
+        let ours = Ok((material.tls.clone(), material.server_name.clone()));
+        Self::with(central, ours, Some(material.signer.clone()))
     }
 
     /// A line that stays down because our own files cannot be used. Must be called within a tokio runtime.
     pub(super) fn without_files(central: &config::Central, why: Said) -> Self {
-        let line = Self::with(central, Err(LineFault::OurFiles(why.clone())));
+        let line = Self::with(central, Err(LineFault::OurFiles(why.clone())), None);
         note(&line.fault, |_| Some(LineFault::OurFiles(why)));
         line
     }
 
-    fn with(central: &config::Central, ours: Result<(Arc<ClientConfig>, ServerName<'static>), LineFault>) -> Self {
+    fn with(
+        central: &config::Central,
+        ours: Result<(Arc<ClientConfig>, ServerName<'static>), LineFault>,
+        signer: Option<GatewaySigner>,
+    ) -> Self {
         let deadline = Duration::from_millis(central.connect_timeout_ms);
         let address: Arc<str> = central.address.as_str().into();
         let fault = Arc::new(Mutex::new(None));
@@ -115,7 +124,7 @@ impl Generation {
             .keep_alive_timeout(KEEP_ALIVE_DEADLINE)
             .keep_alive_while_idle(true)
             .connect_with_connector_lazy(connector);
-        Self { channel, fault }
+        Self { channel, signer, fault }
     }
 
     /// Whether the service answers; its clock, milliseconds since 1970.
@@ -228,15 +237,21 @@ impl CentralClient {
         *self.line.write().unwrap_or_else(PoisonError::into_inner) = generation;
     }
 
-    /// Sends a row. Idempotent by its id.
+    /// Sends a row, signed now by the key of the connection unless a card signed it. Idempotent by its id.
     ///
     /// # Errors
     /// [`CentralError`], named after what the courier does next.
     pub async fn deliver(&self, row: &OutboxRow) -> Result<Delivery, CentralError> {
-        // Our own bytes, sealed since: if they do not decode, no other try will do better.
-        let signed = Signed::decode(row.request.body.as_slice())
-            .map_err(|_| CentralError::Rejected("undecodable_body".into()))?;
         let line = self.generation();
+        // Nothing is sent, and nothing is wrong with this request.
+        let unsent = |why: String| CentralError::Unreachable(why);
+        let Some(signer) = &line.signer else {
+            return Err(unsent(line.fault().map(|fault| fault.to_string()).unwrap_or_default()));
+        };
+        let signed = wire::signed(&row.request, signer).map_err(|error| match error {
+            NotSendable::Undecodable => CentralError::Rejected("undecodable_body".into()),
+            NotSendable::Signer(error) => unsent(error.to_string()),
+        })?;
         let deadline = self.call_deadline;
         let delivered = match row.request.kind {
             RequestKind::Eligibility => {

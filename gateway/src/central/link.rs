@@ -7,7 +7,6 @@ use super::client::{CentralClient, Generation};
 use super::fault::{LineFault, Said};
 use super::material::{Fingerprint, Material, Validity};
 use super::status::CentralError;
-use super::wire::GatewaySigner;
 use crate::clock::Clock;
 use crate::config;
 use std::time::Duration;
@@ -63,13 +62,12 @@ impl LinkStatus {
 }
 
 /// Watches the files for as long as it is not aborted. SIGHUP has them read at once.
-pub fn watch(central: config::Central, client: CentralClient, signer: GatewaySigner, clock: Clock) -> JoinHandle<()> {
+pub fn watch(central: config::Central, client: CentralClient, clock: Clock) -> JoinHandle<()> {
     tokio::spawn(async move {
         loop {
             let keeper = Keeper {
                 central: central.clone(),
                 client: client.clone(),
-                signer: signer.clone(),
                 clock: clock.clone(),
                 judged: client.first_read(),
                 pending: None,
@@ -86,7 +84,6 @@ pub fn watch(central: config::Central, client: CentralClient, signer: GatewaySig
 struct Keeper {
     central: config::Central,
     client: CentralClient,
-    signer: GatewaySigner,
     clock: Clock,
     /// The files about which is decided.
     judged: Fingerprint,
@@ -159,7 +156,6 @@ impl Keeper {
         }
         self.client.replace(next);
         self.client.accepted(&material);
-        self.signer.follow(&material.signer);
         self.client.set_status(|status| {
             status.validity = Some(material.validity);
             status.swaps += 1;

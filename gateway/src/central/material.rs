@@ -35,7 +35,7 @@ impl MaterialError {
     /// The same in both languages.
     pub fn said(&self) -> Said {
         match self {
-            Self::Tls(error) | Self::Signer(SignerError::File(error)) => error.said(),
+            Self::Tls(error) => error.said(),
             Self::Signer(error) => Said::new(
                 "秘密鍵で署名できません。central.key_file にPKCS#8形式のEC P-256の鍵を置いてください。",
                 error.to_string(),

@@ -21,6 +21,6 @@ pub use person::{Fact, Insured, insured, message, waits_for_ticket};
 pub use status::CentralError;
 pub use tls::{FileKind, TlsError};
 pub use wire::{
-    FollowUp, FourItems, GatewaySigner, NewRequest, Numbers, Purpose, SignerError, Subject, Whom, consent_request,
-    eligibility_payload, follow_up_request, sealed_request,
+    FollowUp, FourItems, NewRequest, Numbers, Purpose, SignerError, Subject, Whom, consent_request,
+    eligibility_payload, eligibility_request, follow_up_request, sealed_request,
 };

@@ -1,15 +1,13 @@
-//! Requests and answers as they travel: built once, signed once, sent as these exact bytes every time.
+//! Requests and answers as they travel. What is asked is built once and kept; a card signs it then, the gateway when it is sent.
 
-use super::tls::{self, FileKind, TlsError};
-use crate::config;
-use crate::store::{Request, RequestKind};
+use crate::store::{Proof, Request, RequestKind};
 use prost::Message;
 use rand::RngCore;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use thiserror::Error;
 use uketsuke_core::answer::{Answer, Validity, bounded_code};
 use uketsuke_core::clock::Stamp;
@@ -132,29 +130,40 @@ pub fn eligibility_payload(new: &NewRequest<'_>) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(request.encode_to_vec())
 }
 
+/// An eligibility request that the gateway signs when it is sent.
+pub fn eligibility_request(new: &NewRequest<'_>) -> Request {
+    by_gateway(new.request, RequestKind::Eligibility, eligibility_payload(new))
+}
+
 /// An eligibility request with the card's own signature.
-pub fn sealed_request(id: RequestId, payload: &[u8], signature: Vec<u8>, card_certificate: &[u8]) -> Request {
-    let signed = wire::Signed {
-        payload: payload.to_vec(),
+pub fn sealed_request(
+    id: RequestId,
+    payload: Zeroizing<Vec<u8>>,
+    signature: Vec<u8>,
+    card_certificate: &[u8],
+) -> Request {
+    let proof = wire::Signed {
+        payload: Vec::new(),
         signature,
         signer: wire::Signer::Card.into(),
         certificate: card_certificate.to_vec(),
     };
-    Request { id, kind: RequestKind::Eligibility, body: Zeroizing::new(signed.encode_to_vec()) }
+    let proof = Proof::Signed(Zeroizing::new(proof.encode_to_vec()));
+    Request { id, kind: RequestKind::Eligibility, body: payload, proof }
 }
 
-/// A consent record, signed by the gateway.
-///
-/// # Errors
-/// [`SignerError`], when the system has no randomness to give.
+fn by_gateway(id: RequestId, kind: RequestKind, payload: Zeroizing<Vec<u8>>) -> Request {
+    Request { id, kind, body: payload, proof: Proof::Gateway }
+}
+
+/// A consent record, which the gateway signs when it is sent.
 pub fn consent_request(
-    signer: &GatewaySigner,
     id: RequestId,
     reception: ReceptionId,
     request: RequestId,
     medical_institution_code: &str,
     consents: &[Consent],
-) -> Result<Request, SignerError> {
+) -> Request {
     let record = wire::ConsentRecord {
         consent_id: id.0.as_bytes().to_vec(),
         reception_id: reception.0.as_bytes().to_vec(),
@@ -172,7 +181,7 @@ pub fn consent_request(
             })
             .collect(),
     };
-    signer.sign(id, RequestKind::Consent, &Zeroizing::new(record.encode_to_vec()))
+    by_gateway(id, RequestKind::Consent, Zeroizing::new(record.encode_to_vec()))
 }
 
 fn kind(kind: ConsentKind) -> wire::ConsentKind {
@@ -235,11 +244,8 @@ pub struct FollowUp<'a> {
     pub asked: Stamp,
 }
 
-/// A follow-up, signed by the gateway: the card may be long gone, and `request` says what it proved.
-///
-/// # Errors
-/// [`SignerError`], when the system has no randomness to give.
-pub fn follow_up_request(signer: &GatewaySigner, follow_up: &FollowUp<'_>) -> Result<Request, SignerError> {
+/// A follow-up, which the gateway signs: the card may be long gone, and `request` says what it proved.
+pub fn follow_up_request(follow_up: &FollowUp<'_>) -> Request {
     let payload = wire::FollowUpRequest {
         follow_up_id: follow_up.id.0.as_bytes().to_vec(),
         reception_id: follow_up.reception.0.as_bytes().to_vec(),
@@ -257,15 +263,12 @@ pub fn follow_up_request(signer: &GatewaySigner, follow_up: &FollowUp<'_>) -> Re
         asked_at_ms: follow_up.asked.wall_ms,
         clock_synchronised: follow_up.asked.synchronised,
     };
-    signer.sign(follow_up.id, RequestKind::FollowUp, &Zeroizing::new(payload.encode_to_vec()))
+    by_gateway(follow_up.id, RequestKind::FollowUp, Zeroizing::new(payload.encode_to_vec()))
 }
 
 /// Why the gateway's key cannot sign.
 #[derive(Debug, Error)]
 pub enum SignerError {
-    /// The files.
-    #[error(transparent)]
-    File(#[from] TlsError),
     /// The key is not of the kind we sign with.
     #[error("the private key {0} is no EC P-256 key in PKCS#8; make one with the site's certificate authority")]
     Kind(String),
@@ -274,29 +277,14 @@ pub enum SignerError {
     Sign,
 }
 
-/// Signs requests in the name of the site, with the key of the gateway's certificate. Clones stay one: when certificate and key are
-/// renewed, all of them sign with the new ones.
+/// Signs requests in the name of the site, with the key of the gateway's certificate.
 #[derive(Clone)]
-pub struct GatewaySigner(Arc<RwLock<Signing>>);
-
-/// A key with its certificate; they change together.
-#[derive(Clone)]
-struct Signing {
-    /// `None` while there is no usable key.
-    key: Option<Arc<EcdsaKeyPair>>,
+pub(super) struct GatewaySigner {
+    key: Arc<EcdsaKeyPair>,
     certificate: Arc<[u8]>,
 }
 
 impl GatewaySigner {
-    /// Reads key and certificate.
-    ///
-    /// # Errors
-    /// [`SignerError`] names the file and what to do.
-    pub fn load(central: &config::Central) -> Result<Self, SignerError> {
-        let chain = tls::certificates(FileKind::Certificate, &central.certificate_file)?;
-        Self::of(&tls::private_key(&central.key_file)?, &chain, &central.key_file)
-    }
-
     /// Of a key that was read from `key_file`, and the chain that begins with its certificate.
     pub(super) fn of(
         key: &PrivateKeyDer<'_>,
@@ -309,54 +297,44 @@ impl GatewaySigner {
             EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key.secret_pkcs8_der(), &SystemRandom::new())
                 .map_err(|_| kind())?;
         let certificate = chain.first().map(AsRef::as_ref).unwrap_or_default();
-        Ok(Self(Arc::new(RwLock::new(Signing { key: Some(Arc::new(key)), certificate: certificate.into() }))))
+        Ok(Self { key: Arc::new(key), certificate: certificate.into() })
     }
 
-    /// A signer that has no key yet. A request is written all the same: no patient is turned away for a file of the line.
-    pub fn without_key() -> Self {
-        Self(Arc::new(RwLock::new(Signing { key: None, certificate: Arc::new([]) })))
-    }
-
-    /// Signs like `renewed` from now on, and so does every clone.
-    pub(super) fn follow(&self, renewed: &Self) {
-        let signing = renewed.signing();
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = signing;
-    }
-
-    fn signing(&self) -> Signing {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// A signer with a key of its own, that no central system knows.
-    #[cfg(test)]
-    pub(crate) fn random() -> Self {
-        let random = SystemRandom::new();
-        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, document.as_ref(), &random).unwrap();
-        Self(Arc::new(RwLock::new(Signing { key: Some(Arc::new(key)), certificate: Arc::new([]) })))
-    }
-
-    /// Signs a payload.
-    ///
-    /// # Errors
-    /// [`SignerError::Sign`].
-    pub fn sign(&self, id: RequestId, kind: RequestKind, payload: &[u8]) -> Result<Request, SignerError> {
-        let Signing { key, certificate } = self.signing();
-        let signature = match key {
-            Some(key) => {
-                let signature = key.sign(&SystemRandom::new(), payload).map_err(|_| SignerError::Sign)?;
-                signature.as_ref().to_vec()
-            }
-            None => Vec::new(),
-        };
-        let signed = wire::Signed {
-            payload: payload.to_vec(),
-            signature,
+    fn sign(&self, payload: Vec<u8>) -> Result<wire::Signed, SignerError> {
+        let signature = self.key.sign(&SystemRandom::new(), &payload).map_err(|_| SignerError::Sign)?;
+        Ok(wire::Signed {
+            payload,
+            signature: signature.as_ref().to_vec(),
             signer: wire::Signer::Gateway.into(),
-            certificate: certificate.to_vec(),
-        };
-        Ok(Request { id, kind, body: Zeroizing::new(signed.encode_to_vec()) })
+            certificate: self.certificate.to_vec(),
+        })
     }
+}
+
+/// Why a kept request cannot be sent.
+#[derive(Debug, Error)]
+pub(super) enum NotSendable {
+    /// Our own bytes, sealed since: no other try will do better.
+    #[error("its bytes do not decode")]
+    Undecodable,
+    /// Nothing is wrong with the request.
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+}
+
+/// A request as it travels. What a card signed goes out as the card signed it; everything else gets `signer`'s signature now, also when
+/// an earlier version kept it with one: the key of then may be worth nothing today.
+pub(super) fn signed(request: &Request, signer: &GatewaySigner) -> Result<wire::Signed, NotSendable> {
+    let decode = |bytes: &[u8]| wire::Signed::decode(bytes).map_err(|_| NotSendable::Undecodable);
+    let payload = match &request.proof {
+        Proof::Gateway => request.body.to_vec(),
+        Proof::Signed(proof) => return Ok(wire::Signed { payload: request.body.to_vec(), ..decode(proof)? }),
+        Proof::Within => match decode(&request.body)? {
+            kept if kept.signer() == wire::Signer::Gateway => kept.payload,
+            kept => return Ok(kept),
+        },
+    };
+    Ok(signer.sign(payload)?)
 }
 
 /// What an answer means; the code of an answer that is no verdict. Codes are kept raw where this version does not know them.
@@ -387,6 +365,7 @@ fn texts(result: &wire::Qualification) -> [&str; 6] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ring::signature::{ECDSA_P256_SHA256_ASN1, KeyPair as _, UnparsedPublicKey};
 
     fn valid() -> wire::EligibilityAnswer {
         wire::EligibilityAnswer {
@@ -416,6 +395,54 @@ mod tests {
             assert!(matches!(reply(&answer), Ok(Reply::Answered { unmapped_characters: true, .. })));
         }
         assert!(matches!(reply(&valid()), Ok(Reply::Answered { unmapped_characters: false, .. })));
+    }
+
+    fn signer(certificate: &[u8]) -> GatewaySigner {
+        let random = SystemRandom::new();
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, document.as_ref(), &random).unwrap();
+        GatewaySigner { key: Arc::new(key), certificate: certificate.into() }
+    }
+
+    fn holds(signer: &GatewaySigner, sent: &wire::Signed) -> bool {
+        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, signer.key.public_key());
+        sent.certificate == *signer.certificate && key.verify(&sent.payload, &sent.signature).is_ok()
+    }
+
+    fn kept(body: &[u8], proof: Proof) -> Request {
+        let id = RequestId(uuid::Uuid::from_u128(1));
+        Request { id, kind: RequestKind::Eligibility, body: Zeroizing::new(body.to_vec()), proof }
+    }
+
+    #[test]
+    fn what_the_gateway_vouches_for_is_signed_with_the_pair_that_is_in_use_when_it_is_sent() {
+        let (former, present) = (signer(b"former"), signer(b"present"));
+        let mut of_an_earlier_version = former.sign(b"question".to_vec()).unwrap();
+        let within = kept(&of_an_earlier_version.encode_to_vec(), Proof::Within);
+        for request in [kept(b"question", Proof::Gateway), within] {
+            let sent = signed(&request, &present).unwrap();
+            assert_eq!((sent.payload.as_slice(), sent.signer()), (b"question".as_slice(), wire::Signer::Gateway));
+            assert!(holds(&present, &sent));
+        }
+        of_an_earlier_version.signature.clear();
+        let spoilt = kept(&of_an_earlier_version.encode_to_vec(), Proof::Within);
+        assert!(holds(&present, &signed(&spoilt, &present).unwrap()), "whatever the former signature was worth");
+    }
+
+    #[test]
+    fn what_a_card_signed_is_sent_as_the_card_signed_it() {
+        let by_card = wire::Signed {
+            payload: b"question".to_vec(),
+            signature: b"signature".to_vec(),
+            signer: wire::Signer::Card.into(),
+            certificate: b"card".to_vec(),
+        };
+        let payload = Zeroizing::new(by_card.payload.clone());
+        let sealed = sealed_request(RequestId(uuid::Uuid::from_u128(1)), payload, by_card.signature.clone(), b"card");
+        assert_eq!(*sealed.body, by_card.payload, "the body holds no signature");
+        for request in [sealed, kept(&by_card.encode_to_vec(), Proof::Within)] {
+            assert_eq!(signed(&request, &signer(b"gateway")).unwrap(), by_card);
+        }
     }
 
     #[test]

@@ -219,7 +219,7 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Opening, Request, RequestKind};
+    use crate::store::{Opening, Proof, Request, RequestKind};
     use uketsuke_core::clock::{Mono, Now, Stamp};
     use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
     use uketsuke_core::record::{Basis, Evidence, Method, Verification};
@@ -245,6 +245,7 @@ mod tests {
                 id: RequestId(Uuid::from_u128(100 + u128::from(number))),
                 kind: RequestKind::Eligibility,
                 body: b"question".to_vec().into(),
+                proof: Proof::Gateway,
             },
         }
     }

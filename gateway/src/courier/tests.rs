@@ -1,6 +1,6 @@
 //! Plan and store together, in a time of their own: what neither shows alone.
 
-use crate::store::{Destination, Opening, OutboxRow, Request, RequestKind, Settlement, Store};
+use crate::store::{Destination, Opening, OutboxRow, Proof, Request, RequestKind, Settlement, Store};
 use std::collections::BTreeMap;
 use uketsuke_core::answer::Verdict;
 use uketsuke_core::clock::{Mono, Now, Stamp};
@@ -34,7 +34,7 @@ impl<F: Fn(RequestId) -> Tried> Line<F> {
             order_key: OrderKey([patient; 32]),
             evidence: Evidence::of(Verification::by(Method::Pin)),
             opened: now(self.ms),
-            request: Request { id, kind: RequestKind::Eligibility, body },
+            request: Request { id, kind: RequestKind::Eligibility, body, proof: Proof::Gateway },
         };
         self.store.open_reception(opening).await.unwrap();
         self.on(Event::Wake).await;

@@ -5,10 +5,11 @@ use super::attempt;
 use super::scribe::{Write, Written};
 use super::session::{self, CardIn, Session};
 use crate::central::{
-    FollowUp, NewRequest, Purpose, Subject, consent_request, eligibility_payload, follow_up_request, sealed_request,
+    FollowUp, NewRequest, Purpose, Subject, consent_request, eligibility_payload, eligibility_request,
+    follow_up_request, sealed_request,
 };
 use crate::driver::PinReply;
-use crate::store::{NewCase, Opening, Recording, Request, RequestKind, TrailEntry, ended_word};
+use crate::store::{NewCase, Opening, Recording, Request, TrailEntry, ended_word};
 use actix::{ActorFutureExt, AsyncContext, Context, WrapFuture};
 use rand::seq::SliceRandom;
 use std::time::Instant;
@@ -116,12 +117,12 @@ impl Reader {
         let Some(session) = &self.session else { return fault };
         let (Some(driver), Ok(pin)) = (self.driver.clone(), CardPin::from_ascii(pin.digits())) else { return fault };
         let certificate = session.certificate.clone();
-        let (request, payload) = self.payload(session, method);
+        let (request, payload) = (session.request, eligibility_payload(&self.question(session, method)));
         let checking = async move {
             let reply = driver.verify_and_sign(pin, certificate.clone(), payload.clone()).await;
             match reply {
                 PinReply::Signed(signature) => {
-                    (PinOutcome::Verified, Some(sealed_request(request, &payload, signature, certificate.der())))
+                    (PinOutcome::Verified, Some(sealed_request(request, payload, signature, certificate.der())))
                 }
                 PinReply::Wrong(tries_left) => (PinOutcome::Wrong { tries_left }, None),
                 PinReply::Locked => (PinOutcome::Locked, None),
@@ -141,16 +142,15 @@ impl Reader {
         None
     }
 
-    fn payload(&self, session: &Session, method: Method) -> (RequestId, zeroize::Zeroizing<Vec<u8>>) {
-        let payload = eligibility_payload(&NewRequest {
+    fn question<'a>(&'a self, session: &'a Session, method: Method) -> NewRequest<'a> {
+        NewRequest {
             request: session.request,
             reception: session.reception,
             medical_institution_code: &self.parts.desk.medical_institution_code,
             subject: Subject::Card(session.certificate.der()),
             method,
             asked: self.parts.clock.stamp(),
-        });
-        (session.request, payload)
+        }
     }
 
     /// T1.
@@ -177,7 +177,7 @@ impl Reader {
         None
     }
 
-    /// The signed eligibility request: by the card where it was asked for its PIN, by the gateway otherwise.
+    /// The eligibility request: signed by the card where it was asked for its PIN; the gateway signs when it sends.
     fn request(&mut self, method: Method) -> Option<Request> {
         let session = self.session.as_mut()?;
         if matches!(method, Method::Pin | Method::PinByProxy)
@@ -185,20 +185,14 @@ impl Reader {
         {
             return Some(signed);
         }
-        let (id, payload) = self.payload(self.session.as_ref()?, method);
-        match self.parts.desk.signer.sign(id, RequestKind::Eligibility, &payload) {
-            Ok(request) => Some(request),
-            Err(error) => {
-                tracing::error!(%error, "the request cannot be signed");
-                None
-            }
-        }
+        Some(eligibility_request(&self.question(self.session.as_ref()?, method)))
     }
 
     /// 初回登録: the gateway asks for it and names the request that proved the person.
     fn register(&mut self, reception: ReceptionId, context: &mut Context<Self>) -> Option<Event> {
-        let not_written = Some(Event::RegistrationWritten(reception, Err(NotWritten)));
-        let Some(session) = &self.session else { return not_written };
+        let Some(session) = &self.session else {
+            return Some(Event::RegistrationWritten(reception, Err(NotWritten)));
+        };
         let asked = self.parts.clock.stamp();
         let follow_up = FollowUp {
             id: RequestId(uuid::Uuid::now_v7()),
@@ -209,24 +203,16 @@ impl Reader {
             whom: None,
             asked,
         };
-        match follow_up_request(&self.parts.desk.signer, &follow_up) {
-            Ok(request) => {
-                let id = request.id;
-                let write = Write::FollowUp(reception, Box::new(request), asked);
-                self.write(write, context, move |actor, result| {
-                    let session = actor.session.as_mut().filter(|session| session.reception == reception);
-                    if let (Some(session), Ok(())) = (session, &result) {
-                        session.registration = Some(id);
-                    }
-                    Event::RegistrationWritten(reception, result)
-                });
-                None
+        let id = follow_up.id;
+        let write = Write::FollowUp(reception, Box::new(follow_up_request(&follow_up)), asked);
+        self.write(write, context, move |actor, result| {
+            let session = actor.session.as_mut().filter(|session| session.reception == reception);
+            if let (Some(session), Ok(())) = (session, &result) {
+                session.registration = Some(id);
             }
-            Err(error) => {
-                tracing::error!(%reception, %error, "the registration cannot be signed");
-                not_written
-            }
-        }
+            Event::RegistrationWritten(reception, result)
+        });
+        None
     }
 
     fn count_face(&mut self, reception: ReceptionId, count: FaceCount) {
@@ -257,14 +243,8 @@ impl Reader {
         consents: Vec<Consent>,
         context: &mut Context<Self>,
     ) -> Option<Event> {
-        let (request, method) = match (self.consent_row(reception, &consents), &self.session) {
-            (Ok(request), Some(session)) => (request, session.method),
-            (Ok(_), None) => return Some(Event::Recorded(reception, Err(NotWritten))),
-            (Err(error), _) => {
-                tracing::error!(%reception, error, "the consent cannot be signed");
-                return Some(Event::Recorded(reception, Err(NotWritten)));
-            }
-        };
+        let Some(session) = &self.session else { return Some(Event::Recorded(reception, Err(NotWritten))) };
+        let (request, method) = (self.consent_row(session, &consents), session.method);
         self.recording = Some((reception, method, shown.clone()));
         let case = self.case(&shown);
         let recording = Recording { reception, shown, consents, request, case, recorded: self.parts.clock.stamp() };
@@ -310,16 +290,10 @@ impl Reader {
         });
     }
 
-    fn consent_row(&self, reception: ReceptionId, consents: &[Consent]) -> Result<Option<Request>, String> {
-        if consents.is_empty() {
-            return Ok(None);
-        }
-        let session = self.session.as_ref().ok_or("the card is gone")?;
+    fn consent_row(&self, session: &Session, consents: &[Consent]) -> Option<Request> {
         let id = RequestId(uuid::Uuid::now_v7());
-        let desk = &self.parts.desk;
-        consent_request(&desk.signer, id, reception, session.request, &desk.medical_institution_code, consents)
-            .map(Some)
-            .map_err(|error| error.to_string())
+        let code = &self.parts.desk.medical_institution_code;
+        (!consents.is_empty()).then(|| consent_request(id, session.reception, session.request, code, consents))
     }
 
     /// Queues a write now; its event comes when it is on disk, or is not.

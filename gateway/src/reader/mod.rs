@@ -45,7 +45,7 @@ pub struct ReaderParts {
     pub rules: Rules,
     /// The other end of its handle.
     pub port: ReaderPort,
-    /// Store, keys, trust, face, signer.
+    /// Store, keys, trust, face.
     pub desk: Desk,
     /// Its way to the store, which outlives it.
     pub scribe: Scribe,

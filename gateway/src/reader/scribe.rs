@@ -207,7 +207,7 @@ impl Desk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Recording, Request, RequestKind};
+    use crate::store::{Proof, Recording, Request, RequestKind};
     use uketsuke_core::clock::{Mono, Now};
     use uketsuke_core::ids::{OrderKey, RequestId};
     use uketsuke_core::record::{Evidence, Method, Shown, Stage, Verification};
@@ -228,7 +228,7 @@ mod tests {
             order_key: OrderKey([1; 32]),
             evidence: Evidence::of(Verification::by(Method::Staff)),
             opened: Now { boot: 1, mono: Mono(0), stamp: NOW },
-            request: Request { id, kind: RequestKind::Eligibility, body },
+            request: Request { id, kind: RequestKind::Eligibility, body, proof: Proof::Gateway },
         }))
     }
 

@@ -1,6 +1,5 @@
 //! What the shell knows of the card that is in: personal data, wiped when the reception ends.
 
-use crate::central::GatewaySigner;
 use crate::face_pool::{FacePool, Template};
 use crate::store::{Keys, Request, Store};
 use std::ops::Range;
@@ -46,8 +45,6 @@ pub struct Desk {
     pub anchors: Arc<TrustAnchors>,
     /// Empty while the models are being loaded, and for good when the face method is off.
     pub face: Arc<OnceLock<FacePool>>,
-    /// Signs what no card signs.
-    pub signer: GatewaySigner,
     /// MedicalInstitutionCode.
     pub medical_institution_code: Arc<str>,
     /// For the cases of these receptions.

@@ -1,9 +1,7 @@
 //! One step of a case: read, told what is new, written with what it asks.
 
 use super::ReconcilerParts;
-use crate::central::{
-    self, FollowUp, FourItems, Numbers as SearchNumbers, Purpose, SignerError, Whom, follow_up_request, insured,
-};
+use crate::central::{self, FollowUp, FourItems, Numbers as SearchNumbers, Purpose, Whom, follow_up_request, insured};
 use crate::store::papers::{self, EnteredNumbers, Filed, Paper};
 use crate::store::{CaseRow, CaseWrite, KeptReply, Lane, Request, StoreError};
 use std::time::Duration;
@@ -31,27 +29,18 @@ pub(super) struct Taken {
     pub(super) refused: Option<Refusal>,
 }
 
-/// Why a step was not taken; the case is as it was.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NotTaken {
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error(transparent)]
-    Signer(#[from] SignerError),
-}
-
-/// Takes a step, anew whenever the case has changed meanwhile. `None` when the reception has no case.
+/// Takes a step, anew whenever the case has changed meanwhile; with an error the case is as it was. `None` when the reception has no case.
 pub(super) async fn take(
     parts: &ReconcilerParts,
     reception: ReceptionId,
     ordered: Option<Ordered>,
-) -> Result<Option<Taken>, NotTaken> {
+) -> Result<Option<Taken>, StoreError> {
     let mut tries = 0;
     loop {
         let Some(row) = parts.store.case(reception).await? else { return Ok(None) };
         let Some(record) = parts.store.reception(reception).await? else { return Ok(None) };
         match once(parts, &row, &record, ordered.as_ref()).await {
-            Err(NotTaken::Store(StoreError::Conflict { .. })) if tries < TRIES => tries += 1,
+            Err(StoreError::Conflict { .. }) if tries < TRIES => tries += 1,
             taken => return taken.map(Some),
         }
     }
@@ -62,7 +51,7 @@ async fn once(
     row: &CaseRow,
     record: &ReceptionRecord,
     ordered: Option<&Ordered>,
-) -> Result<Taken, NotTaken> {
+) -> Result<Taken, StoreError> {
     let mut filed = parts.store.papers(row.reception).await?;
     let new = ordered.map_or(&[][..], |ordered| &ordered.papers);
     // The person as known with this step: filing it may settle an answer that waits for a look.
@@ -98,7 +87,7 @@ async fn once(
     let mut request = None;
     for effect in &effects {
         match effect {
-            Effect::AskAgain { with, .. } => request = Some(ask_again(parts, record, &filed, *with)?),
+            Effect::AskAgain { with, .. } => request = Some(ask_again(parts, record, &filed, *with)),
             Effect::Ended(end) => tracing::info!(reception = %row.reception, ?end, "a case has ended"),
             // The case keeps that it came late, and its reception what it says.
             Effect::LateAnswer { .. } | Effect::Refused(_) => {}
@@ -153,13 +142,8 @@ async fn answered(
     Ok(Answered { verdict, results: u32::try_from(results.len()).unwrap_or(u32::MAX), person })
 }
 
-/// The signed question. What it cannot say, because nobody has entered it, the central system refuses, and the case goes on.
-fn ask_again(
-    parts: &ReconcilerParts,
-    record: &ReceptionRecord,
-    filed: &[Paper],
-    with: Numbers,
-) -> Result<Request, SignerError> {
+/// The question. What it cannot say, because nobody has entered it, the central system refuses, and the case goes on.
+fn ask_again(parts: &ReconcilerParts, record: &ReceptionRecord, filed: &[Paper], with: Numbers) -> Request {
     let by_card = with == Numbers::Original && record.evidence.verification.method != Method::Document;
     let whom = if by_card { None } else { whom(filed, with) };
     // The central system does not know a request that it refused; and a revoked card stays revoked, whatever numbers come with it.
@@ -174,7 +158,7 @@ fn ask_again(
         whom,
         asked: parts.clock.stamp(),
     };
-    follow_up_request(&parts.signer, &follow_up)
+    follow_up_request(&follow_up)
 }
 
 fn was_revoked(record: &ReceptionRecord) -> bool {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::store::model::Hold;
 use crate::store::papers::Note;
-use crate::store::{Destination, NewCase, Opening, Recording, Request, RequestKind, Settlement};
+use crate::store::{Destination, NewCase, Opening, Proof, Recording, Request, RequestKind, Settlement};
 use prost::Message;
 use tokio::task::JoinHandle;
 use uketsuke_core::answer::{Reason, Verdict};
@@ -41,7 +41,6 @@ impl Scene {
         let (orders, receiver) = async_channel::bounded(8);
         let parts = ReconcilerParts {
             store: store.clone(),
-            signer: GatewaySigner::random(),
             medical_institution_code: "1312345678".into(),
             clock: Clock::new("".into()),
             orders: receiver,
@@ -79,6 +78,7 @@ impl Scene {
                 id: question,
                 kind: RequestKind::Eligibility,
                 body: Zeroizing::new(b"question".to_vec()),
+                proof: Proof::Gateway,
             },
         };
         self.store.open_reception(opening).await.unwrap();
@@ -177,8 +177,7 @@ impl Scene {
     async fn follow_up(&self, request: RequestId) -> wire::FollowUpRequest {
         let rows = self.store.select(Destination::Central, 99, &[], AT.wall_ms).await.unwrap();
         let body = &rows.into_iter().find(|row| row.request.id == request).unwrap().request.body;
-        let signed = wire::Signed::decode(body.as_slice()).unwrap();
-        wire::FollowUpRequest::decode(signed.payload.as_slice()).unwrap()
+        wire::FollowUpRequest::decode(body.as_slice()).unwrap()
     }
 
     async fn asked(&self) -> Vec<RequestId> {

@@ -81,10 +81,10 @@ impl Command {
     /// Roughly what it adds to a commit, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let body = match self {
-            Self::Open(opening) => opening.request.body.len(),
-            Self::Record(recording) => recording.request.as_ref().map_or(0, |request| request.body.len()),
-            Self::FollowUp { request, .. } => request.body.len(),
-            Self::SaveCase(write) => write.request.as_ref().map_or(0, |request| request.body.len()) + 8 * 1024,
+            Self::Open(opening) => opening.request.bytes(),
+            Self::Record(recording) => recording.request.as_ref().map_or(0, Request::bytes),
+            Self::FollowUp { request, .. } => request.bytes(),
+            Self::SaveCase(write) => write.request.as_ref().map_or(0, Request::bytes) + 8 * 1024,
             Self::Settle { settlement: Settlement::Answered { answer, .. }, .. } => answer.len(),
             Self::Reseal { rows, .. } => rows.len() * 4096,
             _ => 0,
@@ -148,9 +148,9 @@ impl Command {
             _ => None,
         };
         match request {
-            Some(request) if request.body.len() > super::BODY_BYTES_MAX => Err(StoreError::Refused {
+            Some(request) if request.bytes() > super::BODY_BYTES_MAX => Err(StoreError::Refused {
                 what: format!("request {}", request.id),
-                why: format!("its body has {} bytes, at most {} are kept", request.body.len(), super::BODY_BYTES_MAX),
+                why: format!("it has {} bytes, at most {} are kept", request.bytes(), super::BODY_BYTES_MAX),
             }),
             _ => Ok(()),
         }

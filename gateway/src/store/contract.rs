@@ -9,8 +9,8 @@ use super::scene::{
     patient, reception, recording, with_case,
 };
 use super::{
-    CaseNotice, CaseRow, Class, Destination, Keeping, KeptName, Lane, READER_CHARS_MAX, REQUEST_REJECTED, Recording,
-    Request, RequestKind, RowState, Settlement, StoreError, StoreHealth, TrailEntry,
+    CaseNotice, CaseRow, Class, Destination, Keeping, KeptName, Lane, Proof, READER_CHARS_MAX, REQUEST_REJECTED,
+    Recording, Request, RequestKind, RowState, Settlement, StoreError, StoreHealth, TrailEntry,
 };
 use std::time::Duration;
 use uketsuke_core::answer::Reason;
@@ -47,6 +47,7 @@ contract! {
     a_reception_is_opened_recorded_answered_and_closed
     an_opening_again_is_acknowledged_and_sent_once
     an_opening_with_another_body_is_refused
+    who_vouches_for_a_request_is_kept_with_it_and_is_no_part_of_what_it_says
     a_settled_request_is_acknowledged_and_not_queued_again
     a_recording_again_is_acknowledged_and_another_one_refused
     an_abandoned_reception_cannot_be_recorded_and_a_recorded_one_not_abandoned
@@ -187,6 +188,7 @@ async fn a_later_question_is_asked_once_and_its_reply_stands_beside_the_first(ri
         id: eligibility(77).id,
         kind: RequestKind::FollowUp,
         body: Zeroizing::new(body.to_vec()),
+        proof: Proof::Gateway,
     };
     let unknown = store.follow_up(reception(1), later(b"a"), Lane::Interactive, at(0)).await;
     assert!(matches!(unknown, Err(StoreError::Unknown { .. })));
@@ -247,6 +249,31 @@ async fn an_opening_with_another_body_is_refused(rig: Rig) {
         assert_eq!(error.class(), Class::Permanent);
     }
     assert_eq!(rig.select(9).await[0].request.body, eligibility(1).body);
+}
+
+async fn who_vouches_for_a_request_is_kept_with_it_and_is_no_part_of_what_it_says(rig: Rig) {
+    let store = &rig.store;
+    let by = |text: &str| Proof::Signed(Zeroizing::new(text.as_bytes().to_vec()));
+    for (number, proof) in [(1, by("a card")), (2, Proof::Gateway), (3, Proof::Within)] {
+        let vouched = |proof: Proof| {
+            let mut opening = opening(number, u8::try_from(number).unwrap());
+            opening.request.proof = proof;
+            opening
+        };
+        store.open_reception(vouched(proof.clone())).await.unwrap();
+        store.open_reception(vouched(by("another key"))).await.unwrap();
+        let rows = rig.select(9).await;
+        let [row] = rows.as_slice() else { panic!("{} rows instead of one", rows.len()) };
+        assert_eq!(row.request.body, eligibility(number).body);
+        assert!(row.request.proof == proof, "the first that was acknowledged stays");
+
+        rig.settle(row.request.id, answered()).await;
+        store.open_reception(vouched(Proof::Gateway)).await.unwrap();
+        let mut other_body = vouched(proof);
+        other_body.request.body.push(b'!');
+        assert!(matches!(store.open_reception(other_body).await, Err(StoreError::Conflict { .. })));
+        assert_eq!(rig.select(9).await.len(), 0);
+    }
 }
 
 async fn a_settled_request_is_acknowledged_and_not_queued_again(rig: Rig) {
@@ -389,14 +416,15 @@ async fn limits_are_refused_and_neighbours_unharmed(rig: Rig) {
     assert!(matches!(third, Err(StoreError::Refused { .. })), "{third:?}");
     assert_eq!(rig.store.receptions(9).await.unwrap().len(), 2);
     let mut largest = opening(5, 5);
-    largest.request.body.resize(super::BODY_BYTES_MAX, 0);
+    let body_bytes = super::BODY_BYTES_MAX - (largest.request.bytes() - largest.request.body.len());
+    largest.request.body.resize(body_bytes, 0);
     rig.store.open_reception(largest).await.unwrap();
     let row = rig.select(9).await.into_iter().find(|row| row.reception == reception(5)).unwrap();
-    assert_eq!(row.request.body.len(), super::BODY_BYTES_MAX);
+    assert_eq!((row.request.body.len(), row.request.bytes()), (body_bytes, super::BODY_BYTES_MAX));
     let mut long = recording(1, Shown::Confirmed);
     long.request.as_mut().unwrap().body.resize(super::BODY_BYTES_MAX + 1, 0);
     let refused = rig.store.record_reception(long).await.unwrap_err();
-    assert!(refused.to_string().contains("at most 65536 are kept"), "{refused}");
+    assert!(refused.to_string().contains(&format!("at most {} are kept", super::BODY_BYTES_MAX)), "{refused}");
     rig.store.record_reception(recording(1, Shown::Confirmed)).await.unwrap();
 }
 

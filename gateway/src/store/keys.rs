@@ -96,7 +96,7 @@ impl Keys {
         OrderKey(hmac(&self.0.order, &[serial]))
     }
 
-    /// The fingerprint of a request's exact bytes: tells "the same again" from "another body", also after the body is gone.
+    /// The fingerprint of what a request says, whoever signs it: tells "the same again" from "another body", also after the body is gone.
     pub(super) fn body_mac(&self, body: &[u8]) -> [u8; 32] {
         hmac(&self.0.body, &[body])
     }

@@ -109,12 +109,33 @@ pub struct Request {
     pub id: RequestId,
     /// What it asks.
     pub kind: RequestKind,
-    /// The exact bytes that are sent, every time; personal, so sealed on disk. At most [`BODY_BYTES_MAX`].
+    /// What it says, without a signature: the same id with another body is refused, whoever signs it. Personal, so sealed on disk.
     pub body: zeroize::Zeroizing<Vec<u8>>,
+    /// Who vouches for it.
+    pub proof: Proof,
 }
 
-/// Limit on the body of one request.
-pub const BODY_BYTES_MAX: usize = 64 * 1024;
+impl Request {
+    /// Bytes that are kept of it, at most [`BODY_BYTES_MAX`].
+    pub(crate) fn bytes(&self) -> usize {
+        self.body.len() + if let Proof::Signed(proof) = &self.proof { proof.len() } else { 0 }
+    }
+}
+
+/// Who vouches for a request.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Proof {
+    /// The gateway, when it sends it: no key that is wrong, missing or replaced meanwhile spoils what is kept.
+    Gateway,
+    /// Somebody who has signed it already, such as a card that is long gone: these bytes go with it every time. Personal, so sealed on
+    /// disk.
+    Signed(zeroize::Zeroizing<Vec<u8>>),
+    /// Kept by an earlier version, which put body and signature into one.
+    Within,
+}
+
+/// Limit on what is kept of one request. The central system takes 64 KiB: the rest is for the gateway's signature and certificate.
+pub const BODY_BYTES_MAX: usize = 60 * 1024;
 
 /// Limit on the name of a reader, in characters.
 pub const READER_CHARS_MAX: usize = 128;

@@ -2,8 +2,8 @@
 
 use super::papers::{Filed, Note, Paper};
 use super::{
-    CaseRow, CaseWrite, Destination, Lane, NewCase, Opening, OutboxRow, Recording, Request, RequestKind, Settlement,
-    Store, StoreConfig, keys::Keys, model::Model,
+    CaseRow, CaseWrite, Destination, Lane, NewCase, Opening, OutboxRow, Proof, Recording, Request, RequestKind,
+    Settlement, Store, StoreConfig, keys::Keys, model::Model,
 };
 use std::path::Path;
 use std::time::Duration;
@@ -33,6 +33,7 @@ pub(super) fn eligibility(number: u32) -> Request {
         id: RequestId(Uuid::from_u128(0x2000_0000 + u128::from(number))),
         kind: RequestKind::Eligibility,
         body: Zeroizing::new(format!("MARKED-QUESTION {number}").into_bytes()),
+        proof: Proof::Signed(Zeroizing::new(format!("MARKED-PROOF {number}").into_bytes())),
     }
 }
 
@@ -41,6 +42,7 @@ pub(super) fn consent_request(number: u32) -> Request {
         id: RequestId(Uuid::from_u128(0x3000_0000 + u128::from(number))),
         kind: RequestKind::Consent,
         body: Zeroizing::new(format!("MARKED-CONSENT {number}").into_bytes()),
+        proof: Proof::Gateway,
     }
 }
 
@@ -107,6 +109,7 @@ pub(super) fn follow_up(number: u32) -> Request {
         id: RequestId(Uuid::from_u128(0x4000_0000 + u128::from(number))),
         kind: RequestKind::FollowUp,
         body: Zeroizing::new(format!("MARKED-FOLLOW-UP {number}").into_bytes()),
+        proof: Proof::Gateway,
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::store::papers::{Filed, Note, Paper};
-use crate::store::{Destination, Keys, Lane, NewCase, Opening, Recording, Request, RequestKind, RowState, Settlement};
+use crate::store::{
+    Destination, Keys, Lane, NewCase, Opening, Proof, Recording, Request, RequestKind, RowState, Settlement,
+};
 use crate::store::{StoreConfig, TrailEntry};
 use std::path::Path;
 use uketsuke_core::answer::Verdict;
@@ -58,7 +60,12 @@ impl Scene {
             order_key: OrderKey([u8::try_from(number % 251).unwrap(); 32]),
             evidence: Evidence::of(Verification::by_face(0.7)),
             opened: Now { stamp: opened, mono: Mono(u64::from(number)), boot: 1 },
-            request: Request { id: question(number), kind: RequestKind::Eligibility, body: body() },
+            request: Request {
+                id: question(number),
+                kind: RequestKind::Eligibility,
+                body: body(),
+                proof: Proof::Gateway,
+            },
         };
         self.parts.store.open_reception(opening).await.unwrap();
     }
@@ -179,7 +186,12 @@ async fn what_is_over_is_forgotten_in_small_steps_and_what_waits_or_is_open_neve
 async fn a_settled_id_is_known_for_sixty_days_whatever_became_of_its_reception() {
     let mut scene = Scene::new().await;
     scene.over(1, scene.ago(DAY)).await;
-    let later = |number: u32| Request { id: question(number), kind: RequestKind::FollowUp, body: body() };
+    let later = |number: u32| Request {
+        id: question(number),
+        kind: RequestKind::FollowUp,
+        body: body(),
+        proof: Proof::Gateway,
+    };
     let ask = async |scene: &Scene, number: u32| {
         let store = &scene.parts.store;
         store.follow_up(reception(1), later(number), Lane::Backlog, scene.ago(0)).await.unwrap();
@@ -247,7 +259,7 @@ async fn what_was_dated_by_a_clock_that_was_not_set_is_as_young_as_what_came_aft
     scene.open(5, UNSET).await;
     scene.settle(question(5), failed(), UNSET).await;
     store.note(line(3, UNSET)).await.unwrap();
-    let later = Request { id: question(9), kind: RequestKind::FollowUp, body: body() };
+    let later = Request { id: question(9), kind: RequestKind::FollowUp, body: body(), proof: Proof::Gateway };
     store.follow_up(reception(3), later.clone(), Lane::Backlog, UNSET).await.unwrap();
     scene.settle(question(9), answered(), UNSET).await;
 

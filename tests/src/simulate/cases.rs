@@ -12,7 +12,7 @@ use rand::rngs::StdRng;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 use uketsuke::store::papers::{self, EnteredNumbers, Filed, Paper};
-use uketsuke::store::{CaseRow, CaseWrite, KeptReply, Lane, Request, RequestKind, StoreError};
+use uketsuke::store::{CaseRow, CaseWrite, KeptReply, Lane, Proof, Request, RequestKind, StoreError};
 use uketsuke_core::answer::Verdict;
 use uketsuke_core::clock::Mono;
 use uketsuke_core::ids::{ReceptionId, RequestId};
@@ -373,7 +373,7 @@ impl World {
         };
         let id = RequestId(self.id());
         self.judge.patients.insert(id, patient);
-        Some(Request { id, kind: RequestKind::FollowUp, body: content.to_body() })
+        Some(Request { id, kind: RequestKind::FollowUp, body: content.to_body(), proof: Proof::Gateway })
     }
 }
 

@@ -10,7 +10,7 @@ use rand::Rng;
 use rand::seq::SliceRandom;
 use std::collections::VecDeque;
 use std::ops::Range;
-use uketsuke::store::{NewCase, Opening, Recording, Request, RequestKind};
+use uketsuke::store::{NewCase, Opening, Proof, Recording, Request, RequestKind};
 use uketsuke_core::answer::{Reason, Verdict};
 use uketsuke_core::clock::Mono;
 use uketsuke_core::consent::Consent;
@@ -448,7 +448,7 @@ impl World {
             order_key: if without == Some(Guard::Order) { anything } else { order_key(patient) },
             evidence: Evidence::of(verification),
             opened,
-            request: Request { id, kind: RequestKind::Eligibility, body },
+            request: Request { id, kind: RequestKind::Eligibility, body, proof: Proof::Gateway },
         })
     }
 
@@ -464,8 +464,12 @@ impl World {
         let session = self.reader(index)?.session.as_ref()?;
         let (patient, question) = (session.patient, session.question.0);
         let content = Content { patient, reception: reception.0, question, purpose: Purpose::Plain };
-        let request =
-            (!consents.is_empty()).then(|| Request { id, kind: RequestKind::Consent, body: content.to_body() });
+        let request = (!consents.is_empty()).then(|| Request {
+            id,
+            kind: RequestKind::Consent,
+            body: content.to_body(),
+            proof: Proof::Gateway,
+        });
         Some(Recording { reception, shown, consents, request, case, recorded })
     }
 
@@ -493,7 +497,7 @@ impl World {
         let (patient, reception, question) = (session.patient, session.reception.0, session.question.0);
         self.judge.patients.insert(id, patient);
         let body = Content { patient, reception, question, purpose: Purpose::Register }.to_body();
-        Some(Request { id, kind: RequestKind::FollowUp, body })
+        Some(Request { id, kind: RequestKind::FollowUp, body, proof: Proof::Gateway })
     }
 
     /// Some have failed at other readers, or on other days.

@@ -214,7 +214,7 @@ impl Model {
     pub(in crate::store) async fn outbox_row(&self, seq: i64) -> Result<Option<OutboxDetail>, StoreError> {
         self.read(|disk| {
             let row = disk.outbox.iter().find(|row| row.row.seq == seq)?;
-            let stored_bytes = row.row.request.body.len() as u64;
+            let stored_bytes = row.row.request.bytes() as u64;
             Some(OutboxDetail { head: row.head(), genuine: true, stored_bytes, sealed_with: None })
         })
     }

@@ -23,7 +23,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// "UKTK", set by the first migration.
 const APPLICATION_ID: i64 = 0x554b_544b;
 /// `user_version` as the last migration leaves it.
-const VERSION: i64 = 9;
+const VERSION: i64 = 10;
 /// The write-ahead log is cut back to this after a checkpoint.
 const WAL_BYTES_MAX: usize = 16 * 1024 * 1024;
 const READERS_MAX: u32 = 4;

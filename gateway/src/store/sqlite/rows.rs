@@ -3,7 +3,7 @@
 use crate::store::keys::Keys;
 use crate::store::mac::RowMac;
 use crate::store::sealed::{Place, Plain, Sealed, Unreadable};
-use crate::store::{Destination, Opened, OutboxHead, OutboxRow, Request};
+use crate::store::{Destination, Opened, OutboxHead, OutboxRow, Proof, Request};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::{QueryBuilder, Sqlite, SqliteConnection};
@@ -11,6 +11,7 @@ use uketsuke_core::clock::{Mono, Stamp};
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::record::{Evidence, ReceptionRecord, Reply, Shown, Verification};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 /// So many rows in one statement, the most first: few texts, so that each is prepared once and kept.
 const STEPS: [usize; 4] = [64, 16, 4, 1];
@@ -330,6 +331,8 @@ pub(super) struct OutboxCells {
     pub(super) last_error: Option<String>,
     pub(super) created_ms: i64,
     pub(super) mac: Vec<u8>,
+    /// NULL in rows of versions that kept body and signature in one.
+    pub(super) proof: Option<Vec<u8>>,
 }
 
 impl OutboxCells {
@@ -359,6 +362,7 @@ impl OutboxCells {
             last_error: None,
             created_ms: created.wall_ms,
             mac: Vec::new(),
+            proof: sealed_proof(keys, request),
         };
         row.finish(keys);
         row
@@ -386,6 +390,7 @@ impl OutboxCells {
             .text(self.state.as_str())
             .text(self.last_error.as_deref())
             .int(self.created_ms)
+            .later("proof", self.proof.as_deref())
     }
 
     /// Whether the row is as this program wrote it.
@@ -409,6 +414,7 @@ impl OutboxCells {
                 id: RequestId(self.id),
                 kind: parse(&self.kind)?,
                 body: Sealed::from_disk(self.body).open(keys, body_place(&self.id))?,
+                proof: open_proof(keys, &self.id, self.proof)?,
             },
             reception: ReceptionId(self.reception),
             order_key: OrderKey(self.order_key.try_into().map_err(|_| Unreadable::Altered)?),
@@ -438,13 +444,14 @@ impl OutboxCells {
         for rows in steps(rows) {
             let mut query = QueryBuilder::<Sqlite>::new(
                 "INSERT INTO outbox (seq, id, destination, reception, order_key, kind, lane, body, body_mac, attempts, \
-                 not_before_ms, state, last_error, created_ms, mac) ",
+                 not_before_ms, state, last_error, created_ms, mac, proof) ",
             );
             query.push_values(rows, |mut values, row| {
                 values.push_bind(row.seq).push_bind(row.id).push_bind(&row.destination).push_bind(row.reception);
                 values.push_bind(&row.order_key).push_bind(&row.kind).push_bind(&row.lane).push_bind(&row.body);
                 values.push_bind(&row.body_mac).push_bind(row.attempts).push_bind(row.not_before_ms);
                 values.push_bind(&row.state).push_bind(&row.last_error).push_bind(row.created_ms).push_bind(&row.mac);
+                values.push_bind(&row.proof);
             });
             query.build().execute(&mut *conn).await?;
         }
@@ -472,4 +479,25 @@ impl OutboxCells {
 /// Bodies are sealed for the request's id: the seq may differ after a move to another store.
 fn body_place(id: &Uuid) -> Place<'_> {
     Place { table: "outbox", column: "body", row: id.as_bytes() }
+}
+
+fn proof_place(id: &Uuid) -> Place<'_> {
+    Place { table: "outbox", column: "proof", row: id.as_bytes() }
+}
+
+/// Nothing sealed stands for the gateway, so that NULL is left to earlier versions.
+fn sealed_proof(keys: &Keys, request: &Request) -> Option<Vec<u8>> {
+    let nothing = Zeroizing::default();
+    let proof = match &request.proof {
+        Proof::Gateway => &nothing,
+        Proof::Signed(proof) => proof,
+        Proof::Within => return None,
+    };
+    Some(Sealed::seal(keys, proof_place(&request.id.0), proof).into_disk())
+}
+
+fn open_proof(keys: &Keys, id: &Uuid, proof: Option<Vec<u8>>) -> Result<Proof, Unreadable> {
+    let Some(proof) = proof else { return Ok(Proof::Within) };
+    let proof: Zeroizing<Vec<u8>> = Sealed::from_disk(proof).open(keys, proof_place(id))?;
+    Ok(if proof.is_empty() { Proof::Gateway } else { Proof::Signed(proof) })
 }

@@ -171,7 +171,7 @@ impl Sqlite {
         let Some(row) = self.rows(query).await?.pop() else { return Ok(None) };
         let genuine = row.genuine(&self.keys);
         let sealed_with = Some(id_word(row.body.get(..4).unwrap_or_default()));
-        let stored_bytes = row.body.len() as u64;
+        let stored_bytes = (row.body.len() + row.proof.as_ref().map_or(0, Vec::len)) as u64;
         let head: OutboxHead = row.head().map_err(|_| StoreError::Tampered { what: format!("outbox row {seq}") })?;
         Ok(Some(OutboxDetail { head, genuine, stored_bytes, sealed_with }))
     }

@@ -1,13 +1,15 @@
 //! What only files can do: be older, damaged, foreign, altered, full, or in two hands.
 
 use super::case_rows::CaseCells;
-use super::rows::ReceptionCells;
+use super::rows::{OutboxCells, ReceptionCells};
 use crate::store::command::Command;
 use crate::store::keys::Keys;
 use crate::store::scene::{
     Rig, answered, at, case_write, config, eligibility, follow_up, opening, reception, recording, snapshot, with_case,
 };
-use crate::store::{Class, Destination, Lane, OpenError, Settlement, Store, StoreConfig, StoreError, StoreHealth};
+use crate::store::{
+    Class, Destination, Lane, OpenError, Proof, Settlement, Store, StoreConfig, StoreError, StoreHealth,
+};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use std::fs;
@@ -202,7 +204,7 @@ const FIRST_VERSION: &str = "DROP INDEX receptions_replied; DROP INDEX reception
      ALTER TABLE receptions DROP COLUMN opened_boot; ALTER TABLE receptions DROP COLUMN opened_mono_ms; \
      ALTER TABLE receptions DROP COLUMN recorded_place; \
      ALTER TABLE receptions DROP COLUMN followed_up; ALTER TABLE receptions DROP COLUMN followed_up_answer; \
-     ALTER TABLE meta DROP COLUMN key_id; ALTER TABLE meta DROP COLUMN former_key_id; ALTER TABLE meta DROP COLUMN store_check; \
+     ALTER TABLE outbox DROP COLUMN proof; ALTER TABLE meta DROP COLUMN key_id; ALTER TABLE meta DROP COLUMN former_key_id; ALTER TABLE meta DROP COLUMN store_check; \
      DELETE FROM _sqlx_migrations WHERE version > 1; PRAGMA user_version = 1";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -219,6 +221,13 @@ async fn a_store_of_the_first_version_is_brought_up_to_this_one_with_everything_
         let early = sqlx::query("UPDATE receptions SET face_score = ?, evidence = NULL, mac = ? WHERE seq = ?");
         early.bind(score).bind(&row.mac).bind(row.seq).execute(&mut conn).await.unwrap();
     }
+    let requests: Vec<OutboxCells> = sqlx::query_as("SELECT * FROM outbox").fetch_all(&mut conn).await.unwrap();
+    for mut row in requests {
+        row.proof = None;
+        row.finish(&keys);
+        let early = sqlx::query("UPDATE outbox SET mac = ? WHERE seq = ?").bind(&row.mac).bind(row.seq);
+        early.execute(&mut conn).await.unwrap();
+    }
     sqlx::raw_sql(FIRST_VERSION).execute(&mut conn).await.unwrap();
     conn.close().await.unwrap();
     let error = Store::open_read_only(&config(folder.path()), keys.clone()).await.err().unwrap();
@@ -227,6 +236,9 @@ async fn a_store_of_the_first_version_is_brought_up_to_this_one_with_everything_
     let found = store.receptions(9).await.unwrap();
     assert_eq!(found.len(), 3);
     assert!(found.iter().all(|record| record.evidence.verification == Verification::by_face(0.68)));
+    let waiting = store.select(Destination::Central, 9, &[], at(0).wall_ms).await.unwrap();
+    assert_eq!(waiting.len(), 3);
+    assert!(waiting.iter().all(|row| row.request.proof == Proof::Within), "their bodies hold what vouches for them");
     assert_eq!(*store.health().borrow(), StoreHealth::Ok, "no row counts as altered for having been written earlier");
 }
 

@@ -211,7 +211,10 @@ guarded!(ReceptionCells, "receptions", seq as Seq, bound to |row| row.id.as_byte
     ];
     columns.into_iter().filter_map(|(column, bytes)| Some((column, bytes.as_mut()?))).collect()
 });
-guarded!(OutboxCells, "outbox", seq as Seq, bound to |row| row.id.as_bytes(), |row| vec![("body", &mut row.body)]);
+guarded!(OutboxCells, "outbox", seq as Seq, bound to |row| row.id.as_bytes(), |row| {
+    let proof = row.proof.as_mut().map(|bytes| ("proof", bytes));
+    std::iter::once(("body", &mut row.body)).chain(proof).collect()
+});
 guarded!(CaseCells, "cases", seq as Seq, bound to |row| row.reception.as_bytes(), |row| {
     vec![("papers", &mut row.papers)]
 });

@@ -5,7 +5,7 @@ mod screens;
 mod sockets;
 
 use super::WebState;
-use crate::central::{GatewaySigner, LineCheck, LinkStatus, Validity};
+use crate::central::{LineCheck, LinkStatus, Validity};
 use crate::clock::Clock;
 use crate::config;
 use crate::front_desk::FrontDesk;
@@ -15,7 +15,7 @@ use crate::modes::ModesHandle;
 use crate::reconciler::CaseOrder;
 use crate::store::papers::{Filed, Paper};
 use crate::store::{
-    CaseWrite, Destination, Keys, Lane, NewCase, Opening, Recording, Request, RequestKind, Settlement, Store,
+    CaseWrite, Destination, Keys, Lane, NewCase, Opening, Proof, Recording, Request, RequestKind, Settlement, Store,
 };
 use prost::Message;
 use std::sync::Arc;
@@ -91,7 +91,6 @@ impl Scene {
         let desk_page = FrontDesk {
             store: store.clone(),
             keys: Arc::new(Keys::random()),
-            signer: GatewaySigner::random(),
             medical_institution_code: "1312345678".into(),
             modes: ModesHandle::closed(store.clone(), clock.clone(), limits),
             ladder: uketsuke_core::ladder::Rules::default(),
@@ -160,6 +159,7 @@ impl Scene {
                 id: RequestId(Uuid::now_v7()),
                 kind: RequestKind::Eligibility,
                 body: b"question".to_vec().into(),
+                proof: Proof::Gateway,
             },
         }
     }

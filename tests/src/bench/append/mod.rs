@@ -17,7 +17,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
-use uketsuke::store::{Keys, Opening, Request, RequestKind, Store, StoreConfig};
+use uketsuke::store::{Keys, Opening, Proof, Request, RequestKind, Store, StoreConfig};
 use uketsuke_core::clock::{Mono, Now, Stamp};
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::record::{Evidence, Verification};
@@ -189,6 +189,7 @@ fn opening() -> Opening {
             id: RequestId(request),
             kind: RequestKind::Eligibility,
             body: Zeroizing::new(vec![0x55; BODY_BYTES]),
+            proof: Proof::Gateway,
         },
     }
 }

@@ -3,10 +3,10 @@
 use anyhow::{Context, Result};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use std::path::PathBuf;
-use uketsuke::central::{GatewaySigner, NewRequest, Subject, eligibility_payload};
+use uketsuke::central::{NewRequest, Subject, eligibility_request};
 use uketsuke::clock::Clock;
 use uketsuke::config::Config;
-use uketsuke::store::{Keys, NewCase, Opening, Recording, Request, RequestKind, Store, StoreConfig};
+use uketsuke::store::{Keys, NewCase, Opening, Recording, Request, Store, StoreConfig};
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::ladder::{Case, Cause, Rules};
 use uketsuke_core::record::{Evidence, Method, Shown, Verification};
@@ -22,13 +22,12 @@ const CARDS: usize = 32;
 /// As at every site of the harness.
 const INSTITUTION: &str = "1399999999";
 
-/// Writes receptions with the gateway's own store, while no gateway runs. Their questions are signed as after staff looked at the
-/// patient's face: by the gateway's key, which is quicker than a card.
+/// Writes receptions with the gateway's own store, while no gateway runs. Their questions are those after staff looked at the
+/// patient's face: no card signs them.
 pub(super) struct Backlog {
     path: PathBuf,
     keys: Keys,
     clock: Clock,
-    signer: GatewaySigner,
     certificates: Vec<Vec<u8>>,
     /// Each has a case, led by these.
     rules: Option<Rules>,
@@ -47,7 +46,6 @@ impl Backlog {
             path: config.store.path.clone(),
             keys: Keys::load(&config.store.key_file)?,
             clock: Clock::new(config.clock.synchronised_marker.clone()),
-            signer: GatewaySigner::load(&config.central)?,
             certificates: (0..CARDS).map(certificate).collect::<Result<_>>()?,
             rules: with_cases.then(|| config.ladder.rules()),
         })
@@ -96,20 +94,18 @@ impl Backlog {
             order_key: OrderKey(rand::random()),
             evidence: Evidence::of(Verification::by(Method::Staff)),
             opened: self.clock.now(),
-            request: self.question(reception, certificate)?,
+            request: self.question(reception, certificate),
         })
     }
 
-    fn question(&self, reception: ReceptionId, certificate: &[u8]) -> Result<Request> {
-        let request = RequestId(Uuid::now_v7());
-        let payload = eligibility_payload(&NewRequest {
-            request,
+    fn question(&self, reception: ReceptionId, certificate: &[u8]) -> Request {
+        eligibility_request(&NewRequest {
+            request: RequestId(Uuid::now_v7()),
             reception,
             medical_institution_code: INSTITUTION,
             subject: Subject::Card(certificate),
             method: Method::Staff,
             asked: self.clock.stamp(),
-        });
-        self.signer.sign(request, RequestKind::Eligibility, &payload).context("signing a question")
+        })
     }
 }

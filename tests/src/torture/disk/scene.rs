@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use uketsuke::store::{NewCase, Opening, Recording, Request, RequestKind, Settlement};
+use uketsuke::store::{NewCase, Opening, Proof, Recording, Request, RequestKind, Settlement};
 use uketsuke_core::answer::{Reason, Verdict};
 use uketsuke_core::clock::{Mono, Now, Stamp};
 use uketsuke_core::consent::{Consent, ConsentKind, GivenBy};
@@ -112,6 +112,7 @@ pub(super) fn opening(number: u32) -> Opening {
             id: question(number),
             kind: RequestKind::Eligibility,
             body: Zeroizing::new(body.into_bytes()),
+            proof: Proof::Gateway,
         },
     }
 }
@@ -146,7 +147,12 @@ pub(super) fn recording(number: u32) -> Recording {
         reception: reception(number),
         shown,
         consents: consents(number),
-        request: Some(Request { id: consent(number), kind: RequestKind::Consent, body: Zeroizing::new(body) }),
+        request: Some(Request {
+            id: consent(number),
+            kind: RequestKind::Consent,
+            body: Zeroizing::new(body),
+            proof: Proof::Gateway,
+        }),
         case,
         recorded: at(u64::from(number) * 1_000 + 500),
     }

@@ -86,5 +86,5 @@ fn question(clock: &Clock, key: &KeyPair, reception: ReceptionId, patient: &Pati
     let mut signature = vec![0; key.public().modulus_len()];
     key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), &payload, &mut signature)
         .map_err(|_| anyhow!("a card's key does not sign"))?;
-    Ok(sealed_request(request, &payload, signature, certificate))
+    Ok(sealed_request(request, payload, signature, certificate))
 }
