@@ -24,5 +24,6 @@ pub mod reception;
 pub mod record;
 pub mod restart;
 pub mod rules;
+pub mod telemetry;
 pub mod visit;
 pub mod words;
