@@ -286,6 +286,8 @@ pub struct Mqtt {
     pub host: String,
     /// The broker's port.
     pub port: u16,
+    /// What this gateway is called at the broker; `uketsuke-SITE` where there is none.
+    pub client_id: Option<String>,
     /// First part of every topic.
     pub topic_prefix: String,
     /// MQTT keep-alive; the broker publishes our Last Will after 1.5 times this.
@@ -475,12 +477,20 @@ impl Default for Web {
     }
 }
 
+impl Mqtt {
+    /// What the gateway of this site is called at the broker.
+    pub fn client_id(&self, site: &str) -> String {
+        self.client_id.clone().unwrap_or_else(|| format!("uketsuke-{site}"))
+    }
+}
+
 impl Default for Mqtt {
     fn default() -> Self {
         Self {
             enabled: false,
             host: "localhost".into(),
             port: 1883,
+            client_id: None,
             topic_prefix: "uketsuke".into(),
             keep_alive_s: 10,
             refresh_s: 60,

@@ -83,6 +83,22 @@ fn a_wrong_value_is_named_with_its_line_key_value_and_fix() {
 }
 
 #[test]
+fn a_client_id_that_means_something_in_a_topic_is_refused() {
+    for (id, good) in [("uketsuke-2", true), ("", false), ("a/b", false), ("a+", false), ("a#", false), ("a b", false)]
+    {
+        let (text, line) = with("topic_prefix", &format!("\"uketsuke\"\nclient_id = \"{id}\""));
+        if good {
+            let config = load(&text).unwrap();
+            assert_eq!(config.mqtt.client_id("clinic-1"), id);
+        } else {
+            let (found_line, key, value, _) = wrong(&text);
+            assert_eq!((found_line, key.as_str(), value), (line + 1, "mqtt.client_id", format!("\"{id}\"")));
+        }
+    }
+    assert_eq!(Mqtt::default().client_id("clinic-1"), "uketsuke-clinic-1");
+}
+
+#[test]
 fn a_misspelt_key_is_an_error_at_its_line() {
     let (text, line) = with("listen", "\"127.0.0.1:8090\"\nlissten = 1");
     let (found_line, key, value, fix) = wrong(&text);

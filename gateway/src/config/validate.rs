@@ -46,6 +46,9 @@ pub(super) fn main(config: &Config) -> Result<(), Problem> {
     within("mqtt.keep_alive_s", config.mqtt.keep_alive_s, 5, 3_600)?;
     within("mqtt.refresh_s", config.mqtt.refresh_s, 1, 3_600)?;
     topic("mqtt.topic_prefix", &config.mqtt.topic_prefix)?;
+    if let Some(id) = &config.mqtt.client_id {
+        client_id("mqtt.client_id", id)?;
+    }
     for (index, configured) in config.terminals.iter().enumerate() {
         terminal(configured, &config.terminals[..index], &format!("terminal.{index}."))?;
     }
@@ -167,6 +170,12 @@ fn name(key: &str, value: &str) -> Result<(), Problem> {
 fn topic(key: &str, value: &str) -> Result<(), Problem> {
     let good = !value.is_empty() && value.len() <= 64 && !value.contains(['+', '#', '\0', ' ']);
     check(good, key, "not a topic", "write a topic without +, # and spaces")
+}
+
+/// Brokers put the client id into rules about topics, so it holds nothing that means something there.
+fn client_id(key: &str, value: &str) -> Result<(), Problem> {
+    let good = (1..=64).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_graphic() && !b"+#/".contains(&b));
+    check(good, key, "not a client id", "write 1 to 64 visible ASCII characters without +, # and /")
 }
 
 fn loopback(key: &str, address: SocketAddr) -> Result<(), Problem> {
