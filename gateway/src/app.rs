@@ -17,7 +17,7 @@ use crate::shutdown::{self, Ending, Signals};
 use crate::site::{Site, SiteParts};
 use crate::store::{Class, Keys, Store, StoreConfig};
 use crate::supervise;
-use crate::telemetry::{self, Metrics};
+use crate::telemetry::{self, Metrics, MqttStatus};
 use crate::terminal::TerminalParts;
 use crate::upkeep::{self, UpkeepParts, Upkept};
 use crate::web::{self, WebState};
@@ -147,11 +147,13 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
     });
     let (accepting_in, accepting) = watch::channel(true);
     let (handles, terminals) = readers(&config, &desk, &clock, &metrics, &central_status, &accepting);
+    let (mqtt_in, mqtt_status) = watch::channel(MqttStatus::new(&config.mqtt, &config.site.name));
     let site = SiteHandle {
         site: config.site.name.as_str().into(),
         readers: handles.into(),
         central: central_status,
         link: central.status(),
+        mqtt: mqtt_status,
         restarts,
         cases,
         case_counts,
@@ -228,8 +230,10 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
     let desks = supervise::spawn("site".into(), ROOT_POLICY, clock.clone(), stop.desks.subscribe(), {
         move || Site::new(site_parts.clone())
     });
-    let mqtt = (config.mqtt.enabled)
-        .then(|| telemetry::spawn_mqtt(&config.mqtt, site.clone(), started, stop.telemetry.subscribe()));
+    let mqtt = config.mqtt.enabled.then(|| {
+        let stop = stop.telemetry.subscribe();
+        telemetry::spawn_mqtt(&config.mqtt, site.clone(), started, clock.clone(), mqtt_in, stop)
+    });
 
     tracing::info!(version = env!("CARGO_PKG_VERSION"), web = %web_address, readers = site.readers.len(), "ready");
     ready(&Ready { web: web_address });

@@ -3,6 +3,7 @@
 
 use crate::central::LinkStatus;
 use crate::reconciler::{CaseCounts, CaseOrder};
+use crate::telemetry::MqttStatus;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -240,6 +241,8 @@ pub struct SiteHandle {
     pub central: watch::Receiver<CourierStatus>,
     /// The certificates of the line to the central system, and what is wrong with it.
     pub link: watch::Receiver<LinkStatus>,
+    /// How it stands with the broker.
+    pub mqtt: watch::Receiver<MqttStatus>,
     /// Asks the supervisors to start a reader again, also one that was given up.
     pub restarts: async_channel::Sender<ReaderName>,
     /// What staff do to cases; the reconciler takes one after the other.

@@ -21,7 +21,7 @@ pub struct HealthReport {
 /// The state of one part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HealthPart {
-    /// Which: `store`, `queue`, `disk`, `central`, `certificates`, `clock`, `face`, `reader desk-1/a`.
+    /// Which: `store`, `queue`, `disk`, `central`, `certificates`, `clock`, `mqtt`, `face`, `reader desk-1/a`.
     pub name: String,
     /// Whether it works.
     pub ok: bool,
@@ -108,6 +108,8 @@ impl Health {
             (false, "not known to be synchronised (clock.synchronised_marker): no card is refused for its dates")
         };
         parts.push(HealthPart { name: "clock".into(), ok: clock.0, detail: clock.1.into() });
+        let mqtt = site.mqtt.borrow().clone();
+        parts.push(HealthPart { name: "mqtt".into(), ok: mqtt.ok(), detail: mqtt.said().en });
         parts.push(self.face.lock().unwrap_or_else(PoisonError::into_inner).clone());
         for reader in site.readers.iter() {
             let state = reader.status().borrow().state;

@@ -5,6 +5,7 @@
 //! of this exists.
 
 pub mod bench;
+pub mod broker;
 pub mod central;
 pub mod clock;
 pub mod control;

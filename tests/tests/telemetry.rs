@@ -3,15 +3,16 @@
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+use uketsuke_tests::broker::MqttProxy;
 use uketsuke_tests::process::Child;
-use uketsuke_tests::scene::{PIN, STEP, Scene};
+use uketsuke_tests::scene::{PIN, STEP, Scene, part};
 use uketsuke_tests::site::{Plan, until};
 
 const READER: &str = "desk-1/a";
 const ROOT: &str = "uketsuke/demo-clinic";
 
-/// The latest message of every topic that a listener has seen.
+/// The latest message of every topic that a listener has seen; one that was cleared is null.
 fn latest(listener: &Child) -> Result<BTreeMap<String, Value>> {
     let captured = std::fs::read_to_string(listener.output())?;
     // The last line may still be on its way.
@@ -20,6 +21,9 @@ fn latest(listener: &Child) -> Result<BTreeMap<String, Value>> {
         .lines()
         .map(|line| {
             let (topic, payload) = line.split_once(' ').with_context(|| format!("not a message: {line}"))?;
+            if payload == "(null)" {
+                return Ok((topic.to_owned(), Value::Null));
+            }
             Ok((topic.to_owned(), serde_json::from_str(payload).with_context(|| format!("not JSON: {line}"))?))
         })
         .collect()
@@ -141,4 +145,155 @@ async fn a_line_that_is_down_shows_in_the_outbox_topic() -> Result<()> {
     until_seen(&listener, STEP, "up with nothing that waits", |topics| {
         topics.get(&topic).is_some_and(|outbox| outbox["central"] == "up" && outbox["pending"] == 0)
     })
+}
+
+/// What the gateway itself says about MQTT on `/healthz`.
+fn mqtt_part(scene: &Scene) -> (bool, String) {
+    let Ok(health) = scene.health() else { return (false, String::new()) };
+    let part = part(&health, "mqtt");
+    (part["ok"] == true, part["detail"].as_str().unwrap_or_default().to_owned())
+}
+
+/// A figure of `/metrics`.
+fn figure(scene: &Scene, name: &str) -> Result<u64> {
+    let metrics = scene.get("/metrics")?;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("no {name}"))?;
+    Ok(line.trim().parse()?)
+}
+
+fn sessions(scene: &Scene, happened: &str) -> Result<u64> {
+    figure(scene, &format!("uketsuke_mqtt_sessions{{happened=\"{happened}\"}}"))
+}
+
+fn state(scene: &Scene, state: &str) -> bool {
+    figure(scene, &format!("uketsuke_mqtt_state{{state=\"{state}\"}}")).is_ok_and(|value| value == 1)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withheld_acknowledgement_ends_the_session_and_the_next_one_publishes_again() -> Result<()> {
+    let mut scene = Scene::prepare(with_broker())?;
+    let proxy = MqttProxy::start(scene.site.mqtt())?;
+    let (ip, own) = (scene.site.mqtt().ip(), proxy.address());
+    scene.site.reconfigure(
+        &format!("host = \"{ip}\"\nport = 1883"),
+        &format!("host = \"{}\"\nport = {}", own.ip(), own.port()),
+    )?;
+    scene.site.start_gateway()?;
+    let listener = scene.site.listen_to_mqtt()?;
+    until_seen(&listener, STEP, "everything", everything)?;
+    until(STEP, "up", || mqtt_part(&scene).0)?;
+
+    proxy.withhold_acknowledgements(true);
+    let from = Instant::now();
+    until(STEP, "stalled, in words, as a state, for the staff", || {
+        let said = mqtt_part(&scene).1.contains("does not acknowledge what is published");
+        said && state(&scene, "stalled")
+            && scene.get("/staff").is_ok_and(|page| page.contains("受け取ったと答えません"))
+    })?;
+    println!("stall: noticed after {:?}", from.elapsed());
+    // More than one session: what one of them waits for is not what the next one waits for.
+    until(Duration::from_secs(60), "three sessions given up", || {
+        sessions(&scene, "stalls").is_ok_and(|stalls| stalls >= 3)
+    })?;
+    assert!(proxy.withheld() >= 3);
+    assert_eq!(scene.health()?["ok"], true, "patients are received all the same");
+
+    proxy.withhold_acknowledgements(false);
+    let from = Instant::now();
+    until(Duration::from_secs(45), "up again", || mqtt_part(&scene).0)?;
+    println!("stall: recovered after {:?}, {} connections", from.elapsed(), proxy.connections());
+    let visit = scene.check_in(READER, &scene.card("TEST-VALID-AFTER")?, PIN).await?;
+    scene.until_code(&visit.reception, "confirmed").await?;
+    until_seen(&listener, STEP, "a reception after the stall", |topics| {
+        topics.get(&format!("{ROOT}/reader/desk-1/a")).is_some_and(|reader| reader["receptions"]["recorded"] == 1)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_gateways_with_one_client_id_both_say_so_and_leave_each_other_in_place_for_half_a_minute() -> Result<()> {
+    let first = Scene::start(with_broker())?;
+    let mut second = Scene::prepare(Plan { terminals: vec![("desk-2".into(), vec!["c".into()])], ..with_broker() })?;
+    let (theirs, ours) = (second.site.mqtt().ip(), first.site.mqtt().ip());
+    second.site.reconfigure(&format!("host = \"{theirs}\""), &format!("host = \"{ours}\""))?;
+    let listener = first.site.listen_to_mqtt()?;
+    until_seen(&listener, STEP, "everything", everything)?;
+    second.site.start_gateway()?;
+
+    let from = Instant::now();
+    let said = "another gateway uses the same site.name or the client id uketsuke-demo-clinic";
+    for scene in [&first, &second] {
+        until(Duration::from_secs(90), "taken over, in words, as a state, for the staff, in the log", || {
+            mqtt_part(scene).1.contains(said)
+                && state(scene, "taken_over")
+                && scene.get("/staff").is_ok_and(|page| page.contains("別のゲートウェイが同じ施設名"))
+                && scene.log().is_ok_and(|log| log.contains(said))
+        })?;
+        println!("takeover: noticed after {:?}", from.elapsed());
+        assert_eq!(scene.health()?["ok"], true, "patients are received all the same");
+    }
+    // One is in place, the other comes back after 30 s to 60 s; before both knew it was half a second.
+    let connects = || Ok::<_, anyhow::Error>(sessions(&first, "connects")? + sessions(&second, "connects")?);
+    let (before, from) = (connects()?, Instant::now());
+    println!("takeover: {before} sessions until both knew");
+    assert!(before <= 8, "{before} sessions");
+    until(Duration::from_secs(90), "the other one tries again", || connects().is_ok_and(|now| now > before))?;
+    println!("takeover: the next session after {:?}", from.elapsed());
+    assert!(from.elapsed() > Duration::from_secs(10));
+
+    // Neither has cleared what the other one shows.
+    let topics = latest(&listener)?;
+    for topic in ["reader/desk-1/a", "reader/desk-1/b", "reader/desk-2/c", "terminal/desk-1", "terminal/desk-2"] {
+        assert!(topics.get(&format!("{ROOT}/{topic}")).is_some_and(Value::is_object), "{topic}: {topics:?}");
+    }
+    for scene in [&first, &second] {
+        assert_eq!(sessions(scene, "cleared")?, 0);
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_gateways_of_one_site_name_with_client_ids_of_their_own_see_each_other_as_well() -> Result<()> {
+    let first = Scene::start(with_broker())?;
+    let mut second = Scene::prepare(with_broker())?;
+    let (theirs, ours) = (second.site.mqtt().ip(), first.site.mqtt().ip());
+    second.site.reconfigure(&format!("host = \"{theirs}\""), &format!("client_id = \"other\"\nhost = \"{ours}\""))?;
+    until(STEP, "up", || mqtt_part(&first).0)?;
+    second.site.start_gateway()?;
+    for scene in [&first, &second] {
+        until(STEP, "taken over", || state(scene, "taken_over"))?;
+        assert!(sessions(scene, "connects")? <= 2, "nobody is pushed out");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_of_readers_that_are_gone_after_a_kill_are_cleared() -> Result<()> {
+    let mut scene = Scene::start(with_broker())?;
+    let listener = scene.site.listen_to_mqtt()?;
+    until_seen(&listener, STEP, "everything", everything)?;
+    scene.site.kill_gateway()?;
+    // One reader is renamed; then the terminal as well.
+    scene.site.reconfigure("name = \"b\"", "name = \"c\"")?;
+    scene.site.start_gateway()?;
+    let null =
+        |topics: &BTreeMap<String, Value>, topic: &str| topics.get(&format!("{ROOT}/{topic}")) == Some(&Value::Null);
+    let from = Instant::now();
+    until_seen(&listener, STEP, "the former name cleared", |topics| null(topics, "reader/desk-1/b"))?;
+    println!("removed reader: cleared after {:?}", from.elapsed());
+    scene.site.kill_gateway()?;
+    scene.site.reconfigure("name = \"desk-1\"", "name = \"desk-9\"")?;
+    scene.site.start_gateway()?;
+    until_seen(&listener, STEP, "the former terminal cleared", |topics| {
+        ["reader/desk-1/a", "reader/desk-1/c", "terminal/desk-1"].iter().all(|topic| null(topics, topic))
+    })?;
+    drop(listener);
+
+    // What somebody else keeps below the same root is not a gateway's to clear.
+    std::fs::remove_file(scene.dir().join("mqtt.log"))?;
+    let listener = scene.site.listen_to_mqtt()?;
+    until_seen(&listener, STEP, "what there is", |topics| topics.contains_key(&format!("{ROOT}/terminal/desk-9")))?;
+    let topics: Vec<_> = latest(&listener)?.into_keys().collect();
+    let expected = ["cases", "gateway", "outbox/central", "reader/desk-9/a", "reader/desk-9/c", "terminal/desk-9"];
+    assert_eq!(topics, expected.map(|topic| format!("{ROOT}/{topic}")));
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! The metric catalogue, as OpenMetrics text for `/metrics`.
 
 use super::state::in_service;
+use super::status::MqttStatus;
 use crate::central::days_left;
 use crate::handle::SiteHandle;
 use crate::upkeep::Upkept;
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use uketsuke_core::outbox::Circuit;
 use uketsuke_core::record::{Abandonment, Method, Shown};
+use uketsuke_core::telemetry::session::{Condition, Counts};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReceptionLabels {
@@ -57,6 +59,16 @@ struct PartLabel {
     part: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabel {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HappenedLabel {
+    happened: &'static str,
+}
+
 /// Everything that is counted. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -78,6 +90,8 @@ pub struct Metrics {
     certificate_days: Family<PartLabel, Gauge>,
     certificate_swaps: Gauge,
     certificate_refusals: Gauge,
+    mqtt_state: Family<StateLabel, Gauge>,
+    mqtt_sessions: Family<HappenedLabel, Gauge>,
 }
 
 /// 1 ms to about 3.4 s in steps of 15 %: fine enough to read a p95 off.
@@ -147,6 +161,17 @@ impl Default for Metrics {
             "Times that changed certificate files were refused, and the former ones kept",
             certificate_refusals.clone(),
         );
+        let (mqtt_state, mqtt_sessions) = (Family::default(), Family::default());
+        registry.register(
+            "mqtt_state",
+            "1 for how it stands with the broker: off, connecting, up, stalled (nothing is acknowledged), taken_over (by another gateway)",
+            mqtt_state.clone(),
+        );
+        registry.register(
+            "mqtt_sessions",
+            "What happened to sessions with the broker: connects, stalls, takeovers by another gateway; topics of removed parts cleared",
+            mqtt_sessions.clone(),
+        );
         Self {
             store,
             registry: Arc::new(Mutex::new(registry)),
@@ -166,6 +191,8 @@ impl Default for Metrics {
             certificate_days,
             certificate_swaps,
             certificate_refusals,
+            mqtt_state,
+            mqtt_sessions,
         }
     }
 }
@@ -253,10 +280,25 @@ impl Metrics {
         }
         self.certificate_swaps.set(i64::try_from(link.swaps).unwrap_or(i64::MAX));
         self.certificate_refusals.set(i64::try_from(link.refusals).unwrap_or(i64::MAX));
+        self.broker(&site.mqtt.borrow());
         let mut text = String::new();
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
         // Writing to a String does not fail.
         let _ = encode(&mut text, &registry);
         text
+    }
+
+    fn broker(&self, status: &MqttStatus) {
+        let now = if status.enabled { status.condition.name() } else { "off" };
+        for state in Condition::NAMES.into_iter().chain(["off"]) {
+            self.mqtt_state.get_or_create(&StateLabel { state }).set(i64::from(state == now));
+        }
+        let Counts { connects, stalls, takeovers, cleared } = status.counts;
+        for (happened, times) in
+            [("connects", connects), ("stalls", stalls), ("takeovers", takeovers), ("cleared", cleared)]
+        {
+            let gauge = self.mqtt_sessions.get_or_create(&HappenedLabel { happened });
+            gauge.set(i64::try_from(times).unwrap_or(i64::MAX));
+        }
     }
 }

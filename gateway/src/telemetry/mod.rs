@@ -3,6 +3,8 @@
 mod metrics;
 mod mqtt;
 mod state;
+mod status;
 
 pub use metrics::Metrics;
 pub use mqtt::{Publisher, spawn as spawn_mqtt};
+pub use status::MqttStatus;

@@ -2,11 +2,12 @@
 
 use crate::config;
 use crate::handle::{ReaderStatus, SiteHandle};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::outbox::Circuit;
 use uketsuke_core::reception::Attention;
+use uketsuke_core::telemetry::session::Sighting;
 
 /// `PREFIX/SITE/…` of one gateway.
 #[derive(Clone)]
@@ -19,8 +20,17 @@ impl Topics {
         Self { root: format!("{}/{site}", mqtt.topic_prefix) }
     }
 
+    pub(super) fn root(&self) -> &str {
+        &self.root
+    }
+
     pub(super) fn gateway(&self) -> String {
         format!("{}/gateway", self.root)
+    }
+
+    /// What the gateway reads back: who wrote its own state, and parts that are no longer there.
+    pub(super) fn listened_to(&self) -> [String; 3] {
+        [self.gateway(), format!("{}/reader/+/+", self.root), format!("{}/terminal/+", self.root)]
     }
 }
 
@@ -29,13 +39,32 @@ impl Topics {
 struct Gateway<'a> {
     state: &'a str,
     version: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    since_ms: i64,
+}
+
+/// What the gateway's topic says while it lives, when it stopped in order, and when the broker misses it. `started` tells one process
+/// from another.
+pub(super) fn gateway(state: &str, started: Stamp) -> String {
+    json(&Gateway { state, version: env!("CARGO_PKG_VERSION"), since_ms: started.wall_ms })
+}
+
+/// What is read back of a [`Gateway`]. Earlier versions left `since_ms` out of the Last Will.
+#[derive(Deserialize)]
+struct Written {
+    state: String,
+    #[serde(default)]
     since_ms: Option<i64>,
 }
 
-/// What the gateway's topic says while it lives, when it stopped in order, and when the broker misses it.
-pub(super) fn gateway(state: &str, since: Option<Stamp>) -> String {
-    json(&Gateway { state, version: env!("CARGO_PKG_VERSION"), since_ms: since.map(|stamp| stamp.wall_ms) })
+/// Who wrote this into the gateway's topic, seen from the process that started at `started`; `None` for what no gateway writes.
+pub(super) fn sighting(payload: &[u8], kept: bool, started: Stamp) -> Option<Sighting> {
+    let Written { state, since_ms } = serde_json::from_slice(payload).ok()?;
+    Some(Sighting {
+        foreign: since_ms != Some(started.wall_ms),
+        younger: since_ms.is_some_and(|since| since > started.wall_ms),
+        online: state == "online",
+        kept,
+    })
 }
 
 #[derive(Serialize)]
@@ -76,7 +105,7 @@ struct Cases {
 
 /// Every topic with what stands in it now.
 pub(super) fn snapshot(topics: &Topics, site: &SiteHandle, started: Stamp) -> BTreeMap<String, String> {
-    let mut all = BTreeMap::from([(topics.gateway(), gateway("online", Some(started)))]);
+    let mut all = BTreeMap::from([(topics.gateway(), gateway("online", started))]);
     let mut terminals: BTreeMap<&str, Terminal> = BTreeMap::new();
     for handle in site.readers.iter() {
         let status = handle.status().borrow().clone();
@@ -131,4 +160,29 @@ fn reader(status: &ReaderStatus) -> Reader {
 fn json<T: Serialize>(value: &T) -> String {
     // Plain structs of numbers and strings always serialise.
     serde_json::to_string(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_message_in_the_gateways_topic_names_the_process_that_wrote_it() {
+        let at = |wall_ms| Stamp { wall_ms, synchronised: false };
+        let us = at(2_000);
+        let seen = |foreign, younger, online| Some(Sighting { foreign, younger, online, kept: true });
+        for (payload, expected) in [
+            (gateway("online", us), seen(false, false, true)),
+            (gateway("offline", us), seen(false, false, false)),
+            (gateway("online", at(1_000)), seen(true, false, true)),
+            (gateway("offline", at(3_000)), seen(true, true, false)),
+            // The Last Will of an earlier version.
+            (r#"{"state":"offline","version":"0.0.9"}"#.to_owned(), seen(true, false, false)),
+            (String::new(), None),
+            ("on".to_owned(), None),
+            ("[1]".to_owned(), None),
+        ] {
+            assert_eq!(sighting(payload.as_bytes(), true, us), expected, "{payload}");
+        }
+    }
 }

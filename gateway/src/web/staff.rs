@@ -129,7 +129,8 @@ pub(super) async fn fragments(state: &WebState, w: Words) -> Result<Fragments, a
     let readers = ReadersFragment { w, readers };
     let line = (*state.site.central.borrow(), state.site.link.borrow().clone());
     let health = (state.health)();
-    let attention = attention(&health, w);
+    let mut attention = attention(&health, w);
+    attention.extend(state.site.mqtt.borrow().attention().map(|said| telemetry_line(&said, w)));
     let central = central(line.0, &line.1, attention, state.clock.stamp().wall_ms, w);
     let lists = match lists::lists(state, w).await {
         Ok(lists) => Some(lists),
@@ -228,6 +229,15 @@ fn attention(report: &HealthReport, w: Words) -> Vec<String> {
         Some(format!("{words}{}", part.detail))
     };
     troubled.filter_map(line).collect()
+}
+
+/// Telemetry that only a person can mend; receptions go on.
+fn telemetry_line(said: &Said, w: Words) -> String {
+    let words = w.t(
+        "監視への状態送信(MQTT)に問題があります(受付は続けられます)。管理者に連絡してください: ",
+        "Telemetry (MQTT): check-in goes on, but tell the administrator: ",
+    );
+    format!("{words}{}", said.pick(w.0))
 }
 
 /// What is open from earlier receptions of the patient at a reader.

@@ -88,7 +88,8 @@ fn changes(state: &WebState) -> BoxStream<'static, ()> {
     let appended = WatchStream::from_changes(state.store.appended()).map(drop).boxed();
     let lists = WatchStream::from_changes(state.lists.subscribe()).map(drop).boxed();
     let store = WatchStream::from_changes(state.store.health()).map(drop).boxed();
-    select_all(readers.chain([central, replies, appended, lists, store])).boxed()
+    let mqtt = WatchStream::from_changes(state.site.mqtt.clone()).map(drop).boxed();
+    select_all(readers.chain([central, mqtt, replies, appended, lists, store])).boxed()
 }
 
 /// Sends what looks different.

@@ -102,6 +102,7 @@ impl Scene {
                 readers: Arc::new([desk, odd_desk]),
                 central,
                 link: link_in.subscribe(),
+                mqtt: watch::channel(crate::telemetry::MqttStatus::new(&config::Mqtt::default(), "midori")).1,
                 restarts: restart_in,
                 cases: cases_in,
                 case_counts: watch::channel(crate::reconciler::CaseCounts::default()).1,
