@@ -141,6 +141,10 @@ async fn central(config: &Config, lang: Lang) -> Vec<Finding> {
         grade: Grade::Warning,
         text: said.pick(lang).to_owned(),
     }));
+    // Whatever the central system says about our pair, it says after the handshake.
+    if status.refused.is_none() && failed.is_some_and(|looked| matches!(looked.layer, Layer::Name | Layer::Tcp)) {
+        findings.push(Finding { check: "certificates", grade: Grade::Warning, text: untried(lang) });
+    }
     let (grade, text) = match (&status.refused, failed) {
         (Some(said), _) => (Grade::Fatal, provisional(said.pick(lang), &config.central.address, lang)),
         (None, None) => (Grade::Ok, answers(&config.central.address, lang)),
@@ -149,6 +153,15 @@ async fn central(config: &Config, lang: Lang) -> Vec<Finding> {
     };
     findings.push(Finding { check: "central", grade, text });
     findings
+}
+
+fn untried(lang: Lang) -> String {
+    match lang {
+        Lang::Ja => "証明書ファイルは読めますが、回線が切れているため試せません。動作中のゲートウェイは、試せるまで前のものを使います".to_owned(),
+        Lang::En => "the certificate files can be read but not tried, because the line is down; a running gateway uses the former ones \
+                     until it has tried these"
+            .to_owned(),
+    }
 }
 
 fn answers(address: &str, lang: Lang) -> String {

@@ -379,6 +379,48 @@ async fn files_that_cannot_be_used_are_refused_with_a_sentence_and_the_former_go
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_put_in_place_while_the_line_is_down_are_used_only_once_they_have_been_tried() {
+    let scene = Scene::new().await;
+    let (client, watching) = scene.watched();
+    client.ping().await.unwrap();
+    // The central system looks at what is asked only after it has believed the signature.
+    let believed = async || {
+        let answer = client.deliver(&padded(100)).await.err().unwrap();
+        assert_eq!(answer, CentralError::Rejected("invalid_argument".into()));
+    };
+    let untried = async || {
+        let status = until(&client, "files that wait to be tried", |status| status.untried.is_some()).await;
+        let said = status.warnings(0);
+        assert!(said.iter().any(|said| said.en.contains("have not been tried yet")), "{said:?}");
+        assert_eq!(status.swaps, 0, "the former pair serves until then");
+    };
+    believed().await;
+
+    scene.simulator.set_mode(&ModeSpec::new("down")).await.unwrap();
+    std::fs::copy(scene.pki.other_client_pem(), scene.pki.gateway_pem()).unwrap();
+    std::fs::copy(scene.pki.other_client_key(), scene.pki.gateway_key()).unwrap();
+    untried().await;
+    scene.simulator.set_mode(&ModeSpec::new("up")).await.unwrap();
+    let says = |status: &LinkStatus| {
+        status.refused.as_ref().is_some_and(|said| said.en.contains("it does not know the authority"))
+    };
+    let status = until(&client, "the foreign pair is refused", says).await;
+    assert_eq!((status.swaps, status.untried), (0, None));
+    believed().await;
+
+    scene.simulator.set_mode(&ModeSpec::new("down")).await.unwrap();
+    scene.pki.client("gateway", &days(-1, 60)).unwrap();
+    untried().await;
+    scene.simulator.set_mode(&ModeSpec::new("up")).await.unwrap();
+    let status = until(&client, "the good pair is used", |status| status.swaps == 1).await;
+    assert_eq!((status.refused, status.untried), (None, None));
+    believed().await;
+    let serial = serial_of(&scene.pki.gateway_pem()).unwrap();
+    assert!(scene.simulator.stats().handshakes[&serial] > 0);
+    watching.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_revoked_server_is_left_at_once_although_its_connection_is_open() {
     let mut scene = Scene::new().await;
     scene.pki.revoke(&[], tomorrow()).unwrap();

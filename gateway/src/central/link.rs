@@ -1,7 +1,7 @@
 //! Keeps the line's certificates fresh: files that change are checked, tried on a connection of their own, and only then used.
 //!
 //! Promises: a request under way never notices; what cannot be used changes nothing and is said aloud; the former connection takes
-//! requests until the new one has answered. Without usable files from the start the line is down, and the first good ones are used.
+//! requests until the new one has answered, also while nothing can be tried because the line is down. Without usable files from the start the line is down, and the first good ones are used.
 
 use super::client::{CentralClient, Generation};
 use super::fault::{LineFault, Said};
@@ -17,6 +17,9 @@ use tokio::time::MissedTickBehavior;
 /// Files that could not be read or used, or that the peer did not take, are tried again this often: what was in the way (a file handle, a
 /// mount, a date) leaves no trace on the file itself.
 const TRY_AGAIN: Duration = Duration::from_secs(10);
+
+/// Files that could not be tried, because the line is down, are tried this often: soon after it is back it is known which pair is good.
+const TRY_UNTRIED: Duration = Duration::from_secs(1);
 
 /// After a panic, which must not end the watch for good.
 const AFTER_PANIC: Duration = Duration::from_secs(5);
@@ -34,6 +37,8 @@ pub struct LinkStatus {
     pub refusals: u64,
     /// Why the files as they are now are not in use; `None` when they are.
     pub refused: Option<Said>,
+    /// Why the files as they are now, which look good, could not be tried: the former ones serve until they have been. `None` otherwise.
+    pub untried: Option<Said>,
     /// Why the line does not work, as the last use of it found.
     pub fault: Option<LineFault>,
 }
@@ -41,7 +46,7 @@ pub struct LinkStatus {
 impl LinkStatus {
     /// Of material that was just taken into use, or of none.
     pub fn new(validity: Option<Validity>, warn_days: u32) -> Self {
-        Self { validity, warn_days, swaps: 0, refusals: 0, refused: None, fault: None }
+        Self { validity, warn_days, swaps: 0, refusals: 0, refused: None, untried: None, fault: None }
     }
 
     /// What somebody should see to: ends that are near or past, and files that are not used.
@@ -57,7 +62,16 @@ impl LinkStatus {
             ),
         });
         let ends = self.validity.iter().flat_map(|validity| validity.warnings(now_ms, self.warn_days));
-        ends.chain(refused).collect()
+        let untried = self.untried.iter().map(|said| {
+            Said::new(
+                format!("新しい証明書ファイルはまだ試せていません。試せるまで前のものを使います: {}", said.ja),
+                format!(
+                    "the new certificate files have not been tried yet, the former ones are used until then: {}",
+                    said.en
+                ),
+            )
+        });
+        ends.chain(refused).chain(untried).collect()
     }
 }
 
@@ -119,47 +133,61 @@ impl Keeper {
             return;
         }
         let renewed = print != self.judged;
-        if !renewed && !again && self.client.status().borrow().refused.is_none() {
+        let in_use = {
+            let status = self.client.status();
+            let status = status.borrow();
+            status.refused.is_none() && status.untried.is_none()
+        };
+        if !renewed && !again && in_use {
             tracing::info!("asked to read the certificate files: they are unchanged and in use");
             return;
         }
         (self.judged, self.pending, self.try_again) = (print, None, None);
-        if let Err(said) = self.renew().await {
-            self.try_again = Some(tokio::time::Instant::now() + TRY_AGAIN);
-            if renewed || asked || self.client.status().borrow().refused.as_ref() != Some(&said) {
-                tracing::warn!(why = said.en, "certificate files are not used");
+        match self.renew().await {
+            Ok(()) => {}
+            Err(Held::Refused(said)) => {
+                self.try_again = Some(tokio::time::Instant::now() + TRY_AGAIN);
+                if renewed || asked || self.client.status().borrow().refused.as_ref() != Some(&said) {
+                    tracing::warn!(why = said.en, "certificate files are not used");
+                }
+                self.client.set_status(|status| {
+                    status.refusals += u64::from(renewed || status.refused.as_ref() != Some(&said));
+                    (status.refused, status.untried) = (Some(said), None);
+                });
             }
-            self.client.set_status(|status| {
-                status.refusals += u64::from(renewed || status.refused.as_ref() != Some(&said));
-                status.refused = Some(said);
-            });
+            Err(Held::Untried(said)) => {
+                self.try_again = Some(tokio::time::Instant::now() + TRY_UNTRIED);
+                if renewed || asked || self.client.status().borrow().untried.is_none() {
+                    tracing::warn!(
+                        why = said.en,
+                        "certificate files cannot be tried; the former ones are used until then"
+                    );
+                }
+                self.client.set_status(|status| (status.refused, status.untried) = (None, Some(said)));
+            }
         }
     }
 
     /// Takes the files into use; otherwise says why not.
-    async fn renew(&mut self) -> Result<(), Said> {
+    async fn renew(&mut self) -> Result<(), Held> {
         let now_ms = self.clock.stamp().wall_ms;
-        let material = Material::load(&self.central, now_ms).map_err(|error| error.said())?;
-        material.current(&self.central, now_ms).map_err(|error| error.said())?;
+        let material = Material::load(&self.central, now_ms).map_err(|error| Held::Refused(error.said()))?;
+        material.current(&self.central, now_ms).map_err(|error| Held::Refused(error.said()))?;
         if let Some(older) = self.client.older(&material) {
-            return Err(older);
+            return Err(Held::Refused(older));
         }
         let next = Generation::new(&self.central, &material);
-        let deadline = Duration::from_millis(self.central.call_deadline_ms);
-        if let Err(error) = next.ping(deadline).await
-            && let Some(fault) = keeps_off(&error, next.fault())
-            && !fault.forbids_the_peer()
-            // Without a line that works there is nothing to keep.
-            && self.client.ping().await.is_ok()
-        {
-            return Err(fault.said());
+        // Without files that can be used there is nothing to keep.
+        let something_to_keep = self.client.status().borrow().validity.is_some();
+        if something_to_keep && let Some(held) = self.held_off(&next).await {
+            return Err(held);
         }
         self.client.replace(next);
         self.client.accepted(&material);
         self.client.set_status(|status| {
             status.validity = Some(material.validity);
             status.swaps += 1;
-            status.refused = None;
+            (status.refused, status.untried) = (None, None);
         });
         tracing::info!(
             certificate_until = super::material::day(material.validity.certificate_ms),
@@ -167,6 +195,30 @@ impl Keeper {
         );
         Ok(())
     }
+
+    /// Why a new connection does not take the place of the present one; `None` when it does. The line may come back between two tries, so
+    /// the new one is tried once more when only the present one was answered.
+    async fn held_off(&self, next: &Generation) -> Option<Held> {
+        let fault = self.tried(next).await?;
+        if self.client.ping().await.is_err() {
+            return Some(Held::Untried(fault.said()));
+        }
+        Some(Held::Refused(self.tried(next).await?.said()))
+    }
+
+    /// What keeps a connection from being used; `None` when nothing does. One that forbids the peer is used: it is the peer that is no good.
+    async fn tried(&self, next: &Generation) -> Option<LineFault> {
+        let error = next.ping(Duration::from_millis(self.central.call_deadline_ms)).await.err()?;
+        keeps_off(&error, next.fault()).filter(|fault| !fault.forbids_the_peer())
+    }
+}
+
+/// Why files that lie there are not in use.
+enum Held {
+    /// They are no good.
+    Refused(Said),
+    /// Nobody can say yet.
+    Untried(Said),
 }
 
 /// Why a connection with new files is no good; `None` when an answer came over it that says nothing against them.

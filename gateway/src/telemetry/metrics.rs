@@ -92,6 +92,7 @@ pub struct Metrics {
     certificate_refusals: Gauge,
     mqtt_state: Family<StateLabel, Gauge>,
     mqtt_sessions: Family<HappenedLabel, Gauge>,
+    certificate_untried: Gauge,
 }
 
 /// 1 ms to about 3.4 s in steps of 15 %: fine enough to read a p95 off.
@@ -172,6 +173,12 @@ impl Default for Metrics {
             "What happened to sessions with the broker: connects, stalls, takeovers by another gateway; topics of removed parts cleared",
             mqtt_sessions.clone(),
         );
+        let certificate_untried = Gauge::default();
+        registry.register(
+            "central_certificate_untried",
+            "Whether changed certificate files wait to be tried, and the former ones serve (1 or 0)",
+            certificate_untried.clone(),
+        );
         Self {
             store,
             registry: Arc::new(Mutex::new(registry)),
@@ -193,6 +200,7 @@ impl Default for Metrics {
             certificate_refusals,
             mqtt_state,
             mqtt_sessions,
+            certificate_untried,
         }
     }
 }
@@ -279,6 +287,7 @@ impl Metrics {
             self.certificate_days.get_or_create(&PartLabel { part }).set(days_left(end_ms, now_ms));
         }
         self.certificate_swaps.set(i64::try_from(link.swaps).unwrap_or(i64::MAX));
+        self.certificate_untried.set(i64::from(link.untried.is_some()));
         self.certificate_refusals.set(i64::try_from(link.refusals).unwrap_or(i64::MAX));
         self.broker(&site.mqtt.borrow());
         let mut text = String::new();
