@@ -1,7 +1,8 @@
 //! Time as an argument.
 //!
 //! Ages and deadlines of the machines here use [`Mono`] alone. The wall clock is recorded, together with whether it was synchronised;
-//! the dates of certificates are judged by it only when it was.
+//! the dates of certificates are judged by it only when it was. The operating system's word for that is not enough: it is overruled by the
+//! central system's clock, and by a date at which this program did not exist ([`synchronised`]).
 
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -40,4 +41,42 @@ pub struct Now {
     pub mono: Mono,
     /// For records.
     pub stamp: Stamp,
+}
+
+/// Two clocks that differ by no more than this agree: requests to the central system, and signatures, allow as much.
+pub const AGREES_WITHIN: Duration = Duration::from_secs(5 * 60);
+
+/// 2025-01-01 UTC. A wall clock that says an earlier date is wrong, whatever else is said about it: this program did not exist then.
+pub const EARLIEST_MS: i64 = 1_735_689_600_000;
+
+/// What the central system last said about the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CentralTime {
+    /// Its wall clock, milliseconds since 1970-01-01 UTC.
+    pub said_ms: i64,
+    /// When it was heard.
+    pub heard: Mono,
+}
+
+impl CentralTime {
+    /// What its wall clock says by now.
+    pub fn at(self, now: Mono) -> i64 {
+        let since = i64::try_from(now.0.saturating_sub(self.heard.0)).unwrap_or(i64::MAX);
+        self.said_ms.saturating_add(since)
+    }
+
+    /// By how many milliseconds a wall clock is ahead of it; negative when it is behind.
+    pub fn ahead_ms(self, now: Mono, wall_ms: i64) -> i64 {
+        wall_ms.saturating_sub(self.at(now))
+    }
+}
+
+/// Whether two wall clocks that differ by so many milliseconds agree.
+pub fn agree(apart_ms: i64) -> bool {
+    u128::from(apart_ms.unsigned_abs()) <= AGREES_WITHIN.as_millis()
+}
+
+/// Whether the wall clock counts as synchronised: the operating system says so, and nothing that is known speaks against it.
+pub fn synchronised(marked: bool, wall_ms: i64, now: Mono, central: Option<CentralTime>) -> bool {
+    marked && wall_ms >= EARLIEST_MS && central.is_none_or(|central| agree(central.ahead_ms(now, wall_ms)))
 }

@@ -23,6 +23,7 @@ pub mod pin;
 pub mod reception;
 pub mod record;
 pub mod restart;
+pub mod retention;
 pub mod rules;
 pub mod telemetry;
 pub mod visit;
