@@ -196,6 +196,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
     let signals = Signals::listen().map_err(setup)?;
     let stop = shutdown::Stops::default();
     let certificates = central::watch(config.central.clone(), central.clone(), clock.clone());
+    let central_time = central::keep_time(central.clone(), clock.clone());
     let courier_parts = CourierParts {
         rules: config.central.courier_rules(),
         store: store.clone(),
@@ -257,6 +258,7 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
     courier.stopped().await;
     cases.stopped().await;
     certificates.abort();
+    central_time.abort();
     stop.telemetry.send_replace(true);
     if let Some(mqtt) = mqtt {
         mqtt.stopped().await;

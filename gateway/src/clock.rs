@@ -1,16 +1,17 @@
-//! The only place that reads clocks.
+//! The only place that reads clocks, and where the central system's clock is remembered.
 
 use rustix::time::{ClockId, clock_gettime};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
-use uketsuke_core::clock::{Mono, Now, Stamp};
+use uketsuke_core::clock::{CentralTime, Mono, Now, Stamp, synchronised};
 
-/// Reads the clocks of this machine. Cheap to clone.
+/// Reads the clocks of this machine. Cheap to clone; what one clone hears of the central system's clock all of them know.
 #[derive(Debug, Clone)]
 pub struct Clock {
     boot: u64,
     marker: Arc<PathBuf>,
+    central: Arc<Mutex<Option<CentralTime>>>,
 }
 
 impl Clock {
@@ -18,7 +19,11 @@ impl Clock {
     pub fn new(synchronised_marker: PathBuf) -> Self {
         // Ages are stored and go on in the next process. Where the kernel does not tell which boot this is, each process counts as one
         // of its own.
-        Self { boot: boot_id().unwrap_or_else(rand::random), marker: Arc::new(synchronised_marker) }
+        Self {
+            boot: boot_id().unwrap_or_else(rand::random),
+            marker: Arc::new(synchronised_marker),
+            central: Arc::default(),
+        }
     }
 
     /// The present.
@@ -33,14 +38,25 @@ impl Clock {
         Mono(seconds.unwrap_or(0).saturating_mul(1000).saturating_add(nanos.unwrap_or(0) / 1_000_000))
     }
 
-    /// The wall clock with its flag.
+    /// The central system has just said that its wall clock shows this, in milliseconds since 1970-01-01 UTC.
+    pub fn hear_central(&self, said_ms: i64) {
+        let heard = CentralTime { said_ms, heard: self.mono() };
+        *self.central.lock().unwrap_or_else(PoisonError::into_inner) = Some(heard);
+    }
+
+    /// What the central system last said to this process about the time.
+    pub fn central(&self) -> Option<CentralTime> {
+        *self.central.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The wall clock with its flag: the operating system's word, unless the central system's clock or reason speaks against it.
     #[allow(clippy::disallowed_methods, reason = "this is the one place that reads the wall clock")]
     pub fn stamp(&self) -> Stamp {
         let wall_ms = match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
             Err(before) => -i64::try_from(before.duration().as_millis()).unwrap_or(i64::MAX),
         };
-        Stamp { wall_ms, synchronised: self.marker.exists() }
+        Stamp { wall_ms, synchronised: synchronised(self.marker.exists(), wall_ms, self.mono(), self.central()) }
     }
 }
 
@@ -61,6 +77,17 @@ mod tests {
         let second = Clock::new("".into()).now();
         assert_eq!(first.boot, second.boot);
         assert!(second.mono >= first.mono && first.mono > Mono(0), "{first:?} {second:?}");
+    }
+
+    #[test]
+    fn a_wall_clock_that_the_central_system_contradicts_is_not_synchronised_whatever_the_marker_says() {
+        let marker = tempfile::NamedTempFile::new().unwrap();
+        let clock = Clock::new(marker.path().into());
+        assert!(clock.stamp().synchronised, "nobody has contradicted it yet");
+        for (ahead_ms, agrees) in [(0, true), (401 * 86_400_000, false), (86_400_000, false), (-60_000, true)] {
+            clock.clone().hear_central(clock.stamp().wall_ms - ahead_ms);
+            assert_eq!(clock.stamp().synchronised, agrees, "{ahead_ms}");
+        }
     }
 
     #[test]

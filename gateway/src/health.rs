@@ -6,8 +6,10 @@ use crate::store::{Store, StoreHealth};
 use crate::upkeep::Upkept;
 use serde::Serialize;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::watch;
 use uketsuke_core::outbox::Circuit;
+use uketsuke_core::retention::{Deletion, Doubt};
 
 /// The state of the whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -21,7 +23,7 @@ pub struct HealthReport {
 /// The state of one part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HealthPart {
-    /// Which: `store`, `queue`, `disk`, `central`, `certificates`, `clock`, `mqtt`, `face`, `reader desk-1/a`.
+    /// Which: `store`, `queue`, `disk`, `deletion`, `central`, `certificates`, `clock`, `mqtt`, `face`, `reader desk-1/a`.
     pub name: String,
     /// Whether it works.
     pub ok: bool,
@@ -82,17 +84,13 @@ impl Health {
             StoreHealth::Failed { what } => (false, format!("{what}; the gateway is ending")),
         };
         let mut parts = vec![HealthPart { name: "store".into(), ok: sound, detail }];
-        parts.extend([queue(&upkept), disk(&upkept)]);
+        parts.extend([queue(&upkept), disk(&upkept), deletion(&upkept)]);
         let central = *site.central.borrow();
         let down = matches!(central.circuit, Circuit::Down { .. });
         let line = if down { "cannot be reached, receptions are provisional" } else { "reachable" };
         let link = site.link.borrow().clone();
         let why = link.fault.as_ref().map(|fault| format!(": {fault}")).unwrap_or_default();
-        parts.push(HealthPart {
-            name: "central".into(),
-            ok: !down,
-            detail: format!("{line}{why}; {} requests wait", central.pending),
-        });
+        parts.push(HealthPart { name: "central".into(), ok: !down, detail: format!("{line}{why}") });
         let warnings = link.warnings(self.clock.stamp().wall_ms);
         parts.push(HealthPart {
             name: "certificates".into(),
@@ -102,8 +100,14 @@ impl Health {
                 some => some.iter().map(|said| said.en.as_str()).collect::<Vec<_>>().join("; "),
             },
         });
+        let contradicted = upkept.retention.and_then(|retention| match retention.deletion {
+            Deletion::Waits(Doubt::Disagrees { ahead_ms }) => Some(ahead_ms),
+            _ => None,
+        });
         let clock = if self.clock.stamp().synchronised {
             (true, "synchronised")
+        } else if contradicted.is_some() {
+            (false, "not the central system's time: set the clock; no card is refused for its dates")
         } else {
             (false, "not known to be synchronised (clock.synchronised_marker): no card is refused for its dates")
         };
@@ -120,6 +124,21 @@ impl Health {
     }
 }
 
+/// People are told of a wait for the central system's clock after this long: a line that is down at a start is no news about the clock.
+const DELETION_SAID_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Whether what is old is deleted. Nobody is turned away for it. A clock that the central system contradicts is told of at once.
+fn deletion(upkept: &Upkept) -> HealthPart {
+    let (ok, detail) = match &upkept.retention {
+        None => (true, "not looked at yet since the start".to_owned()),
+        Some(retention) => {
+            let wrong = matches!(retention.deletion, Deletion::Waits(Doubt::Disagrees { .. }));
+            (!wrong && retention.waited < DELETION_SAID_AFTER, retention.words())
+        }
+    };
+    HealthPart { name: "deletion".into(), ok, detail }
+}
+
 /// What is left of the store's disk.
 fn disk(upkept: &Upkept) -> HealthPart {
     let free = match upkept.figures.free_bytes {
@@ -134,6 +153,9 @@ fn disk(upkept: &Upkept) -> HealthPart {
 fn queue(upkept: &Upkept) -> HealthPart {
     let Upkept { figures, many_wait, large, .. } = upkept;
     let outbox = &figures.outbox;
+    if !upkept.counted {
+        return HealthPart { name: "queue".into(), ok: true, detail: "not counted yet since the start".into() };
+    }
     let mut words = vec![format!("{} requests wait, {} are held back or set aside", outbox.pending, outbox.isolated)];
     if *many_wait {
         words.push("more than store.attention_waiting: see why the central system does not take them".into());

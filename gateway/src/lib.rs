@@ -21,6 +21,7 @@ pub mod modes;
 pub mod operator;
 pub mod reader;
 pub mod reconciler;
+pub mod retention;
 pub mod shutdown;
 pub mod site;
 pub mod store;

@@ -6,6 +6,7 @@
 //! Promise: an order that was heard is carried out whoever stops listening; changes of the sealing key one at a time.
 
 use crate::clock::Clock;
+use crate::retention::{Retention, RetentionStatus};
 use crate::store::rotation::{Rotated, Rotation};
 use crate::store::{Store, control_socket};
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Mutex;
+use uketsuke_core::date::Date;
 
 /// Whoever connects gives an order at once.
 const ORDER_DEADLINE: Duration = Duration::from_secs(5);
@@ -43,6 +45,13 @@ pub enum Order {
         /// Which.
         seq: i64,
     },
+    /// Tell whether anything is deleted for its age, and by which clock.
+    ShowClock,
+    /// A person says which date it is, so that deletion may go on.
+    ConfirmDate {
+        /// In Japan.
+        date: Date,
+    },
 }
 
 /// What came of it.
@@ -53,6 +62,8 @@ pub enum Told {
     Done,
     /// The sealing key was replaced.
     Rotated(Rotated),
+    /// How the clock is believed.
+    Clock(RetentionStatus),
     /// It was not done.
     Refused {
         /// Why, and what to do.
@@ -66,13 +77,20 @@ pub struct Operator {
     store: Store,
     key_file: PathBuf,
     clock: Clock,
+    retention: Retention,
     turn: Arc<Mutex<()>>,
 }
 
 impl Operator {
     /// For a store that is open for writing.
     pub fn new(store: Store, key_file: PathBuf, clock: Clock) -> Self {
-        Self { store, key_file, clock, turn: Arc::default() }
+        let retention = Retention::new(store.clone(), clock.clone());
+        Self { store, key_file, clock, retention, turn: Arc::default() }
+    }
+
+    /// Whether anything may be deleted for its age.
+    pub fn retention(&self) -> &Retention {
+        &self.retention
     }
 
     /// Carries an order out.
@@ -99,6 +117,11 @@ impl Operator {
                 let aside = self.store.set_aside(seq, "set_aside_by_hand", self.clock.stamp()).await;
                 aside.map_err(|error| error.to_string())
             }
+            Order::ConfirmDate { date } => self.retention.confirm(date).await.map_err(|error| error.to_string()),
+            Order::ShowClock => match self.retention.look().await {
+                Ok(status) => return Told::Clock(status),
+                Err(error) => Err(error.to_string()),
+            },
         };
         match done {
             Ok(()) => Told::Done,

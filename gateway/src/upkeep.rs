@@ -1,8 +1,8 @@
 //! What keeps the store in shape while patients are received: limits, retention, inspection.
 //!
 //! Promises: everything happens in steps of a few milliseconds with pauses between them, so that no reception waits for it; nothing that
-//! waits for the central system is ever dropped; a wall clock that is not synchronised decides about nobody's age, neither now nor by what
-//! it dated earlier.
+//! waits for the central system is ever dropped; a wall clock that nobody but the operating system vouches for decides about nobody's age,
+//! neither now nor by what it dated earlier ([`crate::retention`]).
 //!
 //! Nothing of a round is kept over a restart: forgetting begins at the oldest reception each time, which is quick because what is over
 //! is gone by then, and a walk through every row begins anew, which takes minutes and follows every start.
@@ -18,11 +18,14 @@
 
 use crate::clock::Clock;
 use crate::operator::{Operator, Order, Told};
-use crate::store::{Figures, Inspection, Store, StoreError};
+use crate::retention::RetentionStatus;
+use crate::store::{Figures, Horizon, Inspection, SETTLED_KEPT, Store, StoreError};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use uketsuke_core::clock::Stamp;
+use uketsuke_core::clock::{CentralTime, Mono, Stamp};
+use uketsuke_core::date::Date;
+use uketsuke_core::retention::{Deletion, VouchedBy};
 
 /// Between looks at how much there is.
 const FIGURES_EVERY: Duration = Duration::from_secs(10);
@@ -40,8 +43,6 @@ const STEP_PAGES: u32 = 256;
 const STEP_PAUSE: Duration = Duration::from_millis(100);
 /// Code of a row that was set aside by its age.
 pub const FAILED_TOO_LONG: &str = "failed_too_long";
-
-const HOUR_MS: i64 = 60 * 60 * 1000;
 
 /// Where the limits are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +64,12 @@ pub struct Limits {
 pub struct Upkept {
     /// How much there is.
     pub figures: Figures,
+    /// How much there is has been counted since the start.
+    pub counted: bool,
     /// Age of the oldest row that waits; 0 when none does.
     pub oldest_waiting: Duration,
+    /// Whether what is old is deleted; `None` before the first look.
+    pub retention: Option<RetentionStatus>,
     /// More rows wait than [`Limits::attention_waiting`].
     pub many_wait: bool,
     /// There are more bytes than [`Limits::attention_bytes`].
@@ -75,6 +80,8 @@ pub struct Upkept {
     pub walks: u64,
     /// Receptions that were forgotten since the start.
     pub forgotten: u64,
+    /// For the age of the oldest row that waits.
+    oldest: Oldest,
 }
 
 /// Everything that upkeep needs.
@@ -122,7 +129,7 @@ async fn finish_rotation(operator: Operator) {
                 tracing::info!(key = rotated.key, "a change of the sealing key that was cut short has come to its end");
                 return;
             }
-            Told::Done => return,
+            Told::Done | Told::Clock(_) => return,
             Told::Refused { .. } => sleep(ROUND_EVERY).await,
         }
     }
@@ -138,7 +145,11 @@ async fn live(parts: UpkeepParts) -> Result<(), StoreError> {
         let now = Instant::now();
         if now >= figures_at {
             figures_at = now + FIGURES_EVERY;
+            let waited = !goes_on(&upkept);
             going_on(look(&parts, &mut upkept).await)?;
+            if waited && goes_on(&upkept) {
+                round_at = now;
+            }
         }
         if now >= file_check_at {
             file_check_at = now + FILE_CHECK_EVERY;
@@ -175,12 +186,18 @@ fn going_on<T>(done: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
     }
 }
 
+/// Whether deletion went on at the last look.
+fn goes_on(upkept: &Upkept) -> bool {
+    upkept.retention.is_some_and(|retention| matches!(retention.deletion, Deletion::GoesOn { .. }))
+}
+
 async fn look(parts: &UpkeepParts, upkept: &mut Upkept) -> Result<(), StoreError> {
+    let retention = parts.operator.retention().look().await?;
+    tell_changes(upkept.retention.as_ref(), &retention);
+    upkept.retention = Some(retention);
     let figures = parts.store.figures().await?;
-    let now_ms = parts.clock.stamp().wall_ms;
-    let age_ms = figures.outbox.oldest_created_ms.map_or(0, |created_ms| now_ms.saturating_sub(created_ms).max(0));
-    upkept.figures = figures;
-    upkept.oldest_waiting = Duration::from_millis(age_ms.unsigned_abs());
+    upkept.oldest_waiting = upkept.oldest.age(figures.outbox.oldest_created_ms, parts);
+    (upkept.figures, upkept.counted) = (figures, true);
     upkept.many_wait = figures.outbox.pending > parts.limits.attention_waiting;
     upkept.large = figures.database_bytes + figures.log_bytes > parts.limits.attention_bytes;
     upkept.disk_low = figures.free_bytes.is_some_and(|free| free < parts.limits.attention_free_bytes);
@@ -188,30 +205,114 @@ async fn look(parts: &UpkeepParts, upkept: &mut Upkept) -> Result<(), StoreError
     Ok(())
 }
 
-/// Sets aside, forgets, gives room back.
+/// Says aloud that deletion waits, goes on again, or has waited for too long.
+fn tell_changes(before: Option<&RetentionStatus>, now: &RetentionStatus) {
+    let words = now.words();
+    let kind = |status: &RetentionStatus| std::mem::discriminant(&status.deletion);
+    if now.alarms && !before.is_some_and(|before| before.alarms) {
+        tracing::error!(words, "deletion of what is old has waited for two weeks");
+    } else if before.is_none_or(|before| kind(before) != kind(now)) {
+        match now.deletion {
+            Deletion::Waits(_) => tracing::warn!(words, "deletion of what is old waits"),
+            Deletion::GoesOn { .. } => tracing::info!(words, "deletion of what is old goes on"),
+        }
+    }
+}
+
+/// Sets aside, forgets, gives room back. What a wait left over is done in the round after it.
 async fn round(parts: &UpkeepParts, upkept: &mut Upkept) -> Result<(), StoreError> {
     let UpkeepParts { store, limits, .. } = parts;
-    let now = parts.clock.stamp();
-    if !now.synchronised {
-        return Ok(());
-    }
-    set_aside(store, limits, now).await?;
-    let before_ms = now.wall_ms.saturating_sub(millis(limits.receptions_kept));
+    set_aside(parts).await?;
     let mut mark = Some(0);
-    while let Some(from) = mark {
-        let (went, next) = store.forget_receptions(from, before_ms, STEP_ROWS).await?;
-        upkept.forgotten += went;
+    let mut receptions = 0;
+    while let (Some(from), Some((now_ms, _))) = (mark, believed(parts).await?) {
+        let horizon = Horizon::of(now_ms, limits.receptions_kept);
+        let (went, next) = store.forget_receptions(from, horizon, STEP_ROWS).await?;
+        receptions += went;
         mark = next;
         sleep(STEP_PAUSE).await;
     }
-    while store.forget_notes(now, before_ms, STEP_ROWS).await? > 0 {
+    upkept.forgotten += receptions;
+    let (mut notes, mut settled) = (0, 0);
+    // Asked anew before each step: a clock may go wrong between two.
+    while let Some((now_ms, _)) = believed(parts).await? {
+        let before_ms = Horizon::of(now_ms, limits.receptions_kept).before_ms;
+        let went = store.forget_notes(before_ms, STEP_ROWS).await?;
+        let ids = store.forget_settled(Horizon::of(now_ms, SETTLED_KEPT).before_ms, STEP_ROWS).await?;
+        if went + ids == 0 {
+            break;
+        }
+        (notes, settled) = (notes + went, settled + ids);
         sleep(STEP_PAUSE).await;
+    }
+    if let Some((now_ms, by)) = believed(parts).await?
+        && receptions + notes + settled > 0
+    {
+        let until = |kept| Date::of_stamp_jst(Horizon::of(now_ms, kept).before_ms).to_string();
+        tracing::info!(
+            receptions,
+            trail_and_face_counts = notes,
+            until = until(limits.receptions_kept),
+            settled_ids = settled,
+            settled_until = until(SETTLED_KEPT),
+            clock = match by {
+                VouchedBy::CentralSystem => "agrees with the central system",
+                VouchedBy::Person => "date confirmed by a person",
+            },
+            "what was older than its limit is deleted"
+        );
     }
     store.shrink(STEP_PAGES).await
 }
 
-async fn set_aside(store: &Store, limits: &Limits, now: Stamp) -> Result<(), StoreError> {
-    let failing_ms = now.wall_ms.saturating_sub(millis(limits.set_aside_after));
+/// The present by which something may be deleted or set aside for its age, and who vouches for it; `None` while nobody does.
+async fn believed(parts: &UpkeepParts) -> Result<Option<(i64, VouchedBy)>, StoreError> {
+    Ok(match parts.operator.retention().look().await?.deletion {
+        Deletion::GoesOn { now_ms, by } => Some((now_ms, by)),
+        Deletion::Waits(_) => None,
+    })
+}
+
+/// The oldest row that waits, as it was first seen: from then on its age grows with the machine's own clock, and no jump of the wall clock
+/// makes it older.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Oldest(Option<Seen>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    created_ms: i64,
+    age: Duration,
+    at: Mono,
+    /// The central system's clock has been heard by then, so that the age was no guess.
+    central: bool,
+}
+
+impl Oldest {
+    fn age(&mut self, created_ms: Option<i64>, parts: &UpkeepParts) -> Duration {
+        let (now, central) = (parts.clock.now(), parts.clock.central());
+        let Some(created_ms) = created_ms else {
+            self.0 = None;
+            return Duration::ZERO;
+        };
+        let seen = match self.0 {
+            Some(seen) if seen.created_ms == created_ms && seen.central == central.is_some() => seen,
+            _ => {
+                let lower_ms =
+                    central.map_or(now.stamp.wall_ms, |said: CentralTime| said.at(now.mono).min(now.stamp.wall_ms));
+                let age = Duration::from_millis(u64::try_from(lower_ms.saturating_sub(created_ms)).unwrap_or(0));
+                Seen { created_ms, age, at: now.mono, central: central.is_some() }
+            }
+        };
+        self.0 = Some(seen);
+        seen.age + now.mono.since(seen.at)
+    }
+}
+
+async fn set_aside(parts: &UpkeepParts) -> Result<(), StoreError> {
+    let UpkeepParts { store, limits, .. } = parts;
+    let Some((now_ms, _)) = believed(parts).await? else { return Ok(()) };
+    let now = Stamp { wall_ms: now_ms, ..parts.clock.stamp() };
+    let failing_ms = Horizon::of(now_ms, limits.set_aside_after).before_ms;
     for seq in store.failing_since(failing_ms, STEP_ROWS).await? {
         match store.set_aside(seq, FAILED_TOO_LONG, now).await {
             Ok(()) => tracing::error!(
@@ -225,10 +326,6 @@ async fn set_aside(store: &Store, limits: &Limits, now: Stamp) -> Result<(), Sto
         }
     }
     Ok(())
-}
-
-fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / HOUR_MS)
 }
 
 #[cfg(test)]

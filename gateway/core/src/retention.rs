@@ -119,6 +119,11 @@ impl Waiting {
         *self = Self { waited_ms: self.waited_ms.saturating_add(passed), ..Self::begin(now) };
     }
 
+    /// The boot it was last observed in.
+    pub fn boot(&self) -> u64 {
+        self.boot
+    }
+
     /// How long by now.
     pub fn waited(&self) -> Duration {
         Duration::from_millis(self.waited_ms)

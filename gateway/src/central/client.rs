@@ -62,6 +62,8 @@ pub struct CentralClient {
     /// The files as they were before the first reading: a change from then on is one.
     first_read: Arc<Fingerprint>,
     call_deadline: Duration,
+    /// Remembers what the central system's clock says.
+    clock: Clock,
 }
 
 /// One connection with the material that it was, and will again be, opened with.
@@ -199,6 +201,7 @@ impl CentralClient {
             newest: Arc::new(Mutex::new(newest)),
             first_read,
             call_deadline: Duration::from_millis(central.call_deadline_ms),
+            clock: clock.clone(),
         }
     }
 
@@ -281,13 +284,13 @@ impl CentralClient {
         delivered
     }
 
-    /// Whether the service, not only the port, is there.
+    /// Whether the service, not only the port, is there. Its clock is remembered ([`Clock::central`]).
     ///
     /// # Errors
     /// [`CentralError`].
     pub async fn ping(&self) -> Result<(), CentralError> {
         let line = self.generation();
-        let answered = line.ping(self.call_deadline).await.map(drop);
+        let answered = line.ping(self.call_deadline).await.map(|said_ms| self.clock.hear_central(said_ms));
         self.publish(&line);
         answered
     }

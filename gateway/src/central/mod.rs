@@ -9,6 +9,7 @@ mod link;
 mod material;
 mod person;
 mod status;
+mod time;
 mod tls;
 mod wire;
 
@@ -19,6 +20,7 @@ pub use link::{LinkStatus, watch};
 pub use material::{MaterialError, Validity, days_left};
 pub use person::{Fact, Insured, insured, message, waits_for_ticket};
 pub use status::CentralError;
+pub use time::keep_time;
 pub use tls::{FileKind, TlsError};
 pub use wire::{
     FollowUp, FourItems, NewRequest, Numbers, Purpose, SignerError, Subject, Whom, consent_request,

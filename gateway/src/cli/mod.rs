@@ -5,6 +5,7 @@
 mod backup;
 mod cases;
 mod check;
+mod clock;
 mod explain;
 mod keys;
 mod models;
@@ -43,6 +44,8 @@ enum Command {
     Backup(backup::Backup),
     /// Show or replace the key that personal values are sealed with
     Keys(keys::KeysCommand),
+    /// Show whether the clock is believed, or confirm the date, so that what is older than its limit is deleted
+    Clock(clock::ClockCommand),
     /// Show what waits for the central system, and see to single rows
     Queue(queue::Queue),
     /// Show the receptions whose insurance is still to be settled: whose turn it is, until when, and what to do
@@ -89,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Models(models) => models.execute(),
         Command::Backup(backup) => backup.execute(),
         Command::Keys(keys) => keys.execute(),
+        Command::Clock(clock) => clock.execute(),
         Command::Queue(queue) => queue.execute(),
         Command::Cases(cases) => cases.execute(),
         Command::Explain(explain) => explain.execute(),

@@ -2,7 +2,7 @@
 
 use super::keys::SealingKey;
 use super::tables::{RowKey, Table};
-use super::{CaseWrite, Keeping, Lane, Opening, Recording, Request, Settlement, StoreError, TrailEntry};
+use super::{CaseWrite, Horizon, Keeping, Lane, Opening, Recording, Request, Settlement, StoreError, TrailEntry};
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId};
 use uketsuke_core::reception::FaceCount;
@@ -35,11 +35,11 @@ pub(super) enum Command {
     /// A row that waits is set aside for people.
     SetAside { seq: i64, why: String, at: Stamp },
     /// Receptions that are over and were opened before are forgotten, with everything that belongs to them.
-    Forget { receptions: Vec<ReceptionId>, before_ms: i64 },
+    Forget { receptions: Vec<ReceptionId>, horizon: Horizon },
     /// Old entries of the trail and old counts of faces, some at once.
     ForgetNotes { before_ms: i64, limit: usize },
     /// Ids that were settled before, some at once.
-    ForgetSettled { at: Stamp },
+    ForgetSettled { before_ms: i64, limit: usize },
     /// A value to be kept, with what led to it.
     Keep(Keeping),
     /// A line of the trail by itself.

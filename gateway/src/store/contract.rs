@@ -9,8 +9,9 @@ use super::scene::{
     patient, reception, recording, with_case,
 };
 use super::{
-    CaseNotice, CaseRow, Class, Destination, Keeping, KeptName, Lane, Proof, READER_CHARS_MAX, REQUEST_REJECTED,
-    Recording, Request, RequestKind, RowState, Settlement, StoreError, StoreHealth, TrailEntry,
+    CaseNotice, CaseRow, Class, Destination, Horizon, Keeping, KeptName, Lane, Proof, READER_CHARS_MAX,
+    REQUEST_REJECTED, Recording, Request, RequestKind, RowState, SETTLED_KEPT, Settlement, StoreError, StoreHealth,
+    TrailEntry,
 };
 use std::time::Duration;
 use uketsuke_core::answer::Reason;
@@ -96,6 +97,9 @@ contract! {
     only_rows_that_failed_themselves_are_old
     old_receptions_are_forgotten_with_all_that_is_theirs_and_nothing_else
     settled_ids_are_forgotten_when_their_time_is_over
+    a_verdict_forgets_no_settled_id_whatever_its_clock_says
+    nothing_is_older_than_what_came_before_it_whatever_a_clock_that_was_wrong_has_dated_it
+    what_a_clock_dated_in_the_future_is_as_old_as_what_came_after_it
     a_closed_store_says_so
 }
 
@@ -116,7 +120,7 @@ async fn old_receptions_are_forgotten_with_all_that_is_theirs_and_nothing_else(r
         rig.settle(eligibility(number).id, answered()).await;
     }
     rig.settle(eligibility(5).id, Settlement::Rejected { code: "no".into() }).await;
-    let before = at(500_000).wall_ms;
+    let before = Horizon { before_ms: at(500_000).wall_ms, now_ms: at(2_000_000).wall_ms };
     let (mut went, mut mark) = (0, Some(0));
     while let Some(from) = mark {
         let step = store.forget_receptions(from, before, 2).await.unwrap();
@@ -136,10 +140,78 @@ async fn settled_ids_are_forgotten_when_their_time_is_over(rig: Rig) {
     let day = |days: i64| at(days * 86_400_000);
     rig.store.open_reception(opening(1, 1)).await.unwrap();
     rig.settle(eligibility(1).id, answered()).await;
-    let unsure = uketsuke_core::clock::Stamp { synchronised: false, ..day(61) };
-    assert_eq!(rig.store.forget_notes(unsure, at(0).wall_ms, 9).await.unwrap(), 0, "a clock that nobody vouches for");
-    assert_eq!(rig.store.forget_notes(day(59), at(0).wall_ms, 9).await.unwrap(), 0);
-    assert_eq!(rig.store.forget_notes(day(61), at(0).wall_ms, 9).await.unwrap(), 1);
+    let before = |now: Stamp| Horizon::of(now.wall_ms, SETTLED_KEPT).before_ms;
+    assert_eq!(rig.store.forget_settled(before(day(59)), 9).await.unwrap(), 0);
+    assert_eq!(rig.store.forget_settled(before(day(61)), 9).await.unwrap(), 1);
+}
+
+async fn a_verdict_forgets_no_settled_id_whatever_its_clock_says(rig: Rig) {
+    let (store, day) = (&rig.store, |days: i64| at(days * 86_400_000));
+    store.open_reception(opening(1, 1)).await.unwrap();
+    rig.settle(eligibility(1).id, answered()).await;
+    // One alone, and two that are settled together.
+    for number in 2..=4 {
+        store.open_reception(opening(number, number as u8)).await.unwrap();
+    }
+    store.settle(rig.seq(eligibility(2).id).await, answered(), day(401)).await.unwrap();
+    let (third, fourth) = (rig.seq(eligibility(3).id).await, rig.seq(eligibility(4).id).await);
+    let together = tokio::join!(store.settle(third, answered(), day(401)), store.settle(fourth, answered(), day(401)));
+    assert_eq!(together, (Ok(()), Ok(())));
+    store.open_reception(opening(1, 1)).await.unwrap();
+    assert!(rig.line(9).await.is_empty(), "it is acknowledged and not sent again");
+}
+
+async fn nothing_is_older_than_what_came_before_it_whatever_a_clock_that_was_wrong_has_dated_it(rig: Rig) {
+    let (store, ten_years_back) = (&rig.store, at(-3653 * 86_400_000));
+    for (number, opened) in [(1, at(1_000_000)), (2, ten_years_back)] {
+        let mut opening = opening(number, number as u8);
+        opening.opened.stamp = opened;
+        store.open_reception(opening).await.unwrap();
+        let silent = super::Recording { request: None, ..recording(number, Shown::Provisional) };
+        store.record_reception(silent).await.unwrap();
+        store.settle(rig.seq(eligibility(number).id).await, answered(), opened).await.unwrap();
+        store.count_face(patient(number as u8), FaceCount::Failed, opened).await.unwrap();
+        store.note(trail_line(number.into(), opened)).await.unwrap();
+    }
+    let horizon = Horizon { before_ms: at(500_000).wall_ms, now_ms: at(2_000_000).wall_ms };
+    assert_eq!(store.forget_receptions(0, horizon, 9).await.unwrap(), (0, None));
+    assert_eq!(store.forget_settled(horizon.before_ms, 9).await.unwrap(), 0);
+    assert_eq!(store.forget_notes(horizon.before_ms, 9).await.unwrap(), 0);
+    let later = Horizon { before_ms: at(1_500_000).wall_ms, ..horizon };
+    assert_eq!(store.forget_receptions(0, later, 9).await.unwrap().0, 2);
+    assert_eq!(store.forget_settled(later.before_ms, 9).await.unwrap(), 2);
+    assert_eq!(store.forget_notes(later.before_ms, 9).await.unwrap(), 4);
+    let rig = rig.crash().await;
+    assert!(rig.store.receptions(9).await.unwrap().is_empty() && rig.store.trail(9).await.unwrap().is_empty());
+    assert_eq!(rig.store.face_failures(patient(1)).await.unwrap(), 0);
+}
+
+async fn what_a_clock_dated_in_the_future_is_as_old_as_what_came_after_it(rig: Rig) {
+    let store = &rig.store;
+    for (number, opened) in [(1, at(401 * 86_400_000)), (2, at(1)), (3, at(401 * 86_400_000)), (4, at(1_000_000))] {
+        let mut opening = opening(number, number as u8);
+        opening.opened.stamp = opened;
+        store.open_reception(opening).await.unwrap();
+        let silent = super::Recording { request: None, ..recording(number, Shown::Provisional) };
+        store.record_reception(silent).await.unwrap();
+        rig.settle(eligibility(number).id, answered()).await;
+    }
+    let horizon = Horizon { before_ms: at(500_000).wall_ms, now_ms: at(2_000_000).wall_ms };
+    // One at a time: what decides about the last of a step may lie beyond it.
+    let (mut went, mut mark) = (0, Some(0));
+    while let Some(from) = mark {
+        let step = store.forget_receptions(from, horizon, 1).await.unwrap();
+        went += step.0;
+        mark = step.1;
+    }
+    assert_eq!(went, 2);
+    let left: Vec<_> = rig.store.receptions(9).await.unwrap().into_iter().map(|record| record.reception).collect();
+    assert_eq!(left, [reception(4), reception(3)]);
+}
+
+fn trail_line(number: u128, at: Stamp) -> TrailEntry {
+    let id = Uuid::from_u128(number);
+    TrailEntry { id, at, by: "7".into(), what: "mode_opened".into(), detail: String::new(), rules: None }
 }
 
 async fn what_is_kept_is_the_latest_and_the_trail_has_each_entry_once(rig: Rig) {

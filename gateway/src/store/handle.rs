@@ -5,9 +5,9 @@ use super::model::Model;
 use super::papers::Paper;
 use super::sqlite::{self, BackedUp, BackupError, RescueError, RescuedTable, Sqlite};
 use super::{
-    CaseNotice, CaseRow, CaseWrite, Destination, Figures, Keeping, KeptName, KeptReply, Keys, Lane, OpenError, Opening,
-    OutboxCounts, OutboxDetail, OutboxHead, OutboxRow, Recording, ReplyNotice, Request, Settlement, StoreError,
-    StoreHealth, TrailEntry,
+    CaseNotice, CaseRow, CaseWrite, Destination, Figures, Horizon, Keeping, KeptName, KeptReply, Keys, Lane, OpenError,
+    Opening, OutboxCounts, OutboxDetail, OutboxHead, OutboxRow, Recording, ReplyNotice, Request, Settlement,
+    StoreError, StoreHealth, TrailEntry,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -381,31 +381,37 @@ impl Store {
         backend!(self, backend => backend.failing_since(wall_ms, limit).await)
     }
 
-    /// One step of forgetting: of the next `limit` receptions after `mark` those that were opened before `wall_ms` and are over go, each
+    /// One step of forgetting: of the next `limit` receptions after `mark` those that were opened before the horizon and are over go, each
     /// with its case, its replies and its refused requests. What is open, waits for anything, or has a case that is open or ended
-    /// later, stays. One that no synchronised clock dated counts as opened when the next one was. Returns how many went, and where the
-    /// next step begins; `None` at the end.
+    /// later, stays. One whose date is not believed counts as opened when the next one was, and none is older than one that came before it,
+    /// whatever a clock that was wrong has dated it. Returns how many went, and where the next step begins; `None` at the end.
     pub async fn forget_receptions(
         &self,
         mark: i64,
-        wall_ms: i64,
+        horizon: Horizon,
         limit: usize,
     ) -> Result<(u64, Option<i64>), StoreError> {
-        let found = backend!(self, backend => backend.opened_after(mark, limit).await)?;
-        let old = found.iter().filter(|(.., opened_ms)| *opened_ms < wall_ms);
+        let found = backend!(self, backend => backend.opened_after(mark, horizon, limit).await)?;
+        // What comes after the first that is too young is too young itself.
+        let old = found.iter().take_while(|(.., opened_ms)| *opened_ms < horizon.before_ms);
         let receptions: Vec<ReceptionId> = old.map(|(_, id, _)| *id).collect();
         if receptions.is_empty() {
-            // They come in the order of their age, as near as the clock was right.
             return Ok((0, None));
         }
-        let went = self.rows(Command::Forget { receptions, before_ms: wall_ms }).await?;
-        Ok((went, found.last().map(|(seq, ..)| *seq)))
+        let next = found.last().filter(|_| receptions.len() == found.len()).map(|(seq, ..)| *seq);
+        let went = self.rows(Command::Forget { receptions, horizon }).await?;
+        Ok((went, next))
     }
 
-    /// One step of forgetting settled ids after [`super::SETTLED_KEPT`], and notes (the trail, counts of faces) of before `notes_ms`.
-    pub async fn forget_notes(&self, at: Stamp, notes_ms: i64, limit: usize) -> Result<u64, StoreError> {
-        let settled = self.rows(Command::ForgetSettled { at }).await?;
-        Ok(settled + self.rows(Command::ForgetNotes { before_ms: notes_ms, limit }).await?)
+    /// One step of forgetting ids that were settled before `before_ms`; how many.
+    pub async fn forget_settled(&self, before_ms: i64, limit: usize) -> Result<u64, StoreError> {
+        self.rows(Command::ForgetSettled { before_ms, limit }).await
+    }
+
+    /// One step of forgetting entries of the trail and counts of faces of before `before_ms`; how many. None is older than one that was
+    /// written before it, whatever a clock that was wrong has dated it.
+    pub async fn forget_notes(&self, before_ms: i64, limit: usize) -> Result<u64, StoreError> {
+        self.rows(Command::ForgetNotes { before_ms, limit }).await
     }
 
     /// How much there is.

@@ -16,12 +16,15 @@ use zeroize::Zeroizing;
 pub enum KeptName {
     /// The special modes of the desk.
     Modes,
+    /// What vouches for the clock, and how long deletion has waited for that.
+    Retention,
 }
 
 impl KeptName {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Modes => "modes",
+            Self::Retention => "retention",
         }
     }
 }

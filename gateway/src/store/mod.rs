@@ -55,7 +55,7 @@ pub use wipe::{WipeError, wipe};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use uketsuke_core::clock::{Mono, Now, Stamp};
+use uketsuke_core::clock::{AGREES_WITHIN, Mono, Now, Stamp};
 use uketsuke_core::consent::Consent;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::reception::Ask;
@@ -389,14 +389,41 @@ fn visit_age(now: Now, opened: Opened) -> Option<Duration> {
     known.then(|| Duration::from_millis(now.stamp.wall_ms.abs_diff(opened.stamp.wall_ms)))
 }
 
-/// For the ages of receptions in the order they came, of which each says when it was opened and whether a synchronised clock said so: one
-/// that no such clock dated counts as opened with the next one that it did date, be it `beyond` the last, and without any as just opened.
+/// What is old enough to be forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Horizon {
+    /// What came before may go, in milliseconds since 1970 UTC.
+    pub before_ms: i64,
+    /// The present by a clock that is vouched for.
+    pub now_ms: i64,
+}
+
+impl Horizon {
+    /// What has been kept for so long at `now_ms`.
+    pub fn of(now_ms: i64, kept: Duration) -> Self {
+        let kept_ms = i64::try_from(kept.as_millis()).unwrap_or(i64::MAX);
+        Self { before_ms: now_ms.saturating_sub(kept_ms), now_ms }
+    }
+
+    /// Whether the clock that gave a date can be believed: it was synchronised, and has not dated what is here already in the future.
+    fn believes(self, wall_ms: i64, synchronised: bool) -> bool {
+        synchronised && wall_ms <= self.dated_max_ms()
+    }
+
+    /// The latest date that is believed.
+    fn dated_max_ms(self) -> i64 {
+        self.now_ms.saturating_add(AGREES_WITHIN.as_millis() as i64)
+    }
+}
+
+/// For the ages of receptions in the order they came, of which each says when it was opened and whether that date is believed: one that is
+/// not counts as opened with the next one that is. After the last row that is `beyond`; without any it counts as just opened.
 fn dated_by_the_next(opened: impl DoubleEndedIterator<Item = (i64, bool)>, beyond: Option<i64>) -> Vec<i64> {
     let mut next = beyond.unwrap_or(i64::MAX);
     let mut dates: Vec<i64> = opened
         .rev()
-        .map(|(wall_ms, synchronised)| {
-            if synchronised {
+        .map(|(wall_ms, believed)| {
+            if believed {
                 next = wall_ms;
             }
             next

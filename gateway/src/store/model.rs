@@ -10,9 +10,9 @@ use super::command::{Command, DONE, Effect, Outcome};
 use super::papers::Paper;
 use super::signals::Signals;
 use super::{
-    CaseNotice, CaseRow, CaseWrite, ISOLATED_HOLD, KeptName, KeptReply, Lane, Opening, OutboxHead, OutboxRow,
+    CaseNotice, CaseRow, CaseWrite, Horizon, ISOLATED_HOLD, KeptName, KeptReply, Lane, Opening, OutboxHead, OutboxRow,
     READER_CHARS_MAX, REQUEST_REJECTED, RETRY_AFTER_MAX, Recording, ReplyNotice, Request, RequestKind, RowState,
-    SETTLED_KEPT, Settlement, Store, StoreError, TrailEntry,
+    Settlement, Store, StoreError, TrailEntry,
 };
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -68,7 +68,8 @@ struct Disk {
     receptions: Vec<Reception>,
     outbox: Vec<Row>,
     settled: HashMap<RequestId, (Zeroizing<Vec<u8>>, i64)>,
-    face_failures: HashMap<OrderKey, u32>,
+    /// How many, and when the last one was counted.
+    face_failures: HashMap<OrderKey, (u32, i64)>,
     kept: HashMap<KeptName, Zeroizing<Vec<u8>>>,
     trail: Vec<TrailEntry>,
     /// In the order of their receptions, as far as it matters here: in the order they were opened.
@@ -265,10 +266,14 @@ impl Disk {
             Command::Settle { seq, settlement, at, .. } => self.settle(*seq, settlement, *at, told),
             Command::FollowUp { reception, request, lane, at } => self.follow_up(*reception, request, *lane, *at, told),
             Command::SaveCase(write) => self.save_case(write, told),
-            Command::CountFace { order_key, count, .. } => {
+            Command::CountFace { order_key, count, at } => {
                 told.changed = true;
+                let counted_ms = self.settled_ms(*at);
                 match count {
-                    FaceCount::Failed => *self.face_failures.entry(*order_key).or_default() += 1,
+                    FaceCount::Failed => {
+                        let (failures, last_ms) = self.face_failures.entry(*order_key).or_default();
+                        (*failures, *last_ms) = (failures.saturating_add(1), counted_ms);
+                    }
                     FaceCount::Cleared => drop(self.face_failures.remove(order_key)),
                 }
                 DONE
@@ -288,11 +293,13 @@ impl Disk {
             Command::SwitchKey(_) | Command::Reseal { .. } | Command::ForgetFormerKey => DONE,
             Command::Requeue { seq } => self.requeue(*seq, told),
             Command::SetAside { seq, why, at } => self.set_aside(*seq, why, *at, told),
-            Command::Forget { receptions, before_ms } => {
-                Ok(Effect::Rows(receptions.iter().map(|id| u64::from(self.forget(*id, *before_ms, told))).sum()))
+            Command::Forget { receptions, horizon } => {
+                Ok(Effect::Rows(receptions.iter().map(|id| u64::from(self.forget(*id, *horizon, told))).sum()))
             }
-            Command::ForgetNotes { .. } => Ok(Effect::Rows(0)),
-            Command::ForgetSettled { at } => Ok(Effect::Rows(self.prune(*at, told))),
+            Command::ForgetNotes { before_ms, limit } => Ok(Effect::Rows(self.forget_notes(*before_ms, *limit, told))),
+            Command::ForgetSettled { before_ms, limit } => {
+                Ok(Effect::Rows(self.forget_settled(*before_ms, *limit, told)))
+            }
             Command::Isolate { .. } | Command::Ping => DONE,
             #[cfg(test)]
             Command::Sql(_) | Command::BreakSideFile => DONE,
@@ -586,18 +593,40 @@ impl Disk {
     }
 
     fn keep_settled(&mut self, index: usize, at: Stamp) {
+        let settled_ms = self.settled_ms(at);
         let request = &self.outbox[index].row.request;
-        let latest = self.settled.values().map(|(_, settled_ms)| *settled_ms).max().filter(|_| !at.synchronised);
-        let settled_ms = latest.map_or(at.wall_ms, |latest| latest.max(at.wall_ms));
         self.settled.entry(request.id).or_insert_with(|| (request.body.clone(), settled_ms));
-        self.prune(at, &mut Told::default());
     }
 
-    fn prune(&mut self, at: Stamp, told: &mut Told) -> u64 {
-        let (before, oldest) = (self.settled.len(), at.wall_ms.saturating_sub(SETTLED_KEPT.as_millis() as i64));
-        self.settled.retain(|_, (_, settled_ms)| *settled_ms >= oldest || !at.synchronised);
-        told.changed |= self.settled.len() < before;
-        (before - self.settled.len()) as u64
+    /// The date of what is settled now: no earlier than the latest one known, whatever the clock says.
+    fn settled_ms(&self, at: Stamp) -> i64 {
+        let latest = self.settled.values().map(|(_, settled_ms)| *settled_ms).max();
+        latest.map_or(at.wall_ms, |latest| latest.max(at.wall_ms))
+    }
+
+    fn forget_settled(&mut self, before_ms: i64, limit: usize, told: &mut Told) -> u64 {
+        let dated = self.settled.iter().map(|(id, (_, settled_ms))| (*settled_ms, *id));
+        let mut old: Vec<_> = dated.filter(|(settled_ms, _)| *settled_ms < before_ms).collect();
+        old.sort();
+        old.truncate(limit);
+        for (_, id) in &old {
+            self.settled.remove(id);
+        }
+        told.changed |= !old.is_empty();
+        old.len() as u64
+    }
+
+    fn forget_notes(&mut self, before_ms: i64, limit: usize, told: &mut Told) -> u64 {
+        let old = self.trail.iter().take_while(|entry| entry.at.wall_ms < before_ms).count().min(limit);
+        self.trail.drain(..old);
+        let counts = self.face_failures.iter().filter(|(_, (_, counted_ms))| *counted_ms < before_ms);
+        let keys: Vec<_> = counts.map(|(key, _)| *key).take(limit).collect();
+        for key in &keys {
+            self.face_failures.remove(key);
+        }
+        let forgotten = old + keys.len();
+        told.changed |= forgotten > 0;
+        forgotten as u64
     }
 
     fn waiting(&mut self, seq: i64) -> Result<&mut Row, StoreError> {
@@ -631,12 +660,14 @@ impl Disk {
         DONE
     }
 
-    fn forget(&mut self, id: ReceptionId, before_ms: i64, told: &mut Told) -> bool {
+    fn forget(&mut self, id: ReceptionId, horizon: Horizon, told: &mut Told) -> bool {
+        let before_ms = horizon.before_ms;
         let Some(index) = self.reception(id) else { return false };
         let record = &self.receptions[index].record;
         let waits = self.outbox.iter().any(|row| row.row.reception == id && row.state != RowState::Rejected);
         let case = self.case(id).map(|case| self.cases[case].0.ended_ms);
-        let old = record.opened.wall_ms < before_ms || !record.opened.synchronised;
+        let Stamp { wall_ms, synchronised } = record.opened;
+        let old = wall_ms < before_ms || !horizon.believes(wall_ms, synchronised);
         let case_over = case.is_none_or(|ended| ended.is_some_and(|ended_ms| ended_ms < before_ms));
         if record.stage == Stage::Open || !old || waits || !case_over {
             return false;

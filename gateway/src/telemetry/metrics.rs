@@ -276,6 +276,7 @@ impl Metrics {
             ("oldest_waiting_seconds", upkept.oldest_waiting.as_secs()),
             ("walks", upkept.walks),
             ("forgotten", upkept.forgotten),
+            ("deletion_waited_seconds", upkept.retention.map_or(0, |retention| retention.waited.as_secs())),
         ]
         .into_iter()
         .chain(figures.free_bytes.map(|bytes| ("free_bytes", bytes)))

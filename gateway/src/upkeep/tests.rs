@@ -11,10 +11,12 @@ use uketsuke_core::answer::Verdict;
 use uketsuke_core::clock::{Mono, Now};
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::ladder::{Case, Cause, Rules};
+use uketsuke_core::reception::FaceCount;
 use uketsuke_core::record::{Evidence, Reply, Shown, StaffName, Verification};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+const HOUR_MS: i64 = 60 * 60 * 1000;
 const DAY: i64 = 24 * HOUR_MS;
 /// Longer ago than anything is kept.
 const LONG_AGO: i64 = 500 * DAY;
@@ -27,7 +29,15 @@ struct Scene {
 }
 
 impl Scene {
+    /// Whose clock agrees with the central system's.
     async fn new() -> Self {
+        let scene = Self::unheard().await;
+        scene.central_is_behind(0);
+        scene
+    }
+
+    /// Whose process has not heard the central system's clock.
+    async fn unheard() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (database, key_file) = (folder.path().join("store.db"), folder.path().join("store.key"));
         let config = StoreConfig { ballast_bytes: 100_000, ..StoreConfig::new(database) };
@@ -48,13 +58,19 @@ impl Scene {
         Self { folder, parts, upkept: Upkept::default(), _told: watching }
     }
 
+    /// The central system says its time: the wall clock is so far ahead of it.
+    fn central_is_behind(&self, ms: i64) {
+        let clock = &self.parts.clock;
+        clock.hear_central(clock.stamp().wall_ms - ms);
+    }
+
     /// A moment of the past.
     fn ago(&self, ms: i64) -> Stamp {
         Stamp { wall_ms: self.parts.clock.stamp().wall_ms - ms, synchronised: true }
     }
 
-    async fn open(&self, number: u32, opened: Stamp) {
-        let opening = Opening {
+    fn opening(&self, number: u32, opened: Stamp) -> Opening {
+        Opening {
             reception: reception(number),
             reader: "desk-1/a".into(),
             order_key: OrderKey([u8::try_from(number % 251).unwrap(); 32]),
@@ -66,8 +82,11 @@ impl Scene {
                 body: body(),
                 proof: Proof::Gateway,
             },
-        };
-        self.parts.store.open_reception(opening).await.unwrap();
+        }
+    }
+
+    async fn open(&self, number: u32, opened: Stamp) {
+        self.parts.store.open_reception(self.opening(number, opened)).await.unwrap();
     }
 
     async fn record(&self, number: u32, case: Option<NewCase>, recorded: Stamp) {
@@ -185,7 +204,7 @@ async fn what_is_over_is_forgotten_in_small_steps_and_what_waits_or_is_open_neve
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_settled_id_is_known_for_sixty_days_whatever_became_of_its_reception() {
     let mut scene = Scene::new().await;
-    scene.over(1, scene.ago(DAY)).await;
+    scene.over(1, scene.ago(62 * DAY)).await;
     let later = |number: u32| Request {
         id: question(number),
         kind: RequestKind::FollowUp,
@@ -196,7 +215,7 @@ async fn a_settled_id_is_known_for_sixty_days_whatever_became_of_its_reception()
         let store = &scene.parts.store;
         store.follow_up(reception(1), later(number), Lane::Backlog, scene.ago(0)).await.unwrap();
     };
-    for (number, days) in [(59, 59), (61, 61)] {
+    for (number, days) in [(61, 61), (59, 59)] {
         ask(&scene, number).await;
         scene.settle(question(number), answered(), scene.ago(days * DAY)).await;
     }
@@ -231,17 +250,101 @@ async fn a_row_that_fails_for_too_long_is_set_aside_and_one_that_waits_for_the_l
     );
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_clock_that_is_not_synchronised_decides_about_nobodys_age() {
-    let mut scene = Scene::new().await;
+/// What a round finds old by the wall clock: a reception that is over, with its settled id, a row that fails, a face, a line of the trail.
+async fn old_by_the_wall_clock(scene: &Scene) {
     let old = scene.ago(LONG_AGO);
     scene.over(1, old).await;
     scene.open(2, old).await;
     scene.settle(question(2), failed(), old).await;
-    std::fs::remove_file(scene.folder.path().join("clock-synchronised")).unwrap();
+    scene.parts.store.count_face(OrderKey([9; 32]), FaceCount::Failed, old).await.unwrap();
+    scene.parts.store.note(line(1, old)).await.unwrap();
+}
+
+async fn all_is_there(scene: &Scene) -> bool {
+    let store = &scene.parts.store;
+    store.open_reception(scene.opening(1, scene.ago(LONG_AGO))).await.unwrap();
+    let states = scene.states().await;
+    scene.is_there(1).await
+        // The settled id is known: it was not queued again.
+        && states.len() == 1
+        && states[0].1 == RowState::Pending
+        && store.face_failures(OrderKey([9; 32])).await.unwrap() == 1
+        && store.trail(9).await.unwrap().len() == 1
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_with_a_clock_that_is_wrong_deletes_nothing_with_or_without_the_marker_and_says_so() {
+    for (ahead, central, said) in [
+        (401 * DAY, false, "not yet confirmed"),
+        (401 * DAY, true, "401 days ahead of"),
+        (-3653 * DAY, false, "not yet confirmed"),
+        (-3653 * DAY, true, "3653 days behind"),
+        (DAY, false, "not yet confirmed"),
+        (DAY, true, "24 hours ahead of"),
+    ] {
+        for marked in [true, false] {
+            let mut scene = Scene::unheard().await;
+            old_by_the_wall_clock(&scene).await;
+            if central {
+                scene.central_is_behind(ahead);
+            }
+            if !marked {
+                std::fs::remove_file(scene.folder.path().join("clock-synchronised")).unwrap();
+            }
+            look(&scene.parts, &mut scene.upkept).await.unwrap();
+            scene.round().await;
+            assert!(all_is_there(&scene).await, "{ahead} {central} {marked}");
+            let words = scene.upkept.retention.unwrap().words();
+            assert!(words.contains(said) && words.contains("uketsuke clock confirm"), "{words}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_that_goes_wrong_while_the_gateway_runs_stops_deletion_until_it_is_right() {
+    let mut scene = Scene::new().await;
+    old_by_the_wall_clock(&scene).await;
+    scene.central_is_behind(401 * DAY);
     scene.round().await;
-    assert!(scene.is_there(1).await && scene.upkept.forgotten == 0);
-    assert_eq!(scene.states().await[0].1, RowState::Pending);
+    assert!(all_is_there(&scene).await);
+    scene.central_is_behind(0);
+    scene.round().await;
+    assert!(!scene.is_there(1).await && scene.upkept.forgotten == 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_date_that_a_person_confirms_lets_deletion_go_on_by_the_lower_of_both_clocks() {
+    for (behind, gone) in [(None, true), (Some(499 * DAY), false), (Some(DAY), true)] {
+        let mut scene = Scene::unheard().await;
+        old_by_the_wall_clock(&scene).await;
+        if let Some(behind) = behind {
+            scene.central_is_behind(behind);
+        }
+        let date = uketsuke_core::date::Date::of_stamp_jst(scene.parts.clock.stamp().wall_ms);
+        let refused = scene.parts.operator.perform(Order::ConfirmDate { date: date.next() }).await;
+        assert!(matches!(refused, Told::Refused { .. }), "{refused:?}");
+        scene.round().await;
+        assert!(scene.is_there(1).await, "another date than the clock's confirms nothing");
+        assert_eq!(scene.parts.operator.perform(Order::ConfirmDate { date }).await, Told::Done);
+        scene.round().await;
+        assert_eq!(scene.is_there(1).await, !gone, "{behind:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_jump_of_the_clock_makes_no_row_wait_for_longer() {
+    let mut scene = Scene::unheard().await;
+    scene.open(1, scene.ago(401 * DAY)).await;
+    scene.central_is_behind(401 * DAY);
+    look(&scene.parts, &mut scene.upkept).await.unwrap();
+    assert!(scene.upkept.oldest_waiting < Duration::from_secs(60), "{:?}", scene.upkept.oldest_waiting);
+    scene.open(2, scene.ago(0)).await;
+    let row = scene.upkept.figures.outbox.oldest_created_ms;
+    // What has been seen keeps its age while the wall clock jumps.
+    scene.central_is_behind(0);
+    look(&scene.parts, &mut scene.upkept).await.unwrap();
+    assert_eq!(scene.upkept.figures.outbox.oldest_created_ms, row);
+    assert!(scene.upkept.oldest_waiting < Duration::from_secs(60), "{:?}", scene.upkept.oldest_waiting);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -224,6 +224,10 @@ fn attention(report: &HealthReport, w: Words) -> Vec<String> {
                 "受付を保存するディスクの空きが少なくなっています(受付は続けられます)。管理者に連絡してください: ",
                 "Disk: check-in goes on, but tell the administrator: ",
             ),
+            "deletion" => w.t(
+                "時計を確かめられないため、保存期限を過ぎた記録の削除を止めています(受付は続けられます)。管理者に連絡してください: ",
+                "Clock: check-in goes on, but tell the administrator: ",
+            ),
             _ => return None,
         };
         Some(format!("{words}{}", part.detail))

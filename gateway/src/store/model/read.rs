@@ -4,8 +4,8 @@ use super::{Disk, Model, Row};
 use crate::store::papers::Paper;
 use crate::store::turns::take_turns;
 use crate::store::{
-    CaseRow, Destination, Figures, KeptName, KeptReply, Lane, OutboxCounts, OutboxDetail, OutboxHead, OutboxRow,
-    RETRY_AFTER_MAX, RequestKind, RowState, StoreError, TrailEntry, dated_by_the_next,
+    CaseRow, Destination, Figures, Horizon, KeptName, KeptReply, Lane, OutboxCounts, OutboxDetail, OutboxHead,
+    OutboxRow, RETRY_AFTER_MAX, RequestKind, RowState, StoreError, TrailEntry, dated_by_the_next,
 };
 use std::collections::HashSet;
 use std::ops::Range;
@@ -171,7 +171,7 @@ impl Model {
     }
 
     pub(in crate::store) async fn face_failures(&self, key: OrderKey) -> Result<u32, StoreError> {
-        self.read(|disk| disk.face_failures.get(&key).copied().unwrap_or(0))
+        self.read(|disk| disk.face_failures.get(&key).map_or(0, |(failures, _)| *failures))
     }
 
     pub(in crate::store) async fn outbox_counts(&self, _: Destination) -> Result<OutboxCounts, StoreError> {
@@ -189,11 +189,13 @@ impl Model {
     pub(in crate::store) async fn opened_after(
         &self,
         seq: i64,
+        horizon: Horizon,
         limit: usize,
     ) -> Result<Vec<(i64, ReceptionId, i64)>, StoreError> {
         self.read(|disk| {
             let later: Vec<_> = disk.receptions.iter().filter(|r| r.seq > seq).collect();
-            let opened = later.iter().map(|r| (r.record.opened.wall_ms, r.record.opened.synchronised));
+            let believed = |opened: Stamp| horizon.believes(opened.wall_ms, opened.synchronised);
+            let opened = later.iter().map(|r| (r.record.opened.wall_ms, believed(r.record.opened)));
             let dates = dated_by_the_next(opened, None);
             let dated = later.iter().zip(dates).map(|(r, dated)| (r.seq, r.record.reception, dated));
             dated.take(limit).collect()

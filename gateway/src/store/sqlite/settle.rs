@@ -90,7 +90,6 @@ impl Batch<'_> {
 
     async fn remove_together(&mut self, seqs: &str, at: Stamp) -> sqlx::Result<()> {
         self.told.changed = true;
-        self.told.settled = Some(at);
         let settled_ms = self.settled_ms(at).await?;
         sqlx::query(
             "INSERT OR IGNORE INTO settled (id, body_mac, settled_ms) \

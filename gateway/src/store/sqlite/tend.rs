@@ -4,13 +4,13 @@ use super::Sqlite;
 use super::case_rows::CaseCells;
 use super::files::log_of;
 use super::read::{Query, count};
-use super::rows::{OutboxCells, word};
+use super::rows::{OutboxCells, ReceptionCells, word};
 use super::saved::put_aside;
 use super::write::{Batch, Stop};
 use crate::store::ballast::free_bytes;
 use crate::store::{
-    Destination, Figures, ISOLATED_HOLD, OutboxDetail, OutboxHead, RowState, StoreError, beside, dated_by_the_next,
-    keys::id_word,
+    Destination, Figures, Horizon, ISOLATED_HOLD, OutboxDetail, OutboxHead, RowState, StoreError, beside,
+    dated_by_the_next, keys::id_word,
 };
 use std::fs;
 use uketsuke_core::answer::bounded_code;
@@ -63,12 +63,13 @@ impl Batch<'_> {
 
     /// Forgets receptions, each with its case, its replies and its refused requests; how many. One that is open, was opened later, is
     /// altered, waits for anything, or has a case that is open or ended later, stays.
-    pub(super) async fn forget(&mut self, receptions: &[ReceptionId], before_ms: i64) -> Result<u64, Stop> {
-        let mut forgotten = 0;
+    pub(super) async fn forget(&mut self, receptions: &[ReceptionId], horizon: Horizon) -> Result<u64, Stop> {
+        let (mut forgotten, before_ms) = (0, horizon.before_ms);
+        let old = |row: &ReceptionCells| row.opened_ms < before_ms || !horizon.believes(row.opened_ms, row.opened_sync);
         for id in receptions {
             match self.reception(id.0).await {
                 // What another clock dated is as old as what came after it: the caller has seen to that.
-                Ok(Some(row)) if row.stage != word(Stage::Open) && (row.opened_ms < before_ms || !row.opened_sync) => {
+                Ok(Some(row)) if row.stage != word(Stage::Open) && old(&row) => {
                     if self.is_over(id.0, &row.order_key, before_ms).await? {
                         self.delete(id.0, &row.order_key).await?;
                         forgotten += 1;
@@ -114,6 +115,20 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// Forgets ids that were settled before, a few at once.
+    pub(super) async fn forget_settled(&mut self, before_ms: i64, limit: usize) -> sqlx::Result<u64> {
+        let forgotten = sqlx::query(
+            "DELETE FROM settled WHERE id IN (SELECT id FROM settled WHERE settled_ms < ? ORDER BY settled_ms LIMIT ?)",
+        )
+        .bind(before_ms)
+        .bind(count(limit))
+        .execute(&mut *self.conn)
+        .await?
+        .rows_affected();
+        self.told.changed |= forgotten > 0;
+        Ok(forgotten)
+    }
+
     /// Forgets entries of the trail and counts of faces that are old enough. An entry is no older than one that was written before it,
     /// whatever a clock that was wrong has dated it.
     pub(super) async fn forget_notes(&mut self, before_ms: i64, limit: usize) -> sqlx::Result<u64> {
@@ -135,24 +150,29 @@ impl Sqlite {
     pub(in crate::store) async fn opened_after(
         &self,
         seq: i64,
+        horizon: Horizon,
         limit: usize,
     ) -> Result<Vec<(i64, ReceptionId, i64)>, StoreError> {
         let query: Query<'_, (i64, Uuid, i64, bool)> =
             sqlx::query_as("SELECT seq, id, opened_ms, opened_sync FROM receptions WHERE seq > ? ORDER BY seq LIMIT ?");
         let rows = self.rows(query.bind(seq).bind(count(limit))).await?;
         let beyond = match rows.last() {
-            Some((last, _, _, false)) => self.next_synchronised(*last).await?,
+            Some((last, _, opened_ms, sync)) if !horizon.believes(*opened_ms, *sync) => {
+                self.next_believed(*last, horizon).await?
+            }
             _ => None,
         };
-        let dates = dated_by_the_next(rows.iter().map(|row| (row.2, row.3)), beyond);
+        let dates = dated_by_the_next(rows.iter().map(|row| (row.2, horizon.believes(row.2, row.3))), beyond);
         Ok(rows.into_iter().zip(dates).map(|((seq, id, ..), dated)| (seq, ReceptionId(id), dated)).collect())
     }
 
-    /// When the first reception after `seq` was opened whose date a synchronised clock gave.
-    async fn next_synchronised(&self, seq: i64) -> Result<Option<i64>, StoreError> {
-        let query: Query<'_, (i64,)> =
-            sqlx::query_as("SELECT opened_ms FROM receptions WHERE seq > ? AND opened_sync = 1 ORDER BY seq LIMIT 1");
-        Ok(self.rows(query.bind(seq)).await?.pop().map(|(opened_ms,)| opened_ms))
+    /// When the first reception after `seq` was opened whose date is believed.
+    async fn next_believed(&self, seq: i64, horizon: Horizon) -> Result<Option<i64>, StoreError> {
+        let query: Query<'_, (i64,)> = sqlx::query_as(
+            "SELECT opened_ms FROM receptions WHERE seq > ? AND opened_sync = 1 AND opened_ms <= ? ORDER BY seq LIMIT 1",
+        );
+        let query = query.bind(seq).bind(horizon.dated_max_ms());
+        Ok(self.rows(query).await?.pop().map(|(opened_ms,)| opened_ms))
     }
 
     pub(in crate::store) async fn failing_since(&self, before_ms: i64, limit: usize) -> Result<Vec<i64>, StoreError> {

@@ -459,13 +459,11 @@ async fn a_full_disk_is_said_loses_nothing_and_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn settled_ids_are_forgotten_after_their_time() {
+async fn a_request_whose_settled_id_was_forgotten_is_not_acknowledged() {
     let rig = Rig::sqlite().await;
     rig.store.open_reception(opening(1, 1)).await.unwrap();
     rig.settle(eligibility(1).id, answered()).await;
-    rig.store.open_reception(opening(2, 2)).await.unwrap();
-    let seq = rig.seq(eligibility(2).id).await;
-    rig.store.settle(seq, answered(), at(61 * 86_400_000)).await.unwrap();
+    assert_eq!(rig.store.forget_settled(at(86_400_000).wall_ms, 9).await.unwrap(), 1);
     let again = rig.store.open_reception(opening(1, 1)).await.unwrap_err();
     assert!(
         matches!(again, StoreError::Conflict { .. }),

@@ -9,7 +9,7 @@ use crate::store::command::{Command, DONE, Effect, Outcome};
 use crate::store::keys::{Keys, Ring, SealingKey};
 use crate::store::{
     CaseNotice, Destination, ISOLATED_HOLD, KeptReply, Lane, Opening, REQUEST_REJECTED, RETRY_AFTER_MAX, Recording,
-    ReplyNotice, Request, RequestKind, RowState, SETTLED_KEPT, Settlement, StoreError,
+    ReplyNotice, Request, RequestKind, RowState, Settlement, StoreError,
 };
 use sqlx::SqliteConnection;
 use std::collections::HashMap;
@@ -21,9 +21,6 @@ use uketsuke_core::reception::{Ask, FaceCount};
 use uketsuke_core::record::{Abandonment, Rejection, Reply, Shown, Stage};
 use uuid::Uuid;
 use zeroize::Zeroizing;
-
-/// Settled ids that are old enough go in steps of this many, so that no commit takes long.
-const PRUNE_STEP: i64 = 64;
 
 /// One transaction under way, and what is to be told once it is committed.
 pub(super) struct Batch<'a> {
@@ -49,8 +46,6 @@ pub(super) struct Told {
     pub(super) tampered: Vec<String>,
     /// Keys that are used from the commit on.
     pub(super) ring: Option<Ring>,
-    /// Ids were settled, at this time: older ones may be forgotten.
-    pub(super) settled: Option<Stamp>,
 }
 
 /// Why a command ends early.
@@ -110,9 +105,6 @@ impl Batch<'_> {
                 });
             }
         }
-        if let Some(at) = self.told.settled.take() {
-            self.prune(at).await?;
-        }
         Ok(outcomes)
     }
 
@@ -140,13 +132,15 @@ impl Batch<'_> {
             }
             Command::Requeue { seq } => self.requeue(*seq).await?,
             Command::SetAside { seq, why, at } => self.set_aside(*seq, why, *at).await?,
-            Command::Forget { receptions, before_ms } => {
-                return Ok(Effect::Rows(self.forget(receptions, *before_ms).await?));
+            Command::Forget { receptions, horizon } => {
+                return Ok(Effect::Rows(self.forget(receptions, *horizon).await?));
             }
             Command::ForgetNotes { before_ms, limit } => {
                 return Ok(Effect::Rows(self.forget_notes(*before_ms, *limit).await?));
             }
-            Command::ForgetSettled { at } => return Ok(Effect::Rows(self.prune(*at).await?)),
+            Command::ForgetSettled { before_ms, limit } => {
+                return Ok(Effect::Rows(self.forget_settled(*before_ms, *limit).await?));
+            }
             Command::SwitchKey(key) => self.switch_key(key).await?,
             Command::Reseal { table, rows } => return Ok(Effect::Rows(self.reseal(*table, rows).await?)),
             Command::ForgetFormerKey => {
@@ -424,12 +418,8 @@ impl Batch<'_> {
         self.told.changed = true;
         match count {
             FaceCount::Failed => {
-                let row = FaceCells {
-                    order_key: key,
-                    failures: before.saturating_add(1),
-                    counted_ms: at.wall_ms,
-                    mac: Vec::new(),
-                };
+                let counted_ms = self.settled_ms(at).await?;
+                let row = FaceCells { order_key: key, failures: before.saturating_add(1), counted_ms, mac: Vec::new() };
                 row.put(self.keys, self.conn).await?;
             }
             FaceCount::Cleared => {
@@ -563,7 +553,6 @@ impl Batch<'_> {
 
     async fn keep_settled(&mut self, row: &OutboxCells, at: Stamp) -> sqlx::Result<()> {
         self.told.changed = true;
-        self.told.settled = Some(at);
         let settled_ms = self.settled_ms(at).await?;
         sqlx::query("INSERT OR IGNORE INTO settled (id, body_mac, settled_ms) VALUES (?, ?, ?)")
             .bind(row.id)
@@ -574,12 +563,9 @@ impl Batch<'_> {
             .map(drop)
     }
 
-    /// The date of an id that is settled now: by a clock that is not synchronised no earlier than the latest one known, so that it is
-    /// not forgotten before its time.
+    /// The date of an id that is settled now: no earlier than the latest one known, whatever the clock says, so that it is not forgotten
+    /// before its time.
     pub(super) async fn settled_ms(&mut self, at: Stamp) -> sqlx::Result<i64> {
-        if at.synchronised {
-            return Ok(at.wall_ms);
-        }
         let latest: Option<i64> =
             sqlx::query_scalar("SELECT MAX(settled_ms) FROM settled").fetch_one(&mut *self.conn).await?;
         Ok(latest.map_or(at.wall_ms, |latest| latest.max(at.wall_ms)))
@@ -599,23 +585,6 @@ impl Batch<'_> {
             self.told.tampered.push(format!("outbox row {seq}"));
         }
         Ok(held.rows_affected())
-    }
-
-    /// Forgets settled ids after their time, a few at once. A clock that is not synchronised decides nothing here.
-    async fn prune(&mut self, at: Stamp) -> sqlx::Result<u64> {
-        if !at.synchronised {
-            return Ok(0);
-        }
-        let forgotten = sqlx::query(
-            "DELETE FROM settled WHERE id IN (SELECT id FROM settled WHERE settled_ms < ? ORDER BY settled_ms LIMIT ?)",
-        )
-        .bind(at.wall_ms.saturating_sub(SETTLED_KEPT.as_millis() as i64))
-        .bind(PRUNE_STEP)
-        .execute(&mut *self.conn)
-        .await?
-        .rows_affected();
-        self.told.changed |= forgotten > 0;
-        Ok(forgotten)
     }
 
     /// Nobody waits for this request any more. An altered row is left for the selection to find.
