@@ -1,8 +1,9 @@
 //! The story from start to stop; the only place that knows every part.
 
+use crate::anchors::CardAnchors;
 use crate::central::{self, CentralClient, LineCheck};
 use crate::clock::Clock;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Files};
 use crate::courier::{Courier, CourierParts};
 use crate::exit;
 use crate::face_pool::FacePool;
@@ -13,6 +14,7 @@ use crate::modes::ModesHandle;
 use crate::operator::Operator;
 use crate::reader::{Desk, ReaderParts, Scribe};
 use crate::reconciler::{self, CaseCounts, Reconciler, ReconcilerParts};
+use crate::reload;
 use crate::shutdown::{self, Ending, Signals};
 use crate::site::{Site, SiteParts};
 use crate::store::{Class, Keys, Store, StoreConfig};
@@ -22,11 +24,12 @@ use crate::terminal::TerminalParts;
 use crate::upkeep::{self, UpkeepParts, Upkept};
 use crate::web::{self, WebState};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use thiserror::Error;
+use tokio::signal::unix::Signal;
 use tokio::sync::watch;
-use uketsuke_card::TrustAnchors;
 use uketsuke_core::backoff::Backoff;
 use uketsuke_core::outbox::Circuit;
 use uketsuke_core::restart::Policy;
@@ -45,6 +48,9 @@ const RECONCILER_POLICY: Policy = Policy {
     healthy_after: Duration::from_secs(60),
 };
 
+/// Between tries to listen on a web address that is taken.
+const LISTEN_AGAIN: Duration = Duration::from_millis(500);
+
 /// Why the gateway did not start. Each text says what to do.
 #[derive(Debug, Error)]
 pub enum StartError {
@@ -57,14 +63,6 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error("{0}")]
     Store(#[from] crate::store::OpenError),
-    /// The web address cannot be used.
-    #[error("cannot listen on {address} (web.listen): {source}; stop what uses it or choose another port")]
-    Web {
-        /// As configured.
-        address: SocketAddr,
-        /// Why.
-        source: std::io::Error,
-    },
 }
 
 impl StartError {
@@ -74,8 +72,6 @@ impl StartError {
             Self::Setup(_) => exit::CONFIG,
             Self::Keys(error) => keys_exit_code(error),
             Self::Store(_) => exit::STORE,
-            // Whoever holds the port may let go of it.
-            Self::Web { .. } => exit::GAVE_UP,
         }
     }
 }
@@ -88,6 +84,18 @@ pub fn keys_exit_code(error: &crate::store::KeyError) -> u8 {
     }
 }
 
+/// Where the configuration came from.
+pub struct Origin {
+    /// The main file.
+    pub path: PathBuf,
+    /// What it was read from.
+    pub files: Files,
+    /// Why the files of now are not used; `None` when they are.
+    pub alarm: Option<String>,
+    /// Heard since the process began.
+    pub hang_ups: Signal,
+}
+
 /// Told once, when patients can be received.
 pub struct Ready {
     /// Where pages and sockets are.
@@ -98,12 +106,12 @@ pub struct Ready {
 ///
 /// # Errors
 /// [`StartError`], before `ready` is called; nothing was left half started.
-pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, StartError> {
+pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> Result<u8, StartError> {
     let clock = Clock::new(config.clock.synchronised_marker.clone());
     let started = clock.stamp();
     // Its files are not needed to receive a patient: the line says what is wrong with them.
     let central = CentralClient::new(&config.central, &clock);
-    let anchors = Arc::new(trust_anchors(&config.card)?);
+    let anchors = CardAnchors::read(&config.card);
     // Last of what is read: where there are none yet they are made, and a start that fails makes nothing.
     let keys = store_keys(&config.store)?;
     let store = Store::open(&StoreConfig::new(&config.store.path), keys.clone()).await?;
@@ -125,6 +133,14 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
     let (upkept_in, upkept) = watch::channel(Upkept::default());
     let health = Health::new(store.clone(), clock.clone(), upkept.clone());
     start_face(&config.face, face.clone(), health.clone());
+    anchors.clone().keep_trying(config.card.clone(), health.clone());
+    if let Some(alarm) = &origin.alarm {
+        tracing::error!(alarm, "the configuration cannot be used; the one that ran last is");
+        health.tell("configuration", false, format!("the one that ran last is used, for the file cannot be: {alarm}"));
+    } else if let Err(error) = origin.files.keep(&config, &store).await {
+        tracing::warn!(error, "this configuration cannot be kept for a start without it");
+    }
+    reload::watch(origin.hang_ups, origin.path, config.clone(), health.clone());
     let desk = Desk {
         store: store.clone(),
         keys: Arc::new(keys),
@@ -187,11 +203,6 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
         },
         accepting,
     };
-    let address = config.web.listen;
-    let (server, web_address) = web::bind(address, state).map_err(|source| StartError::Web { address, source })?;
-    let web = server.handle();
-    let serving = tokio::spawn(server);
-
     // From here on a signal is heard: it must not end a process that has called itself ready in any other way than in order.
     let signals = Signals::listen().map_err(setup)?;
     let stop = shutdown::Stops::default();
@@ -236,10 +247,20 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
         telemetry::spawn_mqtt(&config.mqtt, site.clone(), started, clock.clone(), mqtt_in, stop)
     });
 
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), web = %web_address, readers = site.readers.len(), "ready");
-    ready(&Ready { web: web_address });
-
-    let ending = shutdown::wait(signals, &store, &[&courier, &desks]).await;
+    let (served, ending) = {
+        let children = [&courier, &desks];
+        let mut waiting = std::pin::pin!(shutdown::wait(signals, &store, &children));
+        // What waits for the central system goes its way while the web address is taken.
+        tokio::select! {
+            served = serve(config.web.listen, &state, &health) => {
+                let web = served.2;
+                tracing::info!(version = env!("CARGO_PKG_VERSION"), %web, readers = site.readers.len(), "ready");
+                ready(&Ready { web });
+                (Some(served), waiting.await)
+            }
+            ending = &mut waiting => (None, ending),
+        }
+    };
     tracing::info!(?ending, "stopping");
     accepting_in.send_replace(false);
     match ending {
@@ -263,13 +284,44 @@ pub async fn run(config: Config, ready: impl FnOnce(&Ready)) -> Result<u8, Start
     if let Some(mqtt) = mqtt {
         mqtt.stopped().await;
     }
-    web.stop(true).await;
-    let _ = serving.await;
+    if let Some((web, serving, _)) = served {
+        web.stop(true).await;
+        let _ = serving.await;
+    }
     if let Err(error) = store.close().await {
         tracing::error!(%error, "the store did not close in order; nothing acknowledged is lost");
     }
     tracing::info!("stopped");
     Ok(ending.exit_code())
+}
+
+/// Serves pages and sockets once the address can be listened on. Whoever holds the port may let go of it.
+async fn serve(
+    address: SocketAddr,
+    state: &WebState,
+    health: &Health,
+) -> (web::ServerHandle, tokio::task::JoinHandle<std::io::Result<()>>, SocketAddr) {
+    let mut said = false;
+    loop {
+        match web::bind(address, state.clone()) {
+            Ok((server, address)) => {
+                if said {
+                    health.tell("web", true, format!("{address} is listened on"));
+                }
+                return (server.handle(), tokio::spawn(server), address);
+            }
+            Err(error) if !said => {
+                said = true;
+                let what = format!(
+                    "cannot listen on {address} (web.listen): {error}; stop what uses it or choose another port; it is tried again"
+                );
+                tracing::error!("{what}");
+                health.tell("web", false, what);
+            }
+            Err(_) => {}
+        }
+        tokio::time::sleep(LISTEN_AGAIN).await;
+    }
 }
 
 fn setup(error: impl std::fmt::Display) -> StartError {
@@ -289,20 +341,6 @@ fn store_keys(store: &config::Store) -> Result<Keys, StartError> {
     }
     tracing::info!(path = %store.key_file.display(), "making new store keys; back them up");
     Ok(Keys::create(&store.key_file)?)
-}
-
-/// Reads the authorities of the cards' certificates.
-///
-/// # Errors
-/// Names the file and what is wrong with it.
-pub fn trust_anchors(card: &config::Card) -> Result<TrustAnchors, StartError> {
-    let mut ders = Vec::new();
-    for path in &card.trust_anchors {
-        let der = std::fs::read(path)
-            .map_err(|error| setup(format!("cannot read {} (card.trust_anchors): {error}", path.display())))?;
-        ders.push(der);
-    }
-    TrustAnchors::from_ders(ders).map_err(|error| setup(format!("card.trust_anchors: {error}")))
 }
 
 /// Loads the models beside the start: patients with a PIN need not wait for them.

@@ -1,6 +1,6 @@
 //! What `uketsuke check` looks at: everything a start needs, and everything a reception uses, without changing anything.
 
-use crate::app;
+use crate::anchors::CardAnchors;
 use crate::central::{self, CentralClient, Layer, Looked, Outcome};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -47,8 +47,9 @@ pub async fn all(config: &Config, lang: Lang) -> Vec<Finding> {
     findings.push(graded(
         "card anchors",
         Grade::Fatal,
-        app::trust_anchors(&config.card)
-            .map(|_| format!("{} authorities are trusted", config.card.trust_anchors.len())),
+        CardAnchors::read(&config.card)
+            .wrong()
+            .map_or_else(|| Ok(format!("{} files of authorities are trusted", config.card.trust_anchors.len())), Err),
     ));
     findings.push(database(config).await);
     findings.push(face(config));

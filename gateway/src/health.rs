@@ -5,6 +5,7 @@ use crate::handle::SiteHandle;
 use crate::store::{Store, StoreHealth};
 use crate::upkeep::Upkept;
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -38,19 +39,26 @@ pub struct Health {
     clock: Clock,
     upkept: watch::Receiver<Upkept>,
     face: Arc<Mutex<HealthPart>>,
+    told: Arc<Mutex<BTreeMap<&'static str, HealthPart>>>,
 }
 
 impl Health {
     /// The face method counts as loading until it says something.
     pub fn new(store: Store, clock: Clock, upkept: watch::Receiver<Upkept>) -> Self {
         let face = HealthPart { name: "face".into(), ok: true, detail: "loading the models".into() };
-        Self { store, clock, upkept, face: Arc::new(Mutex::new(face)) }
+        Self { store, clock, upkept, face: Arc::new(Mutex::new(face)), told: Arc::default() }
     }
 
     /// What became of the face method.
     pub fn face(&self, detail: String, ok: bool) {
         let mut face = self.face.lock().unwrap_or_else(PoisonError::into_inner);
         (face.detail, face.ok) = (detail, ok);
+    }
+
+    /// What a part that is not asked says of itself: the latest holds.
+    pub fn tell(&self, name: &'static str, ok: bool, detail: String) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.insert(name, HealthPart { name: name.into(), ok, detail });
     }
 
     /// The state of everything. Only a store that cannot write makes the whole unhealthy: without face, line or one of the readers
@@ -115,6 +123,7 @@ impl Health {
         let mqtt = site.mqtt.borrow().clone();
         parts.push(HealthPart { name: "mqtt".into(), ok: mqtt.ok(), detail: mqtt.said().en });
         parts.push(self.face.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        parts.extend(self.told.lock().unwrap_or_else(PoisonError::into_inner).values().cloned());
         for reader in site.readers.iter() {
             let state = reader.status().borrow().state;
             let ok = !matches!(state, "given_up" | "stopped");

@@ -2,6 +2,7 @@
 //!
 //! `app` tells the story from start to stop and is the only place that knows every part.
 
+pub mod anchors;
 pub mod app;
 pub mod central;
 pub mod check;
@@ -21,6 +22,7 @@ pub mod modes;
 pub mod operator;
 pub mod reader;
 pub mod reconciler;
+pub mod reload;
 pub mod retention;
 pub mod shutdown;
 pub mod site;

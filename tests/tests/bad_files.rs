@@ -2,6 +2,7 @@
 //! everywhere, and the file is taken once it is good, without a restart.
 
 use anyhow::{Context, Result, ensure};
+use rustix::process::Signal;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use uketsuke_tests::scene::{PIN, STEP, Scene, part};
@@ -156,4 +157,109 @@ async fn whatever_is_wrong_with_a_file_of_the_line_the_gateway_starts_says_it_an
         }
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_wrong_with_an_authority_of_the_cards_patients_are_received_and_the_mended_file_is_taken()
+-> Result<()> {
+    let mut scene = site()?;
+    let path = scene.dir().join("pki/card-ca.der");
+    let good = Good::of(&path)?;
+    for (damage, words) in [
+        (Missing, "No such file"),
+        (Empty, "it is empty"),
+        (HalfWritten, "half written"),
+        (Foreign, "cannot use"),
+        (WrongEncoding, "UTF-16"),
+    ] {
+        let case = format!("card-ca.der {damage:?}");
+        // Issued before: the development PKI makes a new authority where the file is missing.
+        let card = scene.card(&format!("TEST-VALID-{damage:?}").to_uppercase())?;
+        damage.inflict(&path, &scene.dir().join("pki/gateway.pem"))?;
+        scene.site.start_gateway().with_context(|| case.clone())?;
+        let said = detail(&scene, "card anchors")?;
+        println!("{case}: {said}");
+        ensure!(said.contains(words) && said.contains("card-ca.der"), "{case}: {said}");
+        ensure!(scene.get("/staff?lang=ja")?.contains("カードの認証局の証明書を使えません"), "{case}");
+        let (code, check) = scene.ended(&["check"])?;
+        ensure!(code == Some(1) && check.contains(words), "{case}: {code:?} {check}");
+        let visit = scene.check_in(READER, &card, PIN).await.with_context(|| case.clone())?;
+        let settled =
+            |told: &serde_json::Value| told["code"].as_str().is_some_and(|code| code.starts_with("confirmed"));
+        scene.until_explained(&visit.reception, &case, settled).await?;
+        good.restore(&path)?;
+        if matches!(damage, Missing) {
+            until(STEP, "the mended file is taken", || {
+                scene.health().is_ok_and(|health| part(&health, "card anchors")["ok"] == true)
+            })?;
+        }
+        ensure!(scene.site.stop_gateway()? == Some(0), "{case}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_that_cannot_be_read_is_replaced_by_the_one_that_last_ran() -> Result<()> {
+    let mut scene = site()?;
+    scene.site.start_gateway()?;
+    ensure!(scene.site.stop_gateway()? == Some(0));
+    let (main, folder) = (scene.site.config(), scene.dir().join("terminals.d"));
+    let good = Good::of(&main)?;
+    std::fs::create_dir(&folder)?;
+    let shift_jis = |path: &Path| std::fs::write(path, b"# \x90\xdd\x92\xe8\n");
+    for (case, words) in [
+        ("missing", "cannot read the configuration"),
+        ("empty", "missing field"),
+        ("half written", "fix:"),
+        ("foreign", "fix:"),
+        ("UTF-16", "it is UTF-16 text"),
+        ("Shift_JIS", "perhaps Shift_JIS"),
+        ("a terminal in Shift_JIS", "desk-9.TOML"),
+    ] {
+        match case {
+            "missing" => Missing.inflict(&main, &main)?,
+            "empty" => Empty.inflict(&main, &main)?,
+            "half written" => HalfWritten.inflict(&main, &main)?,
+            "foreign" => Foreign.inflict(&main, &scene.dir().join("pki/gateway.pem"))?,
+            "UTF-16" => WrongEncoding.inflict(&main, &main)?,
+            "Shift_JIS" => shift_jis(&main)?,
+            _ => shift_jis(&folder.join("desk-9.TOML"))?,
+        }
+        scene.site.start_gateway().with_context(|| case.to_owned())?;
+        let said = detail(&scene, "configuration")?;
+        println!("configuration {case}: {said}");
+        ensure!(said.contains("the one that ran last is used") && said.contains(words), "{case}: {said}");
+        ensure!(scene.get("/staff?lang=ja")?.contains("設定ファイルに問題があります"), "{case}");
+        scene.check_in(READER, &scene.card("TEST-VALID-CONFIGURATION")?, PIN).await.with_context(|| case.to_owned())?;
+        good.restore(&main)?;
+        ensure!(scene.site.stop_gateway()? == Some(0), "{case}");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hang_up_at_any_moment_ends_nothing_and_says_what_changed() -> Result<()> {
+    let mut scene = Scene::prepare(Plan::default())?;
+    let config = scene.site.config();
+    let text = std::fs::read_to_string(&config)?;
+    // The gateway waits in the middle of its start for the far end of this pipe.
+    std::fs::remove_file(&config)?;
+    ensure!(std::process::Command::new("mkfifo").arg(&config).status()?.success());
+    scene.site.spawn_gateway()?;
+    let mut pipe = std::fs::OpenOptions::new().write(true).open(&config)?;
+    scene.site.gateway()?.signal(Signal::HUP)?;
+    std::io::Write::write_all(&mut pipe, text.as_bytes())?;
+    drop(pipe);
+    std::fs::remove_file(&config)?;
+    std::fs::write(&config, &text)?;
+    scene.site.gateway()?.wait_ready(STEP)?;
+
+    scene.site.gateway()?.signal(Signal::HUP)?;
+    until(STEP, "nothing changed", || scene.log().is_ok_and(|log| log.contains("it is the one that runs")))?;
+    ensure!(!scene.log()?.contains("renewed certificate files"), "nothing was renewed");
+    scene.site.reconfigure("probe_every_ms = 500", "probe_every_ms = 700")?;
+    scene.site.gateway()?.signal(Signal::HUP)?;
+    let changed = |said: String| said.contains("changed since the start: central; restart to use it");
+    until(STEP, "the change is said", || detail(&scene, "configuration").is_ok_and(changed))?;
+    scene.receives_the_next_patient(READER).await
 }

@@ -121,15 +121,20 @@ async fn a_disk_with_little_room_is_said_in_both_languages_and_patients_are_rece
     scene.receives_the_next_patient(READER).await
 }
 
-#[test]
-fn a_web_port_that_is_taken_is_named() -> Result<()> {
-    let scene = Scene::prepare(Plan::default())?;
-    let _taken = TcpListener::bind(scene.site.web())?;
-    let (code, said) = scene.ended(&["run"])?;
-    assert_eq!(code, Some(70), "another start may help: {said}");
-    assert!(said.contains(&scene.site.web().to_string()) && said.contains("web.listen"), "{said}");
-    assert!(said.contains("stop what uses it or choose another port"), "{said}");
-    Ok(())
+#[tokio::test(flavor = "multi_thread")]
+async fn a_web_port_that_is_taken_is_named_and_taken_over_when_it_is_free() -> Result<()> {
+    let mut scene = Scene::prepare(Plan::default())?;
+    let taken = TcpListener::bind(scene.site.web())?;
+    scene.site.spawn_gateway()?;
+    let address = scene.site.web().to_string();
+    until(STEP, "the port is named", || {
+        let said = scene.log().unwrap_or_default();
+        said.contains(&address) && said.contains("web.listen") && said.contains("stop what uses it")
+    })?;
+    assert!(scene.site.gateway()?.is_running());
+    drop(taken);
+    scene.site.gateway()?.wait_ready(STEP)?;
+    scene.receives_the_next_patient(READER).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -106,6 +106,9 @@ pub enum Basis {
         certificate: CertificateAge,
         /// Last moment of its certificate, in milliseconds since 1970 UTC. It falls on a birthday: personal.
         not_after_ms: i64,
+        /// The gateway could not check who issued it; absent in records of versions that received no such card.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        unchecked: bool,
     },
     /// A document that staff entered.
     Document {

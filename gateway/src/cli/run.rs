@@ -1,10 +1,12 @@
 //! `uketsuke run`
 
 use super::{Common, fail, out};
-use crate::app::{self, Ready};
-use crate::config::Config;
+use crate::app::{self, Origin, Ready};
+use crate::config::{Config, Files};
 use crate::exit;
+use crate::reload;
 use clap::Args;
+use std::path::Path;
 use tracing_subscriber::EnvFilter;
 
 #[derive(Args)]
@@ -17,10 +19,6 @@ impl Run {
     pub(super) fn execute(self) -> u8 {
         let json = self.common.json;
         log_to_stderr(json);
-        let config = match Config::load(&self.common.config) {
-            Ok(config) => config,
-            Err(error) => return fail(json, exit::CONFIG, &error),
-        };
         let runtime = || {
             // Cannot fail with this configuration unless the system is out of threads or descriptors.
             #[allow(clippy::expect_used, reason = "a process without a runtime can only end")]
@@ -32,6 +30,21 @@ impl Run {
                 .expect("the system has threads for two workers")
         };
         let system = actix::System::with_tokio_rt(runtime);
+        // First of all: without a listener SIGHUP ends the process.
+        let hang_ups = match system.block_on(async { reload::listen() }) {
+            Ok(hang_ups) => hang_ups,
+            Err(error) => return fail(json, exit::GAVE_UP, &error),
+        };
+        let path = self.common.config;
+        let read = Files::read(&path).and_then(|files| Ok((files.parse()?, files)));
+        let (config, files, alarm) = match read {
+            Ok((config, files)) => (config, files, None),
+            Err(error) => match system.block_on(former(&path)) {
+                Some((config, files)) => (config, files, Some(error.to_string())),
+                None => return fail(json, exit::CONFIG, &error),
+            },
+        };
+        let origin = Origin { path, files, alarm, hang_ups };
         let ready = |ready: &Ready| {
             if json {
                 out::mention(&serde_json::json!({ "ready": "uketsuke", "web": ready.web.to_string() }));
@@ -39,11 +52,17 @@ impl Run {
                 out::mention(&format_args!("ready: http://{}/", ready.web));
             }
         };
-        match system.block_on(app::run(config, ready)) {
+        match system.block_on(app::run(config, origin, ready)) {
             Ok(code) => code,
             Err(error) => fail(json, error.exit_code(), &error),
         }
     }
+}
+
+/// The configuration that last ran here.
+async fn former(path: &Path) -> Option<(Config, Files)> {
+    let files = Files::former(path).await?;
+    Some((files.parse().ok()?, files))
 }
 
 /// Logs go to standard error; `RUST_LOG` chooses what.

@@ -16,6 +16,14 @@ pub enum ConfigError {
         /// Why.
         source: std::io::Error,
     },
+    /// The file is not UTF-8 text.
+    #[error("cannot read the configuration {}: {what}", path.display())]
+    Encoding {
+        /// Which file.
+        path: PathBuf,
+        /// What it is, and what to do.
+        what: String,
+    },
     /// Something in it is wrong.
     #[error("{0}")]
     Wrong(Box<WrongLine>),

@@ -4,9 +4,12 @@
 //! its default. Relative paths count from the folder of the file they stand in.
 
 mod error;
+mod files;
 mod validate;
 
 pub use error::{ConfigError, Problem, WrongLine};
+pub use files::Files;
+use files::Source;
 
 use crate::upkeep::Limits;
 use serde::Deserialize;
@@ -547,25 +550,26 @@ impl Config {
     /// # Errors
     /// [`ConfigError`] names file, line, key, value and the fix of the first thing that is wrong.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
-        let main = Source::read(path)?;
-        let mut config: Self = main.parse()?;
-        validate::main(&config).map_err(|problem| main.locate(problem))?;
-        for file in terminal_files(path)? {
-            let source = Source::read(&file)?;
-            let terminal: Terminal = source.parse()?;
-            validate::terminal(&terminal, &config.terminals, "").map_err(|problem| source.locate(problem))?;
-            config.terminals.push(terminal);
-        }
-        if config.terminals.is_empty() {
-            return Err(main.locate(Problem {
-                key: "terminal".into(),
-                what: "no terminal is configured".into(),
-                fix: format!("add a [[terminal]] table here, or a file to {TERMINALS_DIR}/"),
-            }));
-        }
-        let base = path.parent().unwrap_or(Path::new("")).to_owned();
-        config.resolve_paths(&base);
-        Ok(config)
+        Files::read(path)?.parse()
+    }
+
+    /// The sections in which another configuration differs.
+    pub fn changed_sections(&self, other: &Self) -> Vec<&'static str> {
+        let same = [
+            ("site", self.site == other.site),
+            ("store", self.store == other.store),
+            ("central", self.central == other.central),
+            ("card", self.card == other.card),
+            ("face", self.face == other.face),
+            ("reception", self.reception == other.reception),
+            ("ladder", self.ladder == other.ladder),
+            ("modes", self.modes == other.modes),
+            ("web", self.web == other.web),
+            ("mqtt", self.mqtt == other.mqtt),
+            ("clock", self.clock == other.clock),
+            ("terminal", self.terminals == other.terminals),
+        ];
+        same.into_iter().filter(|(_, same)| !same).map(|(section, _)| section).collect()
     }
 
     /// Readers in the order of the configuration, with the terminal each belongs to.
@@ -589,26 +593,49 @@ impl Config {
     }
 }
 
-/// One file's text and name, so that an error can point into it.
-struct Source {
-    path: PathBuf,
-    text: String,
-}
-
 impl Source {
-    fn read(path: &Path) -> Result<Self, ConfigError> {
-        match std::fs::read_to_string(path) {
-            Ok(text) => Ok(Self { path: path.to_owned(), text }),
-            Err(source) => Err(ConfigError::Unreadable { path: path.to_owned(), source }),
-        }
-    }
-
     fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, ConfigError> {
         toml::from_str(&self.text).map_err(|error| ConfigError::from_toml(&self.path, &self.text, &error))
     }
 
     fn locate(&self, problem: Problem) -> ConfigError {
         ConfigError::from_problem(&self.path, &self.text, problem)
+    }
+}
+
+impl Files {
+    /// Reads the main file and those of `terminals.d/`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let main = Source::read(path)?;
+        let terminals = terminal_files(path)?.iter().map(|file| Source::read(file)).collect::<Result<_, _>>()?;
+        Ok(Self { main, terminals })
+    }
+
+    /// Checks what the files say.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names file, line, key, value and the fix of the first thing that is wrong.
+    pub fn parse(&self) -> Result<Config, ConfigError> {
+        let main = &self.main;
+        let mut config: Config = main.parse()?;
+        validate::main(&config).map_err(|problem| main.locate(problem))?;
+        for source in &self.terminals {
+            let terminal: Terminal = source.parse()?;
+            validate::terminal(&terminal, &config.terminals, "").map_err(|problem| source.locate(problem))?;
+            config.terminals.push(terminal);
+        }
+        if config.terminals.is_empty() {
+            return Err(main.locate(Problem {
+                key: "terminal".into(),
+                what: "no terminal is configured".into(),
+                fix: format!("add a [[terminal]] table here, or a file to {TERMINALS_DIR}/"),
+            }));
+        }
+        config.resolve_paths(main.path.parent().unwrap_or(Path::new("")));
+        Ok(config)
     }
 }
 
@@ -622,7 +649,7 @@ fn terminal_files(main: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.map_err(|source| ConfigError::Unreadable { path: folder.clone(), source })?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
+        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
             files.push(path);
         }
     }

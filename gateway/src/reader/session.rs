@@ -1,11 +1,12 @@
 //! What the shell knows of the card that is in: personal data, wiped when the reception ends.
 
+use crate::anchors::{CardAnchors, Judged};
 use crate::face_pool::{FacePool, Template};
 use crate::store::{Keys, Request, Store};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use uketsuke_card::{AuthCertificate, CardReading, PhotoUnavailable, PinStatus, ReadError, TrustAnchors};
+use uketsuke_card::{AuthCertificate, CardReading, PhotoUnavailable, PinStatus, ReadError};
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::date::Date;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
@@ -42,7 +43,7 @@ pub struct Desk {
     /// For order keys.
     pub keys: Arc<Keys>,
     /// Which cards are believed.
-    pub anchors: Arc<TrustAnchors>,
+    pub anchors: CardAnchors,
     /// Empty while the models are being loaded, and for good when the face method is off.
     pub face: Arc<OnceLock<FacePool>>,
     /// MedicalInstitutionCode.
@@ -68,10 +69,17 @@ pub(super) async fn card_in(
 ) -> Result<CardIn, ReadFailure> {
     let CardReading { certificate, pin, photo } = reading;
     let today_ms = judged_on(&certificate, now);
-    if let Err(error) = desk.anchors.verify_chain(&certificate, today_ms) {
-        tracing::warn!(%reception, %error, "the card's certificate is not trusted");
-        return Err(ReadFailure::Untrusted);
-    }
+    let unchecked = match desk.anchors.judge(&certificate, today_ms) {
+        Judged::Trusted => false,
+        Judged::Unchecked => {
+            tracing::warn!(%reception, "the card's certificate cannot be checked: an authority's file cannot be used");
+            true
+        }
+        Judged::Untrusted(error) => {
+            tracing::warn!(%reception, %error, "the card's certificate is not trusted");
+            return Err(ReadFailure::Untrusted);
+        }
+    };
     // The whole certificate: serials are unique for one authority only, and there are several.
     let order_key = desk.keys.order_key(certificate.der());
     let (face, template) = face_method(desk, reception, photo).await;
@@ -93,7 +101,7 @@ pub(super) async fn card_in(
         face_failures: face_failures(desk, reception, order_key).await,
         recorded_before,
     };
-    let basis = Basis::Card { certificate: age, not_after_ms: certificate.not_after_ms() };
+    let basis = Basis::Card { certificate: age, not_after_ms: certificate.not_after_ms(), unchecked };
     let request = RequestId(uuid::Uuid::now_v7());
     let session = Session {
         reception,

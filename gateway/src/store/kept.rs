@@ -18,6 +18,8 @@ pub enum KeptName {
     Modes,
     /// What vouches for the clock, and how long deletion has waited for that.
     Retention,
+    /// The configuration that last ran.
+    Configuration,
 }
 
 impl KeptName {
@@ -25,6 +27,7 @@ impl KeptName {
         match self {
             Self::Modes => "modes",
             Self::Retention => "retention",
+            Self::Configuration => "configuration",
         }
     }
 }

@@ -55,6 +55,7 @@ use crate::front_desk::FrontDesk;
 use crate::handle::{ReaderHandle, SiteHandle, View};
 use crate::health::HealthReport;
 use crate::store::Store;
+pub use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{App, HttpServer, dev::Server, web};
 use std::io;

@@ -228,6 +228,14 @@ fn attention(report: &HealthReport, w: Words) -> Vec<String> {
                 "時計を確かめられないため、保存期限を過ぎた記録の削除を止めています(受付は続けられます)。管理者に連絡してください: ",
                 "Clock: check-in goes on, but tell the administrator: ",
             ),
+            "configuration" => w.t(
+                "設定ファイルに問題があります。管理者に連絡してください: ",
+                "Configuration: tell the administrator: ",
+            ),
+            "card anchors" => w.t(
+                "カードの認証局の証明書を使えません(受付は続けられます)。管理者に連絡してください: ",
+                "Authorities of cards: check-in goes on, but tell the administrator: ",
+            ),
             _ => return None,
         };
         Some(format!("{words}{}", part.detail))

@@ -163,7 +163,7 @@ fn tried(evidence: &Evidence, opened: Stamp, rules: &RuleSet) -> Trial {
     match &evidence.basis {
         None => Trial::NotJudged,
         Some(Basis::FourItems { .. }) => Trial::Indifferent,
-        Some(Basis::Card { certificate, not_after_ms }) => {
+        Some(Basis::Card { certificate, not_after_ms, .. }) => {
             let would_be = rules.certificate_age(Date::of_stamp_jst(*not_after_ms), rules.today()).age;
             Trial::Judged {
                 shown: DocumentKind::MyNumberCard,

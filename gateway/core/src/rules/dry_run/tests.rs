@@ -41,7 +41,7 @@ fn document(kind: DocumentKind, valid_until: Option<&str>) -> Basis {
 
 /// A card whose certificate ends with that day.
 fn card(certificate: CertificateAge, last_day: &str) -> Basis {
-    Basis::Card { certificate, not_after_ms: date(last_day).next().begins_ms_jst() - 1 }
+    Basis::Card { certificate, not_after_ms: date(last_day).next().begins_ms_jst() - 1, unchecked: false }
 }
 
 #[test]
