@@ -131,7 +131,7 @@ async fn check_finds_nothing_wrong_with_a_good_site_before_and_while_it_runs() -
         assert_eq!(code, Some(0), "{text}");
         assert!(findings.iter().all(|finding| finding["grade"] == "ok"), "{text}");
         let checks: Vec<_> = findings.iter().filter_map(|finding| finding["check"].as_str()).collect();
-        let before = ["configuration", "card anchors", "signing key", "store", "face", "clock", "ports"];
+        let before = ["configuration", "card anchors", "store", "face", "clock", "ports"];
         let layers =
             ["name", "tcp", "tls", "http2", "service", "answer", "clock"].map(|layer| format!("central {layer}"));
         let layers = layers.iter().map(String::as_str);
