@@ -167,7 +167,8 @@ async fn a_gateway_comes_up_and_receives_patients_while_line_and_broker_are_down
     scene.site.start_broker()?;
     scene.central(ModeSpec::new("up"))?;
     scene.until_code(&visit.reception, "confirmed_later").await?;
-    until(STEP, "the broker is found", || scene.log().is_ok_and(|log| log.contains("connected to the MQTT broker")))
+    let found = || scene.health().is_ok_and(|health| part(&health, "mqtt")["ok"] == true);
+    until(STEP, "the broker is found", found)
 }
 
 #[tokio::test(flavor = "multi_thread")]
