@@ -1,4 +1,4 @@
-// The PIN pad when the gateway drops a press: node pad.mjs
+// The PIN pad when a press changes nothing: node pad.mjs
 //
 // The kiosk's own script on a page of a few lines, with this program as the other end of its socket. Ends with 0 when the pad can
 // be used again and every PIN was sent whole, 1 with a sentence on stderr when not.
@@ -12,24 +12,28 @@ const RECEPTION = "018f5b7e-0000-7000-8000-000000000001";
 
 // What the script needs of gateway/templates/kiosk.html and screen/pin.html.
 const PAGE = `<!doctype html><html lang="ja"><head><title>pad</title><script type="module" src="/static/kiosk.js"></script></head>
-  <body><section id="offline"></section><section id="replaced" hidden></section><p id="closing" hidden></p>
+  <body><nav></nav><section id="connecting"></section><section id="offline" hidden></section><section id="replaced" hidden></section><p id="closing" hidden></p>
+  <p id="sending" hidden></p><p id="again" hidden><span data-pin></span><span data-press></span></p>
   <div id="viewfinder" hidden><video id="camera"></video></div><main id="screen" hidden></main></body></html>`;
 const KEYS = Array.from({ length: 10 }, (_, position) => `<button data-position="${position}">${position}</button>`).join("");
 const PIN = `<h1 tabindex="-1">PIN</h1><div class="circles"><i></i><i></i><i></i><i></i><span class="unseen"></span></div>${KEYS}`;
 
 async function main() {
-  const script = await readFile(new URL("kiosk.js", STATIC), "utf8");
   const browser = await launch();
   try {
     const page = await browser.newPage();
     const sent = [];
-    await page.route("**/*", (route) => {
-      const isScript = route.request().url().endsWith("/static/kiosk.js");
-      return route.fulfill(isScript ? { contentType: "text/javascript", body: script } : { contentType: "text/html", body: PAGE });
+    await page.route("**/*", async (route) => {
+      const [, name] = /\/static\/(\w+\.js)$/.exec(route.request().url()) ?? [];
+      if (name === undefined) return route.fulfill({ contentType: "text/html", body: PAGE });
+      return route.fulfill({ contentType: "text/javascript", body: await readFile(new URL(name, STATIC), "utf8") });
     });
     await page.routeWebSocket(/\/ws/, (socket) => {
-      // Every press is heard and answered by nothing.
-      socket.onMessage((message) => sent.push(JSON.parse(message)));
+      // Every press is heard, and followed by no screen.
+      socket.onMessage((message) => {
+        sent.push(JSON.parse(message));
+        socket.send(JSON.stringify({ type: "heard", taken: true }));
+      });
       socket.send(JSON.stringify({ type: "screen", reception: RECEPTION, version: 1, name: "pin", html: PIN }));
     });
     await page.goto(`${HOME}/kiosk/desk-1/a`, { timeout: 15000 });

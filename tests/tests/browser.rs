@@ -78,6 +78,32 @@ fn the_pin_pad_can_be_used_again_when_the_gateway_dropped_a_press() {
     assert!(pad.status.success(), "{}", String::from_utf8_lossy(&pad.stderr));
 }
 
+#[test]
+fn kiosk_and_staff_page_say_that_a_dead_line_is_dead_and_keep_a_slow_one() {
+    let silence = Command::new("node").arg(scripts().join("silence.mjs")).output().unwrap();
+    assert!(silence.status.success(), "{}", String::from_utf8_lossy(&silence.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_a_half_open_connection_both_pages_say_offline_within_fifteen_seconds_and_no_pin_vanishes() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::start(dir.path(), Plan::default()).unwrap();
+    let card = site.card("TEST-VALID-HALFOPEN", Some(*b"1234"), None).unwrap();
+    let mut node = Command::new("node");
+    node.arg(scripts().join("halfopen.mjs")).arg(format!("http://{}", site.web())).arg("desk-1/a");
+    let mut browser = Child::spawn(node, site.dir().join("browser.log")).unwrap();
+    browser.wait_ready(PATIENCE).unwrap();
+    let inserted = card.insert(site.slot("desk-1/a").unwrap()).await.unwrap();
+    let ended = tokio::task::spawn_blocking(move || {
+        let status = browser.wait(PATIENCE).unwrap();
+        (status.success(), std::fs::read_to_string(browser.output()).unwrap())
+    });
+    let (success, output) = ended.await.unwrap();
+    assert!(success, "the pages behind a half-open connection:\n{output}");
+    inserted.remove().await;
+    assert_eq!(card.pin_tries_left(), Some(3), "the PIN was tried once, although it was typed twice");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_patient_whose_document_does_not_count_is_on_the_staff_page_until_received_or_seen_to() {
     let dir = tempfile::tempdir().unwrap();

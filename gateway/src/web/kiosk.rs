@@ -5,14 +5,13 @@ use super::pace::Pace;
 use super::page;
 use super::protocol::{self, FRAME_BYTES_MAX, ToKiosk, Violation};
 use super::screen;
-use super::socket::{End, Line, PING_EVERY, reached, wipe};
+use super::socket::{self, End, Line, Opened, reached, wipe};
 use super::words::Words;
 use crate::handle::{FrameRequest, ReaderHandle, View};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream};
 use std::time::Instant;
 use tokio::sync::watch;
-use tokio::time::MissedTickBehavior;
 
 /// `GET /kiosk/{terminal}/{reader}/ws`.
 pub(super) async fn connect(
@@ -26,10 +25,8 @@ pub(super) async fn connect(
     if state.refuses_kiosk_of(reader) {
         return Ok(page::stopping(&state, w));
     }
-    let (response, session, stream) = actix_ws::handle(&request, body)?;
-    let stream =
-        stream.max_frame_size(FRAME_BYTES_MAX).aggregate_continuations().max_continuation_size(FRAME_BYTES_MAX);
-    actix_web::rt::spawn(serve(reader.clone(), w, Line::new(session), stream, state.accepting.clone()));
+    let Opened { response, line, stream } = socket::open(&request, body, FRAME_BYTES_MAX).await?;
+    actix_web::rt::spawn(serve(reader.clone(), w, line, stream, state.accepting.clone()));
     Ok(response)
 }
 
@@ -46,8 +43,7 @@ async fn serve(
     view.mark_changed();
     wanted.mark_changed();
     let mut kiosk = Kiosk { reader, w, line, pace: Pace::new(Instant::now()), camera: false };
-    let mut ping = tokio::time::interval(PING_EVERY);
-    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut beats = socket::beats();
     let mut told_closing = false;
     let end = loop {
         // In this order: who is replaced shows nothing more, and a kiosk that floods us does not miss its screens.
@@ -75,7 +71,7 @@ async fn serve(
                 told_closing = true;
                 if closing { kiosk.line.send(&ToKiosk::Closing).await } else { Ok(()) }
             }
-            _ = ping.tick() => kiosk.line.keep_alive().await,
+            _ = beats.tick() => kiosk.line.keep_alive(&ToKiosk::Beat).await,
             message = stream.recv() => kiosk.heard(message).await,
         };
         if let Err(end) = step {
@@ -100,7 +96,7 @@ impl Kiosk {
     async fn show(&mut self, view: &View) -> Result<(), End> {
         let drawn = screen::render(view, self.w).map_err(|error| {
             tracing::error!(%error, "a screen could not be drawn");
-            End::Stopped
+            End::Failed
         })?;
         let (reception, version) = match view {
             View::Live { reception, version, .. } => (*reception, *version),
@@ -126,15 +122,7 @@ impl Kiosk {
     }
 
     async fn heard(&mut self, message: Option<Result<AggregatedMessage, actix_ws::ProtocolError>>) -> Result<(), End> {
-        let message = match message {
-            None | Some(Ok(AggregatedMessage::Close(_)) | Err(actix_ws::ProtocolError::Io(_))) => {
-                return Err(End::Gone);
-            }
-            Some(Err(actix_ws::ProtocolError::Overflow)) => return Err(End::Violation(Violation::TooLong)),
-            Some(Err(_)) => return Err(End::Violation(Violation::WebSocket)),
-            Some(Ok(message)) => message,
-        };
-        self.line.heard();
+        let message = socket::received(message)?;
         if !self.pace.allows(Instant::now()) {
             return Err(End::Violation(Violation::TooFast));
         }
@@ -144,7 +132,8 @@ impl Kiosk {
                 let input = protocol::parse_text(&text);
                 wipe(text);
                 // A full queue drops the press: the screen is still there to be pressed again.
-                self.reader.input(input.map_err(End::Violation)?);
+                let taken = self.reader.input(input.map_err(End::Violation)?);
+                self.line.send(&ToKiosk::Heard { taken }).await?;
             }
             AggregatedMessage::Binary(bytes) => {
                 let frame = protocol::parse_frame(&bytes);

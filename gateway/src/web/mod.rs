@@ -14,6 +14,8 @@
 //! | `{"type":"screen","reception":"uuid"\|null,"version":7,"name":"choose","html":"…"}` | show this inside `<main>` |
 //! | `{"type":"frame","request":12}` | send one camera frame with this number |
 //! | `{"type":"camera_off"}` | switch the camera off |
+//! | `{"type":"beat"}` | nothing: a sign of life every 3 s, for the page's script |
+//! | `{"type":"heard","taken":true}` | the press arrived; with `false` it must be made again |
 //! | `{"type":"replaced"}`, then close | another connection took over |
 //! | `{"type":"closing"}` | the gateway is about to stop; the reception under way goes on, also after a reconnection |
 //!
@@ -22,8 +24,9 @@
 //! pad, never digits); `"intent":"register","agreed":true`; `"intent":"consent","question":"checkups","agreed":true`. Intents for an older version are dropped by the core.
 //! Binary of at most 512 KiB: the request number, four bytes big-endian, then a JPEG. A frame that nobody waits for is dropped.
 //!
-//! Whatever breaks this is answered by a close with code 1008 and one line in the log, which never repeats what was sent.
-//! Both sides answer pings; a peer that stays silent for [`socket::SILENCE_MAX`] is dropped.
+//! Whatever breaks this is answered by a close and one line in the log, which never repeats what was sent: 1009 for what is too long,
+//! 1007 for text that is no UTF-8, 1002 for wrong frames, 1003 for a message where none is expected, 1008 for the rest.
+//! Both sides answer pings. A peer that stays silent for 12 s is dropped, by the gateway and by the page alike.
 
 mod case_details;
 mod cases;

@@ -129,6 +129,7 @@ pub(super) fn stopping(state: &WebState, w: Words) -> HttpResponse {
 pub(super) async fn file(request: HttpRequest, name: web::Path<String>) -> HttpResponse {
     let (kind, text) = match name.as_str() {
         "kiosk.js" => ("text/javascript; charset=utf-8", include_str!("static/kiosk.js")),
+        "link.js" => ("text/javascript; charset=utf-8", include_str!("static/link.js")),
         "forms.js" => ("text/javascript; charset=utf-8", include_str!("static/forms.js")),
         "staff.js" => ("text/javascript; charset=utf-8", include_str!("static/staff.js")),
         "style.css" => ("text/css; charset=utf-8", include_str!("static/style.css")),

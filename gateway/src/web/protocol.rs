@@ -29,6 +29,10 @@ pub(super) enum ToKiosk<'a> {
     Screen { reception: Option<ReceptionId>, version: ScreenVersion, name: &'a str, html: &'a str },
     /// Send one frame with this number.
     Frame { request: FrameRequest },
+    /// A sign of life: the page's script cannot see protocol pings.
+    Beat,
+    /// A press arrived. `taken` is false when the reader has too many waiting: it must be made again.
+    Heard { taken: bool },
     /// The camera is not needed any more.
     CameraOff,
     /// Another kiosk took over this reader.
@@ -50,6 +54,8 @@ pub(super) enum Violation {
     TooFast,
     /// A message where none is expected.
     Unexpected,
+    /// A text that is no UTF-8.
+    NotText,
     /// A frame of the WebSocket protocol itself is wrong.
     WebSocket,
 }
@@ -62,6 +68,7 @@ impl fmt::Display for Violation {
             Self::NotAFrame => "not_a_frame",
             Self::TooFast => "too_fast",
             Self::Unexpected => "unexpected",
+            Self::NotText => "not_text",
             Self::WebSocket => "websocket",
         })
     }

@@ -1,18 +1,24 @@
 //! One WebSocket connection, whoever is behind it: sending with a limit on patience, pings, wiping, closing.
 
 use super::protocol::Violation;
-use actix_ws::{CloseCode, CloseReason, Session};
+use actix_web::error::PayloadError;
+use actix_web::{FromRequest, HttpRequest, HttpResponse, dev, web};
+use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReason, ProtocolError, Session};
 use bytes::Bytes;
+use futures_util::StreamExt;
 use serde::Serialize;
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
+use tokio::time::{Interval, MissedTickBehavior};
 use zeroize::Zeroize;
 
-/// How often a peer is pinged.
-pub(super) const PING_EVERY: Duration = Duration::from_secs(5);
+/// How often a peer is pinged, and its page's script given a sign of life. `static/link.js` leaves after four that did not come.
+const BEAT_EVERY: Duration = Duration::from_secs(3);
 
-/// A peer that sent nothing, not even a pong, for this long is gone.
-pub(super) const SILENCE_MAX: Duration = Duration::from_secs(15);
+/// A peer of which not one byte came for this long, not even of a pong, is gone.
+const SILENCE_MAX: Duration = Duration::from_secs(12);
 
 /// A peer that takes nothing for this long is gone: nobody may hold back the loop that serves it.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -20,35 +26,105 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(5);
 /// Why a connection ends.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// The peer left, or is silent.
-    Gone,
+    /// The peer left.
+    Left,
+    /// The peer is silent, or takes nothing.
+    Silent,
     /// The peer broke the protocol.
     Violation(Violation),
     /// A newer connection took its place.
     Replaced,
-    /// Our own side ended: the reader is gone, or a page could not be drawn.
+    /// The gateway stops, or the reader is gone.
     Stopped,
+    /// Our own mistake: a page could not be drawn.
+    Failed,
+}
+
+/// The meaning of each code: RFC 6455, section 7.4.1, and the registry of IANA for 1013.
+fn reason(end: &End) -> CloseReason {
+    match end {
+        End::Left => CloseCode::Normal.into(),
+        End::Silent => (CloseCode::Again, "silent: connect again").into(),
+        End::Stopped => CloseCode::Away.into(),
+        End::Failed => CloseCode::Error.into(),
+        End::Replaced => (CloseCode::Normal, "replaced").into(),
+        End::Violation(violation) => {
+            let code = match violation {
+                Violation::TooLong => CloseCode::Size,
+                Violation::NotText => CloseCode::Invalid,
+                Violation::Unexpected => CloseCode::Unsupported,
+                Violation::WebSocket => CloseCode::Protocol,
+                Violation::Malformed | Violation::NotAFrame | Violation::TooFast => CloseCode::Policy,
+            };
+            (code, violation.to_string()).into()
+        }
+    }
+}
+
+/// Both sides of a connection.
+pub(super) struct Opened {
+    /// What switches protocols.
+    pub(super) response: HttpResponse,
+    /// The sending side.
+    pub(super) line: Line,
+    /// The receiving side.
+    pub(super) stream: AggregatedMessageStream,
+}
+
+/// Answers an upgrade. Neither a message nor its fragments together may be larger than `bytes_max`.
+pub(super) async fn open(request: &HttpRequest, body: web::Payload, bytes_max: usize) -> actix_web::Result<Opened> {
+    let heard = Rc::new(Cell::new(Instant::now()));
+    // Every byte counts: on a slow line a camera frame is under way for longer than a silent peer is waited for.
+    let bytes = body.into_inner().inspect({
+        let heard = heard.clone();
+        move |_| heard.set(Instant::now())
+    });
+    let mut counted: dev::Payload = dev::Payload::Stream { payload: Box::pin(bytes) };
+    let counted = web::Payload::from_request(request, &mut counted).await?;
+    let (response, session, stream) = actix_ws::handle(request, counted)?;
+    let stream = stream.max_frame_size(bytes_max).aggregate_continuations().max_continuation_size(bytes_max);
+    Ok(Opened { response, line: Line { session, heard }, stream })
+}
+
+/// What came from the peer; a close, a broken connection and a violation end the connection.
+pub(super) fn received(message: Option<Result<AggregatedMessage, ProtocolError>>) -> Result<AggregatedMessage, End> {
+    match message {
+        None | Some(Ok(AggregatedMessage::Close(_))) => Err(End::Left),
+        Some(Ok(message)) => Ok(message),
+        Some(Err(error)) => Err(fault(&error)),
+    }
+}
+
+/// actix-ws says four things with `Io`; a broken connection carries a [`PayloadError`].
+fn fault(error: &ProtocolError) -> End {
+    End::Violation(match error {
+        ProtocolError::Overflow => Violation::TooLong,
+        ProtocolError::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => Violation::NotText,
+        ProtocolError::Io(error) if error.get_ref().is_some_and(|inner| !inner.is::<PayloadError>()) => {
+            Violation::TooLong
+        }
+        ProtocolError::Io(_) => return End::Left,
+        _ => Violation::WebSocket,
+    })
+}
+
+/// When the next beat is due.
+pub(super) fn beats() -> Interval {
+    let mut beats = tokio::time::interval(BEAT_EVERY);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    beats
 }
 
 /// The sending side.
 pub(super) struct Line {
     session: Session,
-    heard: Instant,
+    heard: Rc<Cell<Instant>>,
 }
 
 impl Line {
-    pub(super) fn new(session: Session) -> Self {
-        Self { session, heard: Instant::now() }
-    }
-
-    /// The peer gave a sign of life.
-    pub(super) fn heard(&mut self) {
-        self.heard = Instant::now();
-    }
-
     /// Sends a message as JSON text.
     pub(super) async fn send(&mut self, message: &impl Serialize) -> Result<(), End> {
-        let text = serde_json::to_string(message).map_err(|_| End::Stopped)?;
+        let text = serde_json::to_string(message).map_err(|_| End::Failed)?;
         patiently(self.session.text(text)).await
     }
 
@@ -56,33 +132,33 @@ impl Line {
         patiently(self.session.pong(payload)).await
     }
 
-    /// Pings, or finds that the peer is gone.
-    pub(super) async fn keep_alive(&mut self) -> Result<(), End> {
-        if self.heard.elapsed() > SILENCE_MAX {
-            return Err(End::Gone);
+    /// Gives the browser and its page's script a sign of life, or finds that the peer is gone.
+    pub(super) async fn keep_alive(&mut self, beat: &impl Serialize) -> Result<(), End> {
+        if self.heard.get().elapsed() > SILENCE_MAX {
+            return Err(End::Silent);
         }
-        patiently(self.session.ping(b"")).await
+        patiently(self.session.ping(b"")).await?;
+        self.send(beat).await
     }
 
     /// Says why and closes; `who` is for the one line in the log.
     pub(super) async fn close(self, end: End, who: &str) {
-        let reason: CloseReason = match end {
-            End::Gone => CloseCode::Normal.into(),
-            End::Stopped => CloseCode::Away.into(),
-            End::Replaced => (CloseCode::Normal, "replaced").into(),
+        match &end {
             End::Violation(violation) => {
                 tracing::warn!(peer = who, %violation, "connection closed: the peer broke the protocol");
-                (CloseCode::Policy, violation.to_string()).into()
             }
-        };
-        let _ = patiently(self.session.close(Some(reason))).await;
+            End::Silent => tracing::info!(peer = who, "connection closed: the peer is silent"),
+            _ => {}
+        }
+        let _ = patiently(self.session.close(Some(reason(&end)))).await;
     }
 }
 
 async fn patiently<E>(sending: impl Future<Output = Result<(), E>>) -> Result<(), End> {
     match tokio::time::timeout(SEND_TIMEOUT, sending).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) | Err(_) => Err(End::Gone),
+        Ok(Err(_)) => Err(End::Left),
+        Err(_) => Err(End::Silent),
     }
 }
 

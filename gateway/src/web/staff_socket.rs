@@ -1,11 +1,11 @@
 //! The staff page's socket: parts of the page, redrawn when something changed. It listens to nothing.
 //!
-//! `{"type":"fragment","id":"readers","html":"…"}` replaces the inside of an element; `{"type":"closing"}` says that the gateway is
-//! about to stop.
+//! `{"type":"fragment","id":"readers","html":"…","more":false}` replaces the inside of an element; a long one comes in pieces, all but
+//! the last with `"more":true`. `{"type":"closing"}` says that the gateway is about to stop, `{"type":"beat"}` that it is there.
 
 use super::WebState;
 use super::protocol::Violation;
-use super::socket::{End, Line, PING_EVERY, reached};
+use super::socket::{self, End, Line, Opened, reached};
 use super::staff::{self, Fragments};
 use super::words::Words;
 use actix_web::{HttpRequest, HttpResponse, web};
@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, select_all};
 use serde::Serialize;
 use std::time::Duration;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::Instant;
 use tokio_stream::wrappers::{BroadcastStream, WatchStream};
 
 /// Changes that come together are drawn together.
@@ -23,11 +23,18 @@ const GATHER: Duration = Duration::from_millis(150);
 /// The lists are drawn anew this often even when nothing was heard of a change: midnight passes, commits are not all announced.
 const REDRAW_EVERY: Duration = Duration::from_secs(5);
 
+/// Largest piece of a fragment. A page that hears nothing for 12 seconds gives its connection up: on 10 kbit/s it hears of each piece.
+const PIECE_BYTES_MAX: usize = 8 * 1024;
+
+/// Browsers answer pings; nothing else is expected, so nothing else needs room.
+const MESSAGE_BYTES_MAX: usize = 128;
+
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ToStaff<'a> {
-    Fragment { id: &'a str, html: &'a str },
+    Fragment { id: &'a str, html: &'a str, more: bool },
     Closing,
+    Beat,
 }
 
 /// `GET /staff/ws`.
@@ -36,11 +43,9 @@ pub(super) async fn connect(
     body: web::Payload,
     state: web::Data<WebState>,
 ) -> actix_web::Result<HttpResponse> {
-    let (response, session, stream) = actix_ws::handle(&request, body)?;
-    // Browsers answer pings; nothing else is expected, so nothing else needs room.
-    let stream = stream.max_frame_size(128).aggregate_continuations().max_continuation_size(128);
+    let Opened { response, line, stream } = socket::open(&request, body, MESSAGE_BYTES_MAX).await?;
     let w = Words::of(&request);
-    actix_web::rt::spawn(serve(WebState::clone(&state), w, Line::new(session), stream));
+    actix_web::rt::spawn(serve(WebState::clone(&state), w, line, stream));
     Ok(response)
 }
 
@@ -48,8 +53,7 @@ async fn serve(state: WebState, w: Words, mut line: Line, mut stream: Aggregated
     let mut changes = changes(&state);
     let mut accepting = state.accepting.clone();
     let mut told_closing = false;
-    let mut ping = tokio::time::interval(PING_EVERY);
-    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut beats = socket::beats();
     let mut draw_at = Instant::now();
     let mut shown = Fragments::default();
     let end = loop {
@@ -59,7 +63,7 @@ async fn serve(state: WebState, w: Words, mut line: Line, mut stream: Aggregated
                 told_closing = true;
                 if closing { line.send(&ToStaff::Closing).await } else { Ok(()) }
             }
-            _ = ping.tick() => line.keep_alive().await,
+            _ = beats.tick() => line.keep_alive(&ToStaff::Beat).await,
             _ = tokio::time::sleep_until(draw_at) => {
                 draw_at = Instant::now() + REDRAW_EVERY;
                 redraw(&state, w, &mut line, &mut shown).await
@@ -96,11 +100,19 @@ fn changes(state: &WebState) -> BoxStream<'static, ()> {
 async fn redraw(state: &WebState, w: Words, line: &mut Line, shown: &mut Fragments) -> Result<(), End> {
     let now = staff::fragments(state, w).await.map_err(|error| {
         tracing::error!(%error, "the staff page could not be drawn");
-        End::Stopped
+        End::Failed
     })?;
     for ((id, html), (_, before)) in now.parts().into_iter().zip(shown.parts()) {
         if html != before {
-            line.send(&ToStaff::Fragment { id, html }).await?;
+            let mut rest = html;
+            loop {
+                let (piece, after) = rest.split_at(rest.floor_char_boundary(PIECE_BYTES_MAX));
+                line.send(&ToStaff::Fragment { id, html: piece, more: !after.is_empty() }).await?;
+                rest = after;
+                if rest.is_empty() {
+                    break;
+                }
+            }
         }
     }
     *shown = now;
@@ -111,19 +123,9 @@ async fn heard(
     message: Option<Result<AggregatedMessage, actix_ws::ProtocolError>>,
     line: &mut Line,
 ) -> Result<(), End> {
-    match message {
-        None | Some(Ok(AggregatedMessage::Close(_)) | Err(actix_ws::ProtocolError::Io(_))) => Err(End::Gone),
-        Some(Err(_)) => Err(End::Violation(Violation::WebSocket)),
-        Some(Ok(AggregatedMessage::Text(_) | AggregatedMessage::Binary(_))) => {
-            Err(End::Violation(Violation::Unexpected))
-        }
-        Some(Ok(AggregatedMessage::Ping(payload))) => {
-            line.heard();
-            line.pong(&payload).await
-        }
-        Some(Ok(AggregatedMessage::Pong(_))) => {
-            line.heard();
-            Ok(())
-        }
+    match socket::received(message)? {
+        AggregatedMessage::Ping(payload) => line.pong(&payload).await,
+        AggregatedMessage::Pong(_) | AggregatedMessage::Close(_) => Ok(()),
+        AggregatedMessage::Text(_) | AggregatedMessage::Binary(_) => Err(End::Violation(Violation::Unexpected)),
     }
 }

@@ -1,5 +1,8 @@
 // Forms of the staff pages: sends what was typed as JSON, shows the lines that come back. Keeps nothing but who is at the desk.
 
+// Longer than the gateway takes with a busy disk. A line that is dead answers nothing, for minutes.
+const ANSWER_MS = 20000;
+
 const by = document.getElementById("by");
 by.value = sessionStorage.getItem("by") ?? "";
 by.addEventListener("change", () => sessionStorage.setItem("by", by.value.trim()));
@@ -53,12 +56,13 @@ async function send(form) {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify(typed(form)),
+      signal: AbortSignal.timeout(ANSWER_MS),
     });
     told = await response.json();
     if (response.ok && "reload" in form.dataset) return location.reload();
     if (response.ok && !told.offer) form.reset();
   } catch {
-    told = { lines: [document.documentElement.lang === "ja" ? "うまくいきませんでした。もう一度お試しください。" : "That did not work. Please try again."] };
+    told = { lines: [document.documentElement.lang === "ja" ? "ゲートウェイから応答がありません。記録されたかどうかは、受付状況の一覧で確かめてから、もう一度お試しください。" : "The gateway did not answer. See the list of receptions whether it was recorded, then try again."] };
   }
   button.disabled = false;
   const failed = lang === "ja" ? "読み取れない項目があります。担当者と入力を確かめてください。" : "Something cannot be read: check your name and the fields.";

@@ -1,10 +1,12 @@
 // The kiosk: shows what the gateway draws, says what the patient presses, sends the frames that the gateway asks for.
 // It decides nothing and keeps nothing.
 
-const RETRY_MS = 250;
-const RETRY_MS_MAX = 5000;
-// A press that the gateway dropped changes no screen: after this the buttons come back.
+import { link } from "./link.js";
+
+// A press that arrived and changes no screen: after this the buttons come back. One that has not arrived by then is said to be under way.
 const PRESS_MS = 1500;
+// For a page in another language, before the present one is left for it.
+const PAGE_MS = 5000;
 // Somebody chose another language and left: the next patient finds the kiosk's own.
 const LANGUAGE_MS = 60000;
 const FRAME_BYTES_MAX = 512 * 1024;
@@ -13,66 +15,70 @@ const PIN_LENGTH = 4;
 const page = document.getElementById("screen");
 const viewfinder = document.getElementById("viewfinder");
 const video = document.getElementById("camera");
+const again = document.getElementById("again");
+const sending = document.getElementById("sending");
+const languages = document.querySelector("nav");
 const parameters = new URLSearchParams(location.search);
 
-let socket = null;
-let retries = 0;
 let replaced = false;
 let shown = { reception: null, version: 0, name: "" };
 let pressed = null;
+// A press is on its way: neither a word of its arrival nor another screen has come.
+let underWay = false;
+// The screen on which something was typed or pressed that may not have arrived.
+let unsure = null;
 let keys = [];
+let languageTimer = 0;
 
 // --- connection
 
-function connect() {
-  const path = location.pathname.replace(/\/$/, "");
-  socket = new WebSocket(`ws://${location.host}${path}/ws?lang=${document.documentElement.lang}`);
-  socket.binaryType = "arraybuffer";
-  socket.addEventListener("message", (event) => receive(JSON.parse(event.data)));
-  socket.addEventListener("close", disconnected);
-}
-
-function disconnected() {
+function lost() {
   camera.stop();
+  if (underWay || keys.length > 0 || !again.hidden) unsure = { ...shown };
   release();
   page.hidden = true;
   page.replaceChildren();
+  again.hidden = true;
   document.body.dataset.screen = "";
   shown = { reception: null, version: 0, name: "" };
+  clearTimeout(languageTimer);
+  // Another page cannot be had now: the browser's own error page would take the kiosk's place for good.
+  languages.inert = true;
   document.getElementById("closing").hidden = true;
+  document.getElementById("connecting").hidden = true;
   document.getElementById("offline").hidden = replaced;
   document.getElementById("replaced").hidden = !replaced;
-  if (replaced) return;
-  const wait = Math.min(RETRY_MS * 2 ** retries, RETRY_MS_MAX);
-  retries += 1;
-  // Half of it at random: sixty kiosks do not come back in the same instant.
-  setTimeout(connect, wait / 2 + Math.random() * (wait / 2));
 }
 
 function receive(message) {
   switch (message.type) {
     case "screen": return show(message);
+    case "heard": return heard(message.taken);
     case "frame": return camera.frame(message.request);
     case "camera_off": return camera.stop();
-    case "replaced": replaced = true; return undefined;
+    case "replaced":
+      replaced = true;
+      return line.stop();
     case "closing": document.getElementById("closing").hidden = false; return undefined;
     default: return undefined;
   }
 }
 
 function send(fields) {
-  if (socket.readyState !== WebSocket.OPEN || shown.reception === null) return;
-  socket.send(JSON.stringify({ reception: shown.reception, version: shown.version, ...fields }));
+  if (shown.reception === null) return;
+  line.send(JSON.stringify({ reception: shown.reception, version: shown.version, ...fields }));
+  hold();
 }
 
 // --- screens
 
 function show(message) {
-  retries = 0;
   const before = shown.name;
   shown = { reception: message.reception, version: message.version, name: message.name };
   release();
-  document.getElementById("offline").hidden = true;
+  askAgain();
+  languages.inert = false;
+  for (const id of ["connecting", "offline", "replaced"]) document.getElementById(id).hidden = true;
   // From our own server only; the content security policy runs no script in it.
   page.innerHTML = message.html;
   page.hidden = false;
@@ -85,26 +91,63 @@ function show(message) {
   languageBack(before, message.name);
 }
 
-let languageTimer = 0;
+// What was typed on a line that then turned out to be dead is asked for again, in words. After a PIN also when the pad is a new one.
+function askAgain() {
+  const same = unsure !== null && unsure.reception !== null && unsure.reception === shown.reception && unsure.name === shown.name;
+  const pin = shown.name === "pin";
+  again.hidden = !(same && (pin || unsure.version === shown.version));
+  again.querySelector("[data-pin]").hidden = !pin;
+  again.querySelector("[data-press]").hidden = pin;
+  unsure = null;
+}
 
 function languageBack(before, now) {
   const back = parameters.get("back");
   clearTimeout(languageTimer);
   if (now !== "idle" || (back !== "ja" && back !== "en")) return;
-  const restore = () => location.replace(`?lang=${back}`);
+  const restore = () => turnTo(`?lang=${back}`);
   if (before !== "" && before !== "idle") restore();
   else languageTimer = setTimeout(restore, LANGUAGE_MS);
 }
 
-// --- presses
-
-function hold() {
-  page.inert = true;
-  pressed = setTimeout(release, PRESS_MS);
+// The page is left only for one that is there.
+async function turnTo(address) {
+  try {
+    const response = await fetch(address, { signal: AbortSignal.timeout(PAGE_MS) });
+    if (response.ok) location.replace(address);
+  } catch {
+    // No answer: the connection is about to be found lost, which is said then.
+  }
 }
 
-// A new screen, or the gateway dropped the press: in either case the patient begins anew, with an empty pad.
+// --- presses
+
+// Nothing can be pressed until the press is known to have arrived, or the line is known to be lost.
+function hold() {
+  underWay = true;
+  page.inert = true;
+  clearTimeout(pressed);
+  pressed = setTimeout(() => { sending.hidden = false; }, PRESS_MS);
+}
+
+function heard(taken) {
+  if (!underWay) return;
+  underWay = false;
+  sending.hidden = true;
+  clearTimeout(pressed);
+  if (taken) {
+    pressed = setTimeout(release, PRESS_MS);
+  } else {
+    unsure = { ...shown };
+    release();
+    askAgain();
+  }
+}
+
+// A new screen, or the press changed nothing: in either case the patient begins anew, with an empty pad.
 function release() {
+  underWay = false;
+  sending.hidden = true;
   clearTimeout(pressed);
   page.inert = false;
   forgetKeys();
@@ -118,9 +161,10 @@ document.addEventListener("click", (event) => {
   if (lang !== undefined) {
     event.preventDefault();
     const home = parameters.get("back") ?? document.documentElement.lang;
-    location.replace(lang === home ? `?lang=${lang}` : `?lang=${lang}&back=${home}`);
-  } else if ("reload" in target.dataset) {
-    location.reload();
+    turnTo(lang === home ? `?lang=${lang}` : `?lang=${lang}&back=${home}`);
+  } else if ("here" in target.dataset) {
+    replaced = false;
+    line.start();
   } else if ("erase" in target.dataset) {
     forgetKeys();
     drawCircles();
@@ -128,10 +172,8 @@ document.addEventListener("click", (event) => {
     pressKey(Number(position));
   } else if (agreed !== undefined) {
     send({ intent, ...(question === undefined ? {} : { question }), agreed: agreed === "true" });
-    hold();
   } else if (intent !== undefined) {
     send({ intent });
-    hold();
   }
 });
 
@@ -145,7 +187,6 @@ function pressKey(position) {
   send({ intent: "pin", keys });
   // The positions are wiped at once; four circles stay filled until the buttons come back.
   keys.fill(0);
-  hold();
 }
 
 function forgetKeys() {
@@ -250,10 +291,10 @@ const camera = {
 
   send(request, jpeg) {
     const message = new Uint8Array(4 + jpeg.length);
-    if (message.length > FRAME_BYTES_MAX || socket.readyState !== WebSocket.OPEN) return;
+    if (message.length > FRAME_BYTES_MAX) return;
     new DataView(message.buffer).setUint32(0, request);
     message.set(jpeg, 4);
-    socket.send(message);
+    line.send(message);
   },
 
   // Without a camera the patient is shown the other ways.
@@ -280,4 +321,7 @@ const camera = {
   },
 };
 
-connect();
+const line = link(
+  `ws://${location.host}${location.pathname.replace(/\/$/, "")}/ws?lang=${document.documentElement.lang}`,
+  { receive, lost },
+);

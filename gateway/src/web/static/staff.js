@@ -1,8 +1,11 @@
 // The staff page: puts in the parts that the gateway draws, takes orders of staff to it.
 
-const RETRY_MS = 250;
-const RETRY_MS_MAX = 5000;
+import { link } from "./link.js";
+
 const PARTS = ["readers", "central", "work"];
+
+// An order that is not answered by then has failed, as far as anybody can tell.
+const ANSWER_MS = 10000;
 
 // An answer to an order stays long enough to be read.
 const TOLD_MS = 8000;
@@ -12,28 +15,54 @@ const news = document.getElementById("news");
 // What was said last, by part.
 const said = new Map();
 let toldTimer = 0;
-let retries = 0;
+// The parts that are still coming in.
+const coming = new Map();
+let crowded = false;
+let focused = null;
+const parts = document.querySelector("main");
+const offline = document.getElementById("offline");
 
-function connect() {
-  const socket = new WebSocket(`ws://${location.host}/staff/ws?lang=${document.documentElement.lang}`);
-  socket.addEventListener("message", (event) => receive(JSON.parse(event.data)));
-  socket.addEventListener("close", () => {
-    document.getElementById("offline").hidden = false;
-    const wait = Math.min(RETRY_MS * 2 ** retries, RETRY_MS_MAX);
-    retries += 1;
-    setTimeout(connect, wait / 2 + Math.random() * (wait / 2));
-  });
+// What is shown is old by now, and no order would arrive: it says so, looks so, and cannot be pressed.
+function lost() {
+  if (!parts.inert) {
+    focused = document.activeElement?.id;
+    const time = new Date().toLocaleTimeString("ja-JP");
+    for (const since of offline.querySelectorAll("time")) since.textContent = time;
+  }
+  coming.clear();
+  parts.inert = true;
+  document.querySelectorAll("nav").forEach((nav) => { nav.inert = true; });
+  offline.hidden = crowded;
+  document.getElementById("crowded").hidden = !crowded;
+}
+
+function live() {
+  if (!parts.inert) return;
+  parts.inert = false;
+  document.querySelectorAll("nav").forEach((nav) => { nav.inert = false; });
+  offline.hidden = true;
+  document.getElementById("crowded").hidden = true;
+  if (focused) document.getElementById(focused)?.focus();
 }
 
 function receive(message) {
   if (message.type === "closing") {
     document.getElementById("closing").hidden = false;
+  } else if (message.type === "crowded") {
+    crowded = true;
+    line.stop();
   } else if (message.type === "fragment" && PARTS.includes(message.id)) {
-    retries = 0;
-    document.getElementById("offline").hidden = true;
+    // Long parts come in pieces, so that a slow line is seen to be alive.
+    const html = (coming.get(message.id) ?? "") + message.html;
+    if (message.more) {
+      coming.set(message.id, html);
+      return;
+    }
+    coming.delete(message.id);
     const part = document.getElementById(message.id);
-    replace(part, message.html);
+    replace(part, html);
     say(part);
+    live();
   }
 }
 
@@ -83,6 +112,7 @@ async function order(path, body) {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify(body),
+      signal: AbortSignal.timeout(ANSWER_MS),
     });
     result = response.ok ? "accepted" : response.status === 409 ? "notWanted" : "failed";
   } catch {
@@ -94,6 +124,11 @@ async function order(path, body) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button === null) return;
+  if ("here" in button.dataset) {
+    crowded = false;
+    line.start();
+    return;
+  }
   const { terminal, reader, reception, decision, assist, settle } = button.dataset;
   if (decision !== undefined) signed((by) => order("/staff/decision", { terminal, reader, reception, decision, by }));
   else if (assist !== undefined) signed((by) => order("/staff/assist", { terminal, reader, reception, assist, by }));
@@ -101,4 +136,4 @@ document.addEventListener("click", (event) => {
   else if ("restart" in button.dataset) order("/staff/restart", { terminal, reader });
 });
 
-connect();
+const line = link(`ws://${location.host}/staff/ws?lang=${document.documentElement.lang}`, { receive, lost });

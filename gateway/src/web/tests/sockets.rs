@@ -9,7 +9,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use uketsuke_core::reception::{Attention, Choose, Intent, Screen, StaffReason};
@@ -59,6 +60,7 @@ impl Client {
     async fn json(&mut self) -> Value {
         loop {
             match self.message().await {
+                Some(Ok(Message::Text(text))) if text.contains(r#""type":"beat""#) => {}
                 Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
                 Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
                 other => panic!("expected text, got {other:?}"),
@@ -159,24 +161,34 @@ async fn the_newest_kiosk_of_a_reader_wins() {
 }
 
 #[actix_web::test]
-async fn whoever_breaks_the_protocol_is_shown_the_door() {
+async fn a_peer_that_breaks_the_protocol_is_shown_the_door_with_the_code_of_its_fault() {
     let served = Served::new();
     let good = format!(r#"{{"reception":"{}","version":1,"intent":"back"}}"#, id());
-    let hostile: [Message; 8] = [
-        "{".into(),
-        "".into(),
-        good.replace("back", "open_sesame").into(),
-        good.replace('}', ",\"more\":1}").into(),
-        good.replace('}', &format!("{}}}", " ".repeat(5000))).into(),
-        vec![0u8, 0, 0].into(),
-        vec![0u8, 0, 0, 1, b'G', b'I', b'F'].into(),
-        vec![0u8; 512 * 1024 + 1].into(),
+    let fragment = |data: Data, last, bytes: Vec<u8>| Message::Frame(Frame::message(bytes, OpCode::Data(data), last));
+    let half = || vec![0u8; 300 * 1024];
+    let hostile: [(CloseCode, Vec<Message>); 14] = [
+        (CloseCode::Policy, vec!["{".into()]),
+        (CloseCode::Policy, vec!["".into()]),
+        (CloseCode::Policy, vec![good.replace("back", "open_sesame").into()]),
+        (CloseCode::Policy, vec![good.replace('}', ",\"more\":1}").into()]),
+        (CloseCode::Policy, vec![vec![0u8, 0, 0].into()]),
+        (CloseCode::Policy, vec![vec![0u8, 0, 0, 1, b'G', b'I', b'F'].into()]),
+        (CloseCode::Size, vec![good.replace('}', &format!("{}}}", " ".repeat(5000))).into()]),
+        (CloseCode::Size, vec![vec![0u8; 512 * 1024 + 1].into()]),
+        (CloseCode::Size, vec![fragment(Data::Binary, false, half()), fragment(Data::Continue, false, half())]),
+        (CloseCode::Size, vec![fragment(Data::Binary, false, half()), fragment(Data::Continue, true, half())]),
+        (CloseCode::Invalid, vec![fragment(Data::Text, true, vec![0xff])]),
+        (CloseCode::Invalid, vec![fragment(Data::Text, false, vec![b'{']), fragment(Data::Continue, true, vec![0xff])]),
+        (CloseCode::Protocol, vec![fragment(Data::Continue, true, vec![0])]),
+        (CloseCode::Protocol, vec![fragment(Data::Text, false, vec![b'{']), fragment(Data::Text, false, vec![b'{'])]),
     ];
-    for message in hostile {
+    for (index, (code, messages)) in hostile.into_iter().enumerate() {
         let mut kiosk = served.kiosk().await;
         assert_eq!(kiosk.json().await["type"], "screen");
-        kiosk.send(message.clone()).await;
-        assert_eq!(kiosk.closed().await, Some(CloseCode::Policy), "{} bytes", message.len());
+        for message in messages {
+            kiosk.send(message).await;
+        }
+        assert_eq!(kiosk.closed().await, Some(code), "message {index}");
     }
     let mut kiosk = served.kiosk().await;
     kiosk.send(good).await;
@@ -238,5 +250,40 @@ async fn the_staff_page_is_pushed_what_changed_and_listens_to_nothing() {
     served.scene.provisional().await;
     assert_eq!(staff.json().await["id"], "work");
     staff.send("hello").await;
-    assert_eq!(staff.closed().await, Some(CloseCode::Policy));
+    assert_eq!(staff.closed().await, Some(CloseCode::Unsupported));
+    let mut staff = served.open("/staff/ws?lang=en").await;
+    staff.send("long ".repeat(100)).await;
+    assert_eq!(staff.closed().await, Some(CloseCode::Size));
+}
+
+#[actix_web::test]
+async fn every_press_is_acknowledged_so_that_the_page_knows_what_was_lost() {
+    let served = Served::new();
+    let mut kiosk = served.kiosk().await;
+    assert_eq!(kiosk.json().await["type"], "screen");
+    let press = format!(r#"{{"reception":"{}","version":1,"intent":"back"}}"#, id());
+    // Nobody takes what waits for the reader: it holds 32 presses, and no more.
+    for _ in 0..32 {
+        kiosk.send(press.clone()).await;
+        assert_eq!(kiosk.json().await, json!({"type": "heard", "taken": true}));
+    }
+    kiosk.send(press).await;
+    assert_eq!(kiosk.json().await, json!({"type": "heard", "taken": false}));
+}
+
+#[actix_web::test]
+async fn kiosk_and_staff_page_are_given_a_sign_of_life_that_their_scripts_can_see() {
+    let served = Served::new();
+    for path in ["/kiosk/desk-1/a/ws", "/staff/ws"] {
+        let mut client = served.open(path).await;
+        let beat = loop {
+            if let Some(Ok(Message::Text(text))) = client.message().await {
+                let message: Value = serde_json::from_str(&text).unwrap();
+                if message["type"] == "beat" {
+                    break message;
+                }
+            }
+        };
+        assert_eq!(beat, json!({"type": "beat"}), "{path}");
+    }
 }
