@@ -22,7 +22,7 @@ use crate::supervise;
 use crate::telemetry::{self, Metrics, MqttStatus};
 use crate::terminal::TerminalParts;
 use crate::upkeep::{self, UpkeepParts, Upkept};
-use crate::web::{self, WebState};
+use crate::web::{self, Doors, WebState};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -184,6 +184,7 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
         ladder: desk.ladder.clone(),
         clock: clock.clone(),
     };
+    let doors = Doors::default();
     let state = WebState {
         site: site.clone(),
         desk: front_desk,
@@ -192,8 +193,11 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
         store: store.clone(),
         clock: clock.clone(),
         metrics: {
-            let (metrics, site, clock) = (metrics.clone(), site.clone(), clock.clone());
-            Arc::new(move || metrics.render(&site, &upkept.borrow(), clock.stamp().wall_ms))
+            let (metrics, site, clock, doors) = (metrics.clone(), site.clone(), clock.clone(), doors.clone());
+            Arc::new(move || {
+                metrics.connected(&doors);
+                metrics.render(&site, &upkept.borrow(), clock.stamp().wall_ms)
+            })
         },
         line: LineCheck::new(config.central.clone(), clock.clone()),
         lists: watch::Sender::new(0),
@@ -201,6 +205,7 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
             let (health, site) = (health.clone(), site.clone());
             Arc::new(move || health.report(&site))
         },
+        doors,
         accepting,
     };
     // From here on a signal is heard: it must not end a process that has called itself ready in any other way than in order.

@@ -24,6 +24,7 @@ pub mod reception;
 pub mod record;
 pub mod restart;
 pub mod retention;
+pub mod room;
 pub mod rules;
 pub mod telemetry;
 pub mod visit;

@@ -5,6 +5,7 @@ use super::status::MqttStatus;
 use crate::central::days_left;
 use crate::handle::SiteHandle;
 use crate::upkeep::Upkept;
+use crate::web::Doors;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -12,6 +13,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use uketsuke_core::outbox::Circuit;
@@ -55,6 +57,11 @@ struct FigureLabel {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PartLabel {
     part: &'static str,
 }
@@ -87,6 +94,8 @@ pub struct Metrics {
     outbox_rejected: Gauge,
     cases_open: Family<OwnerLabel, Gauge>,
     store: Family<FigureLabel, Gauge>,
+    connections: Family<KindLabel, Gauge>,
+    connections_closed: Counter,
     certificate_days: Family<PartLabel, Gauge>,
     certificate_swaps: Gauge,
     certificate_refusals: Gauge,
@@ -145,6 +154,13 @@ impl Default for Metrics {
              requests, age of the oldest waiting request in seconds, walks through every row, receptions forgotten",
             store.clone(),
         );
+        let (connections, connections_closed) = (Family::default(), Counter::default());
+        registry.register("web_connections", "Connections to the pages, by kind", connections.clone());
+        registry.register(
+            "web_connections_closed",
+            "Connections that were closed for newer ones because a bound was hit",
+            connections_closed.clone(),
+        );
         let certificate_days = Family::default();
         registry.register(
             "central_certificate_days",
@@ -195,6 +211,8 @@ impl Default for Metrics {
             outbox_pending,
             outbox_rejected,
             cases_open,
+            connections,
+            connections_closed,
             certificate_days,
             certificate_swaps,
             certificate_refusals,
@@ -246,6 +264,15 @@ impl Metrics {
     /// An answer was written down this long after it came.
     pub fn settled(&self, took: Duration) {
         self.settle.observe(took.as_secs_f64());
+    }
+
+    /// Who is connected to the pages.
+    pub fn connected(&self, doors: &Doors) {
+        let (figures, closed) = doors.figures();
+        for (kind, count) in [("kiosk", figures.kiosks), ("staff", figures.staff), ("passing", figures.passing)] {
+            self.connections.get_or_create(&KindLabel { kind }).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        self.connections_closed.inner().store(closed, Ordering::Relaxed);
     }
 
     /// The whole catalogue as OpenMetrics text, with the site's present state. `now_ms` is the wall clock's.

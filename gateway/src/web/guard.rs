@@ -5,6 +5,7 @@
 //! * upgrades and POSTs must come from our own pages (`Origin` equals `Host`);
 //! * the content security policy allows our own files and nothing inline.
 
+use super::doors;
 use super::page;
 use super::{WebState, words::Words};
 use actix_web::body::{BoxBody, MessageBody};
@@ -34,10 +35,12 @@ pub(super) async fn guard<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let camera = request.path().starts_with("/kiosk/");
+    doors::asked(request.request());
     let mut response = match refusal(&request) {
         Some(refused) => request.into_response(refused),
         None => next.call(request).await?.map_into_boxed_body(),
     };
+    doors::answered(response.request());
     let headers = response.headers_mut();
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));

@@ -1,6 +1,7 @@
 //! The kiosk's socket: screens and frame requests out, intents and frames in.
 
 use super::WebState;
+use super::doors::{self, Place};
 use super::pace::Pace;
 use super::page;
 use super::protocol::{self, FRAME_BYTES_MAX, ToKiosk, Violation};
@@ -12,6 +13,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream};
 use std::time::Instant;
 use tokio::sync::watch;
+use uketsuke_core::room::Use;
 
 /// `GET /kiosk/{terminal}/{reader}/ws`.
 pub(super) async fn connect(
@@ -26,7 +28,9 @@ pub(super) async fn connect(
         return Ok(page::stopping(&state, w));
     }
     let Opened { response, line, stream } = socket::open(&request, body, FRAME_BYTES_MAX).await?;
-    actix_web::rt::spawn(serve(reader.clone(), w, line, stream, state.accepting.clone()));
+    let number = state.site.readers.iter().position(|other| other.name() == reader.name()).unwrap_or_default();
+    let place = doors::take_place(&request, Use::Kiosk(number));
+    actix_web::rt::spawn(serve(reader.clone(), w, line, stream, state.accepting.clone(), place));
     Ok(response)
 }
 
@@ -36,6 +40,7 @@ async fn serve(
     line: Line,
     mut stream: AggregatedMessageStream,
     mut accepting: watch::Receiver<bool>,
+    _place: Option<Place>,
 ) {
     let (number, mut newest) = reader.connect();
     let mut view = reader.view();

@@ -31,6 +31,7 @@
 mod case_details;
 mod cases;
 mod desk;
+mod doors;
 mod forms;
 mod guard;
 mod jst;
@@ -52,6 +53,8 @@ mod words;
 #[cfg(test)]
 mod tests;
 
+pub use doors::Doors;
+
 use crate::central::LineCheck;
 use crate::clock::Clock;
 use crate::front_desk::FrontDesk;
@@ -69,9 +72,6 @@ use tokio::sync::watch;
 
 /// Pages are few and small; the second worker keeps kiosks live while the staff page reads its lists.
 const WORKERS: usize = 2;
-
-/// Sockets and requests at once, for each worker: 60 readers, some staff pages, room to spare.
-const CONNECTIONS_MAX: usize = 256;
 
 /// A client that takes longer to send its request is dropped.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
@@ -103,6 +103,8 @@ pub struct WebState {
     pub lists: watch::Sender<u64>,
     /// Whether the gateway can do its work.
     pub health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
+    /// Who is connected.
+    pub doors: Doors,
     /// `false` once the gateway is about to stop: no new pages and connections, but for kiosks in the middle of a reception;
     /// those that exist are told and stay.
     pub accepting: watch::Receiver<bool>,
@@ -139,11 +141,14 @@ pub fn bind(listen: SocketAddr, state: WebState) -> io::Result<(Server, SocketAd
             format!("cannot serve kiosks at {listen}: only loopback addresses are allowed; use 127.0.0.1 or [::1]"),
         ));
     }
+    let doors = state.doors.clone();
+    let connections_max = Doors::connections_max(state.site.readers.len());
     let server = HttpServer::new(move || {
         App::new().app_data(web::Data::new(state.clone())).wrap(from_fn(guard::guard)).configure(routes)
     })
     .workers(WORKERS)
-    .max_connections(CONNECTIONS_MAX)
+    .on_connect(move |io, data| doors.enter(io, data))
+    .max_connections(connections_max)
     .client_request_timeout(REQUEST_TIMEOUT)
     .shutdown_timeout(STOP_SECONDS)
     .disable_signals()

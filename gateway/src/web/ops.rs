@@ -13,6 +13,7 @@ pub(super) async fn metrics(state: web::Data<WebState>) -> HttpResponse {
 
 /// `GET /healthz`: 200 while patients can be received, 503 otherwise, with the parts as JSON.
 pub(super) async fn healthz(state: web::Data<WebState>) -> HttpResponse {
-    let report = (state.health)();
+    let mut report = (state.health)();
+    report.parts.push(state.doors.health());
     if report.ok { HttpResponse::Ok().json(report) } else { HttpResponse::ServiceUnavailable().json(report) }
 }

@@ -34,6 +34,8 @@ pub(super) enum End {
     Violation(Violation),
     /// A newer connection took its place.
     Replaced,
+    /// Newer staff pages took the room there is.
+    Crowded,
     /// The gateway stops, or the reader is gone.
     Stopped,
     /// Our own mistake: a page could not be drawn.
@@ -45,6 +47,7 @@ fn reason(end: &End) -> CloseReason {
     match end {
         End::Left => CloseCode::Normal.into(),
         End::Silent => (CloseCode::Again, "silent: connect again").into(),
+        End::Crowded => (CloseCode::Again, "too many staff pages are open").into(),
         End::Stopped => CloseCode::Away.into(),
         End::Failed => CloseCode::Error.into(),
         End::Replaced => (CloseCode::Normal, "replaced").into(),

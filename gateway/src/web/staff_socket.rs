@@ -4,6 +4,7 @@
 //! the last with `"more":true`. `{"type":"closing"}` says that the gateway is about to stop, `{"type":"beat"}` that it is there.
 
 use super::WebState;
+use super::doors::{self, Place};
 use super::protocol::Violation;
 use super::socket::{self, End, Line, Opened, reached};
 use super::staff::{self, Fragments};
@@ -16,6 +17,7 @@ use serde::Serialize;
 use std::time::Duration;
 use tokio::time::Instant;
 use tokio_stream::wrappers::{BroadcastStream, WatchStream};
+use uketsuke_core::room::Use;
 
 /// Changes that come together are drawn together.
 const GATHER: Duration = Duration::from_millis(150);
@@ -32,9 +34,15 @@ const MESSAGE_BYTES_MAX: usize = 128;
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum ToStaff<'a> {
-    Fragment { id: &'a str, html: &'a str, more: bool },
+    Fragment {
+        id: &'a str,
+        html: &'a str,
+        more: bool,
+    },
     Closing,
     Beat,
+    /// Too many staff pages are open, and this one is the oldest. It is closed with 1013 and does not come back by itself.
+    Crowded,
 }
 
 /// `GET /staff/ws`.
@@ -45,11 +53,18 @@ pub(super) async fn connect(
 ) -> actix_web::Result<HttpResponse> {
     let Opened { response, line, stream } = socket::open(&request, body, MESSAGE_BYTES_MAX).await?;
     let w = Words::of(&request);
-    actix_web::rt::spawn(serve(WebState::clone(&state), w, line, stream));
+    let place = doors::take_place(&request, Use::Staff);
+    actix_web::rt::spawn(serve(WebState::clone(&state), w, line, stream, place));
     Ok(response)
 }
 
-async fn serve(state: WebState, w: Words, mut line: Line, mut stream: AggregatedMessageStream) {
+async fn serve(
+    state: WebState,
+    w: Words,
+    mut line: Line,
+    mut stream: AggregatedMessageStream,
+    mut place: Option<Place>,
+) {
     let mut changes = changes(&state);
     let mut accepting = state.accepting.clone();
     let mut told_closing = false;
@@ -63,6 +78,10 @@ async fn serve(state: WebState, w: Words, mut line: Line, mut stream: Aggregated
                 told_closing = true;
                 if closing { line.send(&ToStaff::Closing).await } else { Ok(()) }
             }
+            () = displaced(&mut place) => match line.send(&ToStaff::Crowded).await {
+                Ok(()) => Err(End::Crowded),
+                gone => gone,
+            },
             _ = beats.tick() => line.keep_alive(&ToStaff::Beat).await,
             _ = tokio::time::sleep_until(draw_at) => {
                 draw_at = Instant::now() + REDRAW_EVERY;
@@ -82,6 +101,17 @@ async fn serve(state: WebState, w: Words, mut line: Line, mut stream: Aggregated
         }
     };
     line.close(end, "staff page").await;
+}
+
+/// Ends when newer staff pages need the place.
+async fn displaced(place: &mut Option<Place>) {
+    if let Some(place) = place
+        && reached(&mut place.displaced, |displaced| *displaced).await
+    {
+        return;
+    }
+    // Cut, or no real connection: the stream says what is left to say.
+    std::future::pending().await
 }
 
 /// Something may look different now.

@@ -118,6 +118,7 @@ impl Scene {
                 let ok = asked.load(Ordering::Relaxed);
                 HealthReport { ok, parts: vec![HealthPart { name: "store".into(), ok, detail: "…".into() }] }
             }),
+            doors: crate::web::Doors::default(),
             accepting,
         };
         Self {

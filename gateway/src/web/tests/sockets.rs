@@ -7,6 +7,7 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
@@ -286,4 +287,84 @@ async fn kiosk_and_staff_page_are_given_a_sign_of_life_that_their_scripts_can_se
         };
         assert_eq!(beat, json!({"type": "beat"}), "{path}");
     }
+}
+
+/// How a client holds connections without any use.
+#[derive(Debug, Clone, Copy)]
+enum Flood {
+    /// Says nothing.
+    Silent,
+    /// Begins an order and does not go on.
+    Unfinished,
+    /// Was answered, and keeps the connection.
+    Answered,
+    /// Sockets that answer pings.
+    StaffPages,
+}
+
+/// More than there is room for.
+const FLOOD: usize = 300;
+
+async fn ask(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("it is answered").unwrap();
+    answer
+}
+
+async fn hold(served: &Served, flood: Flood) -> (Vec<TcpStream>, Vec<Client>) {
+    let (mut streams, mut clients) = (Vec::new(), Vec::new());
+    for _ in 0..FLOOD {
+        if matches!(flood, Flood::StaffPages) {
+            clients.push(served.open("/staff/ws").await);
+            continue;
+        }
+        let address = served.address;
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let begun = match flood {
+            Flood::Unfinished => format!(
+                "POST /staff/restart HTTP/1.1\r\nhost: {address}\r\norigin: http://{address}\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{{"
+            ),
+            Flood::Answered => format!("GET /healthz HTTP/1.1\r\nhost: {address}\r\n\r\n"),
+            Flood::Silent | Flood::StaffPages => String::new(),
+        };
+        stream.write_all(begun.as_bytes()).await.unwrap();
+        streams.push(stream);
+    }
+    (streams, clients)
+}
+
+#[actix_web::test]
+async fn no_number_of_connections_keeps_kiosks_a_staff_page_and_health_out() {
+    for flood in [Flood::Silent, Flood::Unfinished, Flood::Answered, Flood::StaffPages] {
+        let served = Served::new();
+        let mut early = served.kiosk().await;
+        assert_eq!(early.json().await["type"], "screen");
+        let held = hold(&served, flood).await;
+        let health = ask(served.address, "/healthz").await;
+        assert!(
+            health.starts_with("HTTP/1.1 200") && health.contains("were closed for newer ones"),
+            "{flood:?}: {health}"
+        );
+        assert!(ask(served.address, "/metrics").await.starts_with("HTTP/1.1 200"), "{flood:?}");
+        assert_eq!(served.open("/staff/ws").await.json().await["type"], "fragment", "{flood:?}");
+        served.scene.show(None, 1, Screen::Idle);
+        assert_eq!(early.json().await["name"], "idle", "{flood:?}: the kiosk that was there stays");
+        assert_eq!(served.kiosk().await.json().await["name"], "idle", "{flood:?}: and may come back");
+        drop(held);
+    }
+}
+
+#[actix_web::test]
+async fn a_connection_that_makes_room_is_told_why() {
+    let served = Served::new();
+    let (mut streams, _) = hold(&served, Flood::Silent).await;
+    let mut answer = String::new();
+    tokio::time::timeout(PATIENCE, streams[0].read_to_string(&mut answer)).await.expect("it ends").unwrap();
+    let (head, words) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 503") && head.contains(&format!("content-length: {}", words.len())), "{answer}");
+    let (_, mut clients) = hold(&served, Flood::StaffPages).await;
+    assert_eq!(clients[0].closed().await, Some(CloseCode::Again));
 }
