@@ -26,7 +26,7 @@ const offline = document.getElementById("offline");
 function lost() {
   if (!parts.inert) {
     focused = document.activeElement?.id;
-    const time = new Date().toLocaleTimeString("ja-JP");
+    const time = new Date().toLocaleTimeString("ja-JP", { timeZone: "Asia/Tokyo" });
     for (const since of offline.querySelectorAll("time")) since.textContent = time;
   }
   coming.clear();
