@@ -24,7 +24,7 @@ pub struct HealthReport {
 /// The state of one part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HealthPart {
-    /// Which: `store`, `queue`, `disk`, `deletion`, `central`, `certificates`, `clock`, `mqtt`, `face`, `reader desk-1/a`.
+    /// Which: `store`, `queue`, `disk`, `deletion`, `central`, `certificates`, `clock`, `mqtt`, `face`, `web`, `reader desk-1/a`.
     pub name: String,
     /// Whether it works.
     pub ok: bool,
