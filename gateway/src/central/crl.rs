@@ -2,6 +2,7 @@
 //!
 //! Promises:
 //! * Of several lists of one authority and scope the newest counts, in whatever order they stand.
+//! * A server that any list of its authority calls revoked is refused, whichever of them TLS would look at.
 //! * A list that TLS could not judge, or that no authority of ours signed, is refused with its place, the reason and what to do.
 
 use super::fault::Said;
@@ -13,8 +14,9 @@ use std::path::Path;
 use x509_parser::extensions::{DistributionPointName, GeneralName, IssuingDistributionPoint, ParsedExtension};
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
-/// Which certificates a list speaks about: its issuer's name and its issuing distribution point, both as they stand in the list.
-pub(super) type Scope = (Vec<u8>, Vec<u8>);
+/// Which certificates a list speaks about: its issuer's name, the issuer's public key where that authority is ours, and its issuing
+/// distribution point, each as it stands in certificate or list.
+pub(super) type Scope = (Vec<u8>, Vec<u8>, Vec<u8>);
 
 /// How new a list is: its number (RFC 5280, 5.2.3), and when it was made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -27,18 +29,21 @@ pub(super) struct Rank {
 
 /// The lists that count.
 pub(super) struct Lists {
-    pub(super) ders: Vec<CertificateRevocationListDer<'static>>,
+    /// All of them, in as many orders as one issuer has lists. TLS looks at the first of an issuer that speaks about a certificate; each
+    /// is the first in one order.
+    pub(super) orders: Vec<Vec<CertificateRevocationListDer<'static>>>,
     /// The first end.
     pub(super) end_ms: i64,
     /// How new each is.
     pub(super) ranks: BTreeMap<Scope, Rank>,
 }
 
-/// Judges the lists of a file; there is at least one.
+/// Judges the lists of a file; there is at least one. `library` says what TLS itself has against a list.
 pub(super) fn judge(
     found: Vec<CertificateRevocationListDer<'static>>,
     authorities: &[CertificateDer<'_>],
     path: &Path,
+    library: impl Fn(&CertificateRevocationListDer<'static>) -> Result<(), String>,
 ) -> Result<Lists, TlsError> {
     let mut newest: BTreeMap<Scope, (Rank, i64, usize)> = BTreeMap::new();
     for (index, der) in found.iter().enumerate() {
@@ -50,6 +55,13 @@ pub(super) fn judge(
         };
         let issuer = list.issuer().to_string();
         let (scope, end_s) = fit(&list, authorities).map_err(|why| refuse(&issuer, why))?;
+        library(der).map_err(|why| {
+            let ja = format!("照合できない形式です({why})。完全な失効リストを置いてください");
+            refuse(
+                &issuer,
+                Said::new(ja, format!("is of a form that cannot be judged ({why}); put a complete list there")),
+            )
+        })?;
         let rank = rank(&list);
         let place = newest.entry(scope).or_insert_with(|| (rank.clone(), end_s, index));
         if place.0 < rank {
@@ -57,8 +69,21 @@ pub(super) fn judge(
         }
     }
     let end_ms = newest.values().map(|(_, end_s, _)| ms(*end_s)).min().unwrap_or_default();
-    let ders = newest.values().filter_map(|(_, _, index)| found.get(*index).cloned()).collect();
-    Ok(Lists { ders, end_ms, ranks: newest.into_iter().map(|(scope, (rank, ..))| (scope, rank)).collect() })
+    let mut by_issuer: BTreeMap<&[u8], Vec<&CertificateRevocationListDer<'static>>> = BTreeMap::new();
+    for ((issuer, ..), (_, _, index)) in &newest {
+        by_issuer.entry(issuer).or_default().extend(found.get(*index));
+    }
+    let most = by_issuer.values().map(Vec::len).max().unwrap_or_default();
+    let orders = (0..most).map(|first| {
+        let rotated =
+            by_issuer.values().flat_map(|lists| (0..lists.len()).map(move |at| lists[(first + at) % lists.len()]));
+        rotated.cloned().collect()
+    });
+    Ok(Lists {
+        orders: orders.collect(),
+        end_ms,
+        ranks: newest.into_iter().map(|(scope, (rank, ..))| (scope, rank)).collect(),
+    })
 }
 
 /// What is wrong with lists of which one is older than the newest that was ever accepted: it may lack what was revoked since.
@@ -114,8 +139,8 @@ fn fit(list: &CertificateRevocationList<'_>, authorities: &[CertificateDer<'_>])
             _ => {}
         }
     }
-    signed(list, authorities)?;
-    Ok(((list.issuer().as_raw().to_vec(), point.to_vec()), end.timestamp()))
+    let key = signed(list, authorities)?;
+    Ok(((list.issuer().as_raw().to_vec(), key, point.to_vec()), end.timestamp()))
 }
 
 fn judgeable(point: &IssuingDistributionPoint<'_>) -> Result<(), Said> {
@@ -125,8 +150,11 @@ fn judgeable(point: &IssuingDistributionPoint<'_>) -> Result<(), Said> {
         ("属性証明書だけのリストです", "is for attribute certificates alone")
     } else if point.only_some_reasons.is_some() {
         ("一部の理由の失効だけのリストです", "tells revocations for some reasons only")
-    } else if matches!(point.distribution_point, Some(DistributionPointName::NameRelativeToCRLIssuer(_))) {
-        ("配布点が相対名です", "has a distribution point relative to its issuer")
+    } else if !matches!(point.distribution_point, Some(DistributionPointName::FullName(_))) {
+        (
+            "対象の限られたリストですが、配布点の完全な名前がありません",
+            "is for some certificates only and has no distribution point with a full name",
+        )
     } else {
         return Ok(());
     };
@@ -138,12 +166,16 @@ fn judgeable(point: &IssuingDistributionPoint<'_>) -> Result<(), Said> {
     ))
 }
 
-/// Lists of authorities that are not ours, such as those between ours and the server, are judged with the server's certificate.
-fn signed(list: &CertificateRevocationList<'_>, authorities: &[CertificateDer<'_>]) -> Result<(), Said> {
+/// The key that signed a list, as far as it is of an authority of ours. Lists of others, such as those between ours and the server, are
+/// judged with the server's certificate.
+fn signed(list: &CertificateRevocationList<'_>, authorities: &[CertificateDer<'_>]) -> Result<Vec<u8>, Said> {
     let parsed = authorities.iter().filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1));
     let mut named = parsed.filter(|authority| authority.subject() == list.issuer()).peekable();
-    if named.peek().is_none() || named.any(|authority| list.verify_signature(authority.public_key()).is_ok()) {
-        return Ok(());
+    if named.peek().is_none() {
+        return Ok(Vec::new());
+    }
+    if let Some(authority) = named.find(|authority| list.verify_signature(authority.public_key()).is_ok()) {
+        return Ok(authority.public_key().raw.to_vec());
     }
     Err(Said::new(
         "同じ名前の別の鍵で署名されています。central.ca_file の認証局が出したリストを置くか、その認証局の新しい証明書を central.ca_file に加えてください",

@@ -121,10 +121,21 @@ impl Material {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let authorities = tls::certificates(FileKind::Authority, &central.ca_file)?;
         let chain = tls::certificates(FileKind::Certificate, &central.certificate_file)?;
+        let unusable = |why: String| TlsError::Verifier { path: central.ca_file.clone(), why };
+        let mut roots = RootCertStore::empty();
+        for authority in &authorities {
+            roots.add(authority.clone()).map_err(|error| unusable(error.to_string()))?;
+        }
+        let roots = Arc::new(roots);
+        let verifier_with =
+            |lists| WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone()).with_crls(lists);
+        let library = |list: &CertificateRevocationListDer<'static>| {
+            verifier_with(vec![list.clone()]).build().map(|_| ()).map_err(|error| error.to_string())
+        };
         let crls = central
             .crl_file
             .as_deref()
-            .map(|path| crl::judge(tls::revocation_lists(path)?, &authorities, path))
+            .map(|path| crl::judge(tls::revocation_lists(path)?, &authorities, path, library))
             .transpose()?;
         let (not_before_ms, certificate_ms) = chain_dates(&chain, &central.certificate_file)?;
         let validity = Validity {
@@ -135,22 +146,18 @@ impl Material {
         let key = tls::private_key(&central.key_file)?;
         let signer = GatewaySigner::of(&key, &chain, &central.key_file)?;
 
-        let unusable = |why: String| TlsError::Verifier { path: central.ca_file.clone(), why };
-        let mut roots = RootCertStore::empty();
-        for authority in authorities {
-            roots.add(authority).map_err(|error| unusable(error.to_string()))?;
-        }
-        let (lists, ranks) = crls.map(|crls| (crls.ders, crls.ranks)).unwrap_or_default();
+        let (orders, ranks) =
+            crls.map_or_else(|| (vec![Vec::new()], BTreeMap::new()), |crls| (crls.orders, crls.ranks));
+        let lists = orders.first().cloned().unwrap_or_default();
         // A list of the past is an error, and so is one that says nothing of the server's authority: revocation is checked or the
         // line is down.
-        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-            .with_crls(lists.clone())
-            .enforce_revocation_expiration()
-            .build()
-            .map_err(|error| unusable(error.to_string()))?;
-        let verifier = Arc::new(Explained { verifier, lists });
+        let verifiers = orders.into_iter().map(|lists| verifier_with(lists).enforce_revocation_expiration().build());
+        let verifiers = verifiers.collect::<Result<Vec<_>, _>>().map_err(|error| unusable(error.to_string()))?;
+        let (first, others) =
+            verifiers.split_first().ok_or_else(|| tls::nothing(FileKind::Authority, &central.ca_file))?;
+        let verifier = Arc::new(Explained { first: first.clone(), others: others.to_vec(), lists });
         let refused = |source| TlsError::Refused { path: central.certificate_file.clone(), source };
-        let mut tls = ClientConfig::builder_with_provider(provider)
+        let mut tls = ClientConfig::builder_with_provider(provider.clone())
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(refused)?
             .dangerous()
@@ -188,11 +195,33 @@ impl Material {
     }
 }
 
-/// The library's verifier: it alone decides. What it says of revocation lists gets the words that it has none for.
+/// The library's verifiers: they alone decide. What they say of revocation lists gets the words that the library has none for.
 #[derive(Debug)]
 struct Explained {
-    verifier: Arc<WebPkiServerVerifier>,
+    /// With the lists in their first order.
+    first: Arc<WebPkiServerVerifier>,
+    /// With the lists in each other order.
+    others: Vec<Arc<WebPkiServerVerifier>>,
     lists: Vec<CertificateRevocationListDer<'static>>,
+}
+
+impl Explained {
+    /// What one verifier says that has seen the list of the server's authority. `Revoked` by one list outweighs the silence of all others.
+    fn decided(
+        &self,
+        verify: impl Fn(&WebPkiServerVerifier) -> Result<ServerCertVerified, rustls::Error>,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let revoked =
+            |said: &Result<_, _>| matches!(said, Err(rustls::Error::InvalidCertificate(CertificateError::Revoked)));
+        let mut decided = verify(&self.first);
+        for verifier in &self.others {
+            let said = verify(verifier);
+            if revoked(&said) || (said.is_ok() && !revoked(&decided)) {
+                decided = said;
+            }
+        }
+        decided
+    }
 }
 
 /// What our revocation lists have to do with a handshake that failed.
@@ -209,7 +238,9 @@ impl ServerCertVerifier for Explained {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verified = self.verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let verified = self.decided(|verifier| {
+            verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        });
         verified.map_err(|error| match error {
             rustls::Error::InvalidCertificate(CertificateError::UnknownRevocationStatus) => {
                 let why = Arc::new(ListsUnfit(crl::silent(&self.lists, end_entity)));
@@ -225,7 +256,7 @@ impl ServerCertVerifier for Explained {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signature)
+        self.first.verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -234,11 +265,11 @@ impl ServerCertVerifier for Explained {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signature)
+        self.first.verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
+        self.first.supported_verify_schemes()
     }
 }
 

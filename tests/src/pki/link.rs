@@ -5,11 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa,
-    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, RevokedCertParams, SerialNumber,
-    date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint, CustomExtension,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
+    RevokedCertParams, SerialNumber, date_time_ymd,
 };
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use time::OffsetDateTime;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{DevPki, files};
 
@@ -60,10 +63,56 @@ pub(super) fn issue_client(pki: &DevPki, name: &str, options: &ClientOptions) ->
 
 /// Issues the server's certificate again.
 pub(super) fn issue_server(pki: &DevPki, options: &ClientOptions) -> Result<()> {
-    let link = authority(&pki.link_ca_pem(), LINK_CA)?;
+    server(pki, options, server_params()?)
+}
+
+/// Where a certificate says that its revocation list is found.
+#[derive(Debug, Clone, Copy)]
+pub enum ListedAt<'a> {
+    /// By URI.
+    Uri(&'a str),
+    /// By directory name, as the authorities of the cards do.
+    Directory,
+}
+
+/// Issues the server's certificate again, with the place of its revocation list.
+pub(super) fn issue_server_listed(pki: &DevPki, options: &ClientOptions, at: &ListedAt<'_>) -> Result<()> {
     let mut params = server_params()?;
+    match at {
+        ListedAt::Uri(uri) => {
+            params.crl_distribution_points = vec![CrlDistributionPoint { uris: vec![(*uri).to_owned()] }];
+        }
+        ListedAt::Directory => {
+            let authority = CertificateDer::from_pem_file(pki.link_ca_pem())?;
+            let (_, authority) = X509Certificate::from_der(&authority)?;
+            // CRLDistributionPoints > DistributionPoint > distributionPoint [0] > fullName [0] > directoryName [4]
+            let tags = [0xa4, 0xa0, 0xa0, 0x30, 0x30];
+            let point = tags.iter().fold(authority.subject().as_raw().to_vec(), |content, tag| tagged(*tag, &content));
+            params.custom_extensions = vec![CustomExtension::from_oid_content(&[2, 5, 29, 31], point)];
+        }
+    }
+    server(pki, options, params)
+}
+
+fn server(pki: &DevPki, options: &ClientOptions, mut params: CertificateParams) -> Result<()> {
+    let link = authority(&pki.link_ca_pem(), LINK_CA)?;
     (params.not_before, params.not_after) = (options.not_before, options.not_after);
     leaf(&link, &pki.server_pem(), &pki.server_key(), params)
+}
+
+/// A value of DER, its length in the form that fits all.
+fn tagged(tag: u8, content: &[u8]) -> Vec<u8> {
+    let [high, low] = u16::try_from(content.len()).unwrap_or(u16::MAX).to_be_bytes();
+    let head: &[u8] = if high > 0 { &[tag, 0x82, high, low] } else { &[tag, 0x81, low] };
+    let head = if content.len() < 0x80 { &[tag, low] } else { head };
+    [head, content].concat()
+}
+
+/// The certificate of an authority that has the link CA's name and another key.
+pub(super) fn namesake(pki: &DevPki) -> Result<PathBuf> {
+    let pem = pki.dir().join("namesake-ca.pem");
+    authority(&pem, LINK_CA)?;
+    Ok(pem)
 }
 
 /// Writes the link CA's revocation list.

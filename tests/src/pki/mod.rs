@@ -11,6 +11,7 @@
 mod card;
 mod files;
 mod link;
+mod lists;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,8 @@ use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 pub use card::{Card, CardOptions};
-pub use link::ClientOptions;
+pub use link::{ClientOptions, ListedAt};
+pub use lists::List;
 
 /// Serial of the first certificate of a PEM file, lower-case hexadecimal.
 pub fn serial_of(pem: &Path) -> Result<String> {
@@ -92,6 +94,23 @@ impl DevPki {
     pub fn revoke(&self, serials: &[String], next_update: OffsetDateTime) -> Result<()> {
         let _lock = self.lock()?;
         link::write_crl(self, serials, next_update).context("writing the revocation list")
+    }
+
+    /// The same with the place of its revocation list in it (RFC 5280, 4.2.1.13).
+    pub fn renew_server_listed(&self, options: &ClientOptions, at: &ListedAt<'_>) -> Result<()> {
+        let _lock = self.lock()?;
+        link::issue_server_listed(self, options, at).context("issuing the server's certificate")
+    }
+
+    /// A revocation list of the link CA in any form, as PEM.
+    pub fn list(&self, list: &List<'_>) -> Result<String> {
+        lists::signed(&self.link_ca_pem(), list).context("making a revocation list")
+    }
+
+    /// The same by an authority that has the link CA's name and another key.
+    pub fn list_of_namesake(&self, list: &List<'_>) -> Result<String> {
+        let _lock = self.lock()?;
+        lists::signed(&link::namesake(self)?, list).context("making a namesake's revocation list")
     }
 
     /// The directory itself.

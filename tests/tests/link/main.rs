@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a scene that cannot be set fails its test")]
 
+mod revocation;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -417,21 +419,6 @@ async fn files_put_in_place_while_the_line_is_down_are_used_only_once_they_have_
     believed().await;
     let serial = serial_of(&scene.pki.gateway_pem()).unwrap();
     assert!(scene.simulator.stats().handshakes[&serial] > 0);
-    watching.abort();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_revoked_server_is_left_at_once_although_its_connection_is_open() {
-    let mut scene = Scene::new().await;
-    scene.pki.revoke(&[], tomorrow()).unwrap();
-    scene.central.crl_file = Some(scene.pki.link_crl_pem());
-    let (client, watching) = scene.watched();
-    client.ping().await.unwrap();
-    scene.pki.revoke(&[serial_of(&scene.pki.server_pem()).unwrap()], tomorrow()).unwrap();
-    until(&client, "the new list holds", |status| status.swaps == 1).await;
-    let refused = client.ping().await.unwrap_err();
-    assert!(matches!(&refused, CentralError::Unreachable(why) if why.contains("has been revoked")), "{refused}");
-    assert_eq!(client.status().borrow().fault, Some(LineFault::TheirCertificateRevoked));
     watching.abort();
 }
 
