@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::central::ledger::Effect;
-use crate::central::{ClockSpec, ModeSpec, Person, Refusal, Stats};
+use crate::central::{ClockSpec, HalfDead, HalfDeadSpec, ModeSpec, Person, Refusal, Stats};
 
 /// No control call takes longer; one that does means that the simulator is gone.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -64,6 +64,11 @@ impl Central {
     /// Puts the central system's clock ahead of this machine's; negative puts it behind.
     pub fn set_clock_ahead_ms(&self, ahead_ms: i64) -> Result<()> {
         self.put::<_, ClockSpec>("/clock", &ClockSpec { ahead_ms }).map(drop)
+    }
+
+    /// Makes the connections that are there half dead; those that come are sound.
+    pub fn half_dead(&self, how: HalfDead) -> Result<()> {
+        self.put::<_, HalfDeadSpec>("/half-dead", &HalfDeadSpec { how }).map(drop)
     }
 
     fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {

@@ -51,6 +51,8 @@ pub struct Plan {
     pub rates: Rates,
     /// Age at which the simulator ends a connection; `None` lets it live.
     pub connection_age_s: Option<u64>,
+    /// Requests after which the simulator ends a connection, in order; `None` lets it live.
+    pub connection_requests: Option<u32>,
     /// Where the simulator runs; `None` for loopback.
     pub elsewhere: Option<Elsewhere>,
     /// Lines added to the gateway's configuration, before its terminals.
@@ -69,6 +71,7 @@ impl Default for Plan {
             // Chance has no place in a scenario that does not ask for it.
             rates: Rates::ALL_VALID,
             connection_age_s: None,
+            connection_requests: None,
             elsewhere: None,
             more_config: String::new(),
         }
@@ -121,6 +124,9 @@ impl Site {
         }
         if let Some(age) = plan.connection_age_s {
             central.args(["--connection-age-s", &age.to_string()]);
+        }
+        if let Some(requests) = plan.connection_requests {
+            central.args(["--connection-requests", &requests.to_string()]);
         }
         let central = Child::spawn(central, dir.join("central.log"))?;
         let ready = central.wait_ready(READY)?;

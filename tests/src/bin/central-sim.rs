@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::Parser;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
-use uketsuke_tests::central::{ModeSpec, Options, Person, Rates, Simulator};
+use uketsuke_tests::central::{Ending, ModeSpec, Options, Person, Rates, Rotation, Simulator};
 use uketsuke_tests::pki::DevPki;
 
 /// Simulate the central eligibility system: gRPC over mutual TLS 1.3 on loopback, a synthetic population, a ledger of
@@ -53,6 +53,12 @@ struct Arguments {
     /// End each connection in order at about this age; clients shake hands again.
     #[arg(long, value_name = "S")]
     connection_age_s: Option<u64>,
+    /// End each connection after this many requests, as nginx's keepalive_requests does; clients shake hands again.
+    #[arg(long, value_name = "N")]
+    connection_requests: Option<u32>,
+    /// How such a connection ends: in-order (GOAWAY, then closed), abrupt (GOAWAY, then reset) or cut (reset).
+    #[arg(long, value_name = "WAY", default_value = "in-order")]
+    connection_ending: Ending,
     /// Return to up after this many requests.
     #[arg(long, value_name = "N")]
     mode_count: Option<u32>,
@@ -107,6 +113,7 @@ impl Arguments {
             None => Vec::new(),
         };
         Ok(Options {
+            rotation: self.connection_requests.map(|requests| Rotation { requests, ending: self.connection_ending }),
             connection_age: self.connection_age_s.map(std::time::Duration::from_secs),
             listen: self.listen,
             control: self.control,

@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::Shared;
 use super::faults::ModeSpec;
+use super::frames::HalfDead;
 use super::population::Person;
 
 /// Body of every refusal.
@@ -75,6 +76,7 @@ fn server(listener: TcpListener, shared: Arc<Shared>) -> Result<actix_web::dev::
             .route("/stats", web::get().to(get_stats))
             .route("/person", web::put().to(put_person))
             .route("/clock", web::put().to(put_clock))
+            .route("/half-dead", web::put().to(put_half_dead))
     })
     .workers(1)
     .disable_signals()
@@ -125,6 +127,17 @@ pub(crate) struct ClockSpec {
 
 async fn put_clock(shared: web::Data<Shared>, spec: web::Json<ClockSpec>) -> HttpResponse {
     shared.central.set_clock_ahead(spec.ahead_ms);
+    HttpResponse::Ok().json(&*spec)
+}
+
+/// What is wrong with the connections that are there.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct HalfDeadSpec {
+    pub(crate) how: HalfDead,
+}
+
+async fn put_half_dead(shared: web::Data<Shared>, spec: web::Json<HalfDeadSpec>) -> HttpResponse {
+    shared.line.half_dead(spec.how);
     HttpResponse::Ok().json(&*spec)
 }
 

@@ -13,7 +13,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
@@ -23,17 +23,24 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
+use super::frames::{Ending, Frames, HalfDead, Rotation};
 use crate::pki::{DevPki, serial_of_der};
 
 /// A client that has not finished its handshake by then never will.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
+/// What is read at once.
+const CHUNK_BYTES: usize = 16 * 1024;
+/// What may wait to be written before the service has to wait.
+const UNWRITTEN_MAX: usize = 256 * 1024;
+/// How long a client is heard out after its connection was closed in order (nginx's `lingering_timeout`).
+const LINGER: Duration = Duration::from_secs(5);
 /// Finished handshakes that wait for the service to take them over.
 const WAITING_CONNECTIONS: usize = 64;
 
@@ -76,6 +83,7 @@ pub(super) struct Line {
     address: SocketAddr,
     commands: mpsc::Sender<Command>,
     counters: Arc<Counters>,
+    half_dead: watch::Sender<Option<HalfDead>>,
 }
 
 impl Line {
@@ -83,6 +91,7 @@ impl Line {
     pub(super) async fn listen(
         address: SocketAddr,
         pki: &DevPki,
+        rotation: Option<Rotation>,
     ) -> Result<(Self, mpsc::Receiver<io::Result<Connection>>)> {
         let config = Arc::new(tls(pki)?);
         let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
@@ -90,7 +99,10 @@ impl Line {
         let (commands, orders) = mpsc::channel(1);
         let (connections, incoming) = mpsc::channel(WAITING_CONNECTIONS);
         let counters = Arc::new(Counters::default());
+        let half_dead = watch::Sender::new(None);
         let port = Port {
+            rotation,
+            half_dead: half_dead.clone(),
             address,
             pki: pki.clone(),
             config,
@@ -99,7 +111,7 @@ impl Line {
             reset_all: watch::Sender::new(0),
         };
         tokio::spawn(port.serve(listener, orders));
-        Ok((Self { address, commands, counters }, incoming))
+        Ok((Self { address, commands, counters, half_dead }, incoming))
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -108,6 +120,11 @@ impl Line {
 
     pub(super) fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// Makes the connections that are there half dead; those that come are sound.
+    pub(super) fn half_dead(&self, how: HalfDead) {
+        self.half_dead.send_replace(Some(how));
     }
 
     /// Closes the listener and resets every connection.
@@ -157,6 +174,8 @@ fn tls(pki: &DevPki) -> Result<ServerConfig> {
 
 /// What the listener task owns besides the listener itself.
 struct Port {
+    rotation: Option<Rotation>,
+    half_dead: watch::Sender<Option<HalfDead>>,
     address: SocketAddr,
     pki: DevPki,
     /// The last one that could be read.
@@ -206,6 +225,7 @@ impl Port {
         let (acceptor, connections, counters) =
             (TlsAcceptor::from(self.config.clone()), self.connections.clone(), self.counters.clone());
         let mut reset_all = self.reset_all.subscribe();
+        let (half_dead, frames) = (self.half_dead.subscribe(), Frames::new(self.rotation));
         tokio::spawn(async move {
             // Small answers must not wait for the acknowledgement of earlier ones.
             let _ = stream.set_nodelay(true);
@@ -218,7 +238,7 @@ impl Port {
             match finished {
                 Ok(Ok(tls)) => {
                     counters.shaken(&tls);
-                    let connection = Connection::new(tls, reset_all, counters);
+                    let connection = Connection::new(tls, frames, reset_all, half_dead, counters);
                     let _ = connections.send(Ok(connection)).await;
                 }
                 Ok(Err(error)) => counters.refuse(error.to_string()),
@@ -238,53 +258,130 @@ async fn accept(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
 
 /// Given to every request: breaks the connection it came on.
 #[derive(Clone)]
-pub(super) struct ConnectionHandle(Arc<watch::Sender<bool>>);
+pub(super) struct ConnectionHandle {
+    reset: Arc<watch::Sender<bool>>,
+    one_method: Arc<AtomicBool>,
+}
 
 impl ConnectionHandle {
     /// Resets the connection; answers not yet written are lost.
     pub(super) fn reset(&self) {
-        self.0.send_replace(true);
+        self.reset.send_replace(true);
+    }
+
+    /// Whether eligibility requests of this connection are never answered.
+    pub(super) fn leaves_out_one_method(&self) -> bool {
+        self.one_method.load(Ordering::Relaxed)
     }
 }
 
-/// A TLS connection that ends with a reset when told to.
+/// A TLS connection that ends with a reset when told to, or as its rotation says.
 pub(super) struct Connection {
-    tls: TlsStream<TcpStream>,
+    /// Taken only when it is dropped.
+    tls: Option<TlsStream<TcpStream>>,
+    frames: Frames,
     handle: ConnectionHandle,
     /// Completes when this connection, or every connection, shall be reset.
     told: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Completes when it becomes half dead.
+    turned: Pin<Box<dyn Future<Output = HalfDead> + Send>>,
     broken: bool,
+    over: Option<Ending>,
     counters: Arc<Counters>,
 }
 
 impl Connection {
-    fn new(tls: TlsStream<TcpStream>, mut reset_all: watch::Receiver<u64>, counters: Arc<Counters>) -> Self {
+    fn new(
+        tls: TlsStream<TcpStream>,
+        frames: Frames,
+        mut reset_all: watch::Receiver<u64>,
+        mut half_dead: watch::Receiver<Option<HalfDead>>,
+        counters: Arc<Counters>,
+    ) -> Self {
         counters.open.fetch_add(1, Ordering::Relaxed);
-        let handle = ConnectionHandle(Arc::new(watch::Sender::new(false)));
-        let mut own = handle.0.subscribe();
+        let handle = ConnectionHandle { reset: Arc::new(watch::Sender::new(false)), one_method: Arc::default() };
+        let mut own = handle.reset.subscribe();
         let told = Box::pin(async move {
             tokio::select! {
                 _ = reset_all.changed() => {}
                 _ = own.wait_for(|told| *told) => {}
             }
         });
-        Self { tls, handle, told, broken: false, counters }
+        let turned = Box::pin(async move {
+            while half_dead.changed().await.is_ok() {
+                if let Some(how) = *half_dead.borrow_and_update() {
+                    return how;
+                }
+            }
+            std::future::pending().await
+        });
+        Self { tls: Some(tls), frames, handle, told, turned, broken: false, over: None, counters }
     }
 
-    /// Whether the connection is broken; registers the task for the moment when it becomes so.
+    fn tls(&mut self) -> io::Result<Pin<&mut TlsStream<TcpStream>>> {
+        self.tls.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    /// Whether the connection is broken; registers the task for the moment when it becomes so, or half dead.
     fn poll_broken(&mut self, context: &mut TaskContext<'_>) -> io::Result<()> {
         if !self.broken && self.told.as_mut().poll(context).is_ready() {
             self.broken = true;
-            // Dropping the socket now sends RST instead of FIN.
-            let _ = self.tls.get_ref().0.set_zero_linger();
         }
-        if self.broken { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
+        if self.broken {
+            self.tear();
+            return Err(io::ErrorKind::ConnectionReset.into());
+        }
+        if self.over.is_none() {
+            while let Poll::Ready(how) = self.turned.as_mut().poll(context) {
+                self.turned = Box::pin(std::future::pending());
+                self.handle.one_method.store(how == HalfDead::OneMethod, Ordering::Relaxed);
+                self.frames.turn(how);
+            }
+        }
+        Ok(())
+    }
+
+    /// Dropping the socket after this sends RST instead of FIN.
+    fn tear(&self) {
+        if let Some(tls) = &self.tls {
+            let _ = tls.get_ref().0.set_zero_linger();
+        }
+    }
+
+    /// Writes what waits for the client. Ready when nothing does any more.
+    fn poll_write_out(&mut self, context: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
+        while !self.frames.to_client.is_empty() {
+            let Self { tls: Some(tls), frames, .. } = self else { return Poll::Ready(Ok(())) };
+            let written = std::task::ready!(Pin::new(tls).poll_write(context, &frames.to_client))?;
+            let _ = self.frames.to_client.split_to(written);
+        }
+        std::task::ready!(self.tls()?.poll_flush(context))?;
+        if self.over.is_none() {
+            self.over = self.frames.over();
+        }
+        match self.over {
+            Some(Ending::Abrupt | Ending::Cut) => {
+                self.tear();
+                Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()))
+            }
+            Some(Ending::InOrder) | None => Poll::Ready(Ok(())),
+        }
     }
 }
 
 impl Drop for Connection {
     fn drop(&mut self) {
         self.counters.open.fetch_sub(1, Ordering::Relaxed);
+        if self.over != Some(Ending::InOrder) || self.broken {
+            return;
+        }
+        // What the client has sent meanwhile is read to its end: unread bytes would turn the end into a reset.
+        if let (Some(mut tls), Ok(runtime)) = (self.tls.take(), tokio::runtime::Handle::try_current()) {
+            runtime.spawn(tokio::time::timeout(LINGER, async move {
+                let _ = tls.shutdown().await;
+                while tls.read(&mut [0; CHUNK_BYTES]).await.is_ok_and(|read| read > 0) {}
+            }));
+        }
     }
 }
 
@@ -302,24 +399,51 @@ impl AsyncRead for Connection {
         context: &mut TaskContext<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.poll_broken(context)?;
-        Pin::new(&mut self.tls).poll_read(context, buffer)
+        loop {
+            self.poll_broken(context)?;
+            if let Poll::Ready(Err(error)) = self.poll_write_out(context) {
+                return Poll::Ready(Err(error));
+            }
+            if !self.frames.to_service.is_empty() {
+                let length = self.frames.to_service.len().min(buffer.remaining());
+                buffer.put_slice(&self.frames.to_service.split_to(length));
+                return Poll::Ready(Ok(()));
+            }
+            if self.over.is_some() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut bytes = [0; CHUNK_BYTES];
+            let mut chunk = ReadBuf::new(&mut bytes);
+            std::task::ready!(self.tls()?.poll_read(context, &mut chunk))?;
+            if chunk.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            self.frames.heard(chunk.filled());
+        }
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_broken(context)?;
-        Pin::new(&mut self.tls).poll_write(context, bytes)
+        if self.frames.to_client.len() > UNWRITTEN_MAX {
+            std::task::ready!(self.poll_write_out(context))?;
+        }
+        self.frames.said(bytes);
+        match self.poll_write_out(context) {
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(bytes.len())),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
         self.poll_broken(context)?;
-        Pin::new(&mut self.tls).poll_flush(context)
+        self.poll_write_out(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
         self.poll_broken(context)?;
-        Pin::new(&mut self.tls).poll_shutdown(context)
+        std::task::ready!(self.poll_write_out(context))?;
+        self.tls()?.poll_shutdown(context)
     }
 }

@@ -11,6 +11,7 @@ pub mod caller;
 mod certificates;
 mod class;
 mod faults;
+mod frames;
 mod http;
 pub mod ledger;
 mod line;
@@ -36,7 +37,8 @@ use uketsuke_proto::central_v1::online_eligibility_server::OnlineEligibilityServ
 
 pub use class::{Class, Rates};
 pub use faults::{Mode, ModeSpec};
-pub(crate) use http::{ClockSpec, Refusal};
+pub use frames::{Ending, HalfDead, Rotation};
+pub(crate) use http::{ClockSpec, HalfDeadSpec, Refusal};
 pub use numbers::Numbers;
 pub use odd::Oddity;
 pub use population::{CardIdentity, Outcome, Person, Population, Which};
@@ -74,6 +76,8 @@ pub struct Options {
     pub mode: ModeSpec,
     /// Age at which a connection is ended in order, so that clients shake hands again; `None` lets it live.
     pub connection_age: Option<Duration>,
+    /// Requests after which a connection is ended, and how; `None` lets it live.
+    pub rotation: Option<Rotation>,
     /// Explicit outcomes.
     pub persons: Vec<Person>,
 }
@@ -92,6 +96,7 @@ impl Options {
             think_ms: 20,
             mode: ModeSpec::new("up"),
             connection_age: None,
+            rotation: None,
             persons: Vec::new(),
         }
     }
@@ -156,7 +161,7 @@ impl Simulator {
             ahead_ms: AtomicI64::new(0),
             state: Mutex::new(service::State::new(Ledger::open(options.ledger.as_deref())?, population)),
         });
-        let (line, incoming) = line::Line::listen(options.listen, &options.pki).await?;
+        let (line, incoming) = line::Line::listen(options.listen, &options.pki, options.rotation).await?;
         let (stop, stopped) = oneshot::channel();
         let mut server = Server::builder();
         if let Some(age) = options.connection_age {
@@ -192,6 +197,11 @@ impl Simulator {
     pub async fn set_mode(&self, spec: &ModeSpec) -> Result<()> {
         let (mode, count) = spec.parse().map_err(|error| anyhow!(error))?;
         self.shared.set_mode(mode, count).await
+    }
+
+    /// Makes the connections that are there half dead; those that come are sound.
+    pub fn half_dead(&self, how: HalfDead) {
+        self.shared.line.half_dead(how);
     }
 
     /// Puts the central system's clock ahead of this machine's, as if so much time had passed.

@@ -531,7 +531,10 @@ pub(super) struct Service(pub(super) Arc<Central>);
 impl OnlineEligibility for Service {
     async fn check_eligibility(&self, request: Request<Signed>) -> Result<Response<EligibilityAnswer>, Status> {
         let mode = self.0.arrive(|stats| stats.eligibility_received += 1);
-        let connection = request.extensions().get().cloned();
+        let connection: Option<ConnectionHandle> = request.extensions().get().cloned();
+        if connection.as_ref().is_some_and(ConnectionHandle::leaves_out_one_method) {
+            return std::future::pending().await;
+        }
         self.0.meet(mode, connection, || self.0.check(request.get_ref())).await
     }
 
