@@ -15,6 +15,7 @@ pub mod fields;
 pub mod ids;
 pub mod invariants;
 pub mod ladder;
+pub mod line;
 
 pub mod modes;
 pub mod outbox;

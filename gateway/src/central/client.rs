@@ -17,13 +17,15 @@ use rustls::pki_types::ServerName;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::client::TlsStream;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status};
+use uketsuke_core::line::{self, Call, Effect, Ended, Event, Heard, Tries, Watch};
 use uketsuke_core::record::Reply;
 use uketsuke_proto::central_v1::online_eligibility_client::OnlineEligibilityClient;
 use uketsuke_proto::central_v1::{EligibilityAnswer, PingRequest};
@@ -64,59 +66,87 @@ pub struct CentralClient {
     call_deadline: Duration,
     /// Remembers what the central system's clock says.
     clock: Clock,
+    /// Whether the connection in use is worth keeping.
+    watch: Arc<Mutex<Watch>>,
 }
 
-/// One connection with the material that it was, and will again be, opened with.
+/// One connection with the TLS material that opens it, and opens the next one.
 #[derive(Clone)]
 pub(super) struct Generation {
     channel: Channel,
+    /// Tells connections apart.
+    id: Arc<()>,
+    way: Arc<Way>,
+    fault: Arc<Mutex<Known>>,
+}
+
+/// Where a connection leads, and with what it is opened.
+struct Way {
+    address: Arc<str>,
+    /// TLS material and the name of the peer; otherwise why our own files cannot be used.
+    ours: Result<(Arc<ClientConfig>, ServerName<'static>), LineFault>,
     /// Of the same pair that the connection shows: a signature and the connection that it comes over belong together. `None` while our files
     /// cannot be used.
     signer: Option<GatewaySigner>,
-    /// What is known to be wrong with it.
-    fault: Arc<Mutex<Option<LineFault>>>,
+    deadline: Duration,
+    /// Calls that were answered, whatever was said.
+    answers: AtomicU64,
+}
+
+/// What is known to be wrong.
+#[derive(Debug, Clone, Default)]
+struct Known {
+    fault: Option<LineFault>,
+    /// A request found it, so that a ping that is answered does not disprove it.
+    by_request: bool,
 }
 
 impl Generation {
     /// Opens nothing yet. Must be called within a tokio runtime.
     pub(super) fn new(central: &config::Central, material: &Material) -> Self {
         let ours = Ok((material.tls.clone(), material.server_name.clone()));
-        Self::with(central, ours, Some(material.signer.clone()))
+        Self::to(central, ours, Some(material.signer.clone()))
     }
 
     /// A line that stays down because our own files cannot be used. Must be called within a tokio runtime.
     pub(super) fn without_files(central: &config::Central, why: Said) -> Self {
-        let line = Self::with(central, Err(LineFault::OurFiles(why.clone())), None);
-        note(&line.fault, |_| Some(LineFault::OurFiles(why)));
+        let line = Self::to(central, Err(LineFault::OurFiles(why.clone())), None);
+        lock(&line.fault).fault = Some(LineFault::OurFiles(why));
         line
     }
 
-    fn with(
+    fn to(
         central: &config::Central,
         ours: Result<(Arc<ClientConfig>, ServerName<'static>), LineFault>,
         signer: Option<GatewaySigner>,
     ) -> Self {
-        let deadline = Duration::from_millis(central.connect_timeout_ms);
-        let address: Arc<str> = central.address.as_str().into();
-        let fault = Arc::new(Mutex::new(None));
-        let noted = fault.clone();
+        let way = Way {
+            address: central.address.as_str().into(),
+            ours,
+            signer,
+            deadline: Duration::from_millis(central.connect_timeout_ms),
+            answers: AtomicU64::new(0),
+        };
+        Self::open(Arc::new(way), Arc::default())
+    }
+
+    fn open(way: Arc<Way>, fault: Arc<Mutex<Known>>) -> Self {
+        let (to, noted) = (way.clone(), fault.clone());
         let connector = tower::service_fn(move |_| {
-            let (address, ours, noted) = (address.clone(), ours.clone(), noted.clone());
+            let (way, noted) = (to.clone(), noted.clone());
             async move {
-                let connecting = async {
-                    let (tls, name) = ours?;
-                    connect(&address, tls, name, deadline).await
-                };
-                let connected = match tokio::time::timeout(deadline, connecting).await {
+                let connected = match tokio::time::timeout(way.deadline, connect(&way)).await {
                     Ok(connected) => connected,
-                    Err(_) => Err(LineFault::Silent(address.to_string())),
+                    Err(_) => Err(LineFault::Silent(way.address.to_string())),
                 };
-                note(&noted, |known| match (&connected, known) {
-                    (Err(fault), _) => Some(fault.clone()),
+                let mut known = lock(&noted);
+                match &connected {
+                    Err(fault) => *known = Known { fault: Some(fault.clone()), by_request: false },
                     // The peer looks at our certificate after the handshake: only an answered call takes this back.
-                    (Ok(_), Some(known)) if known.is_about_our_certificate() => Some(known),
-                    (Ok(_), _) => None,
-                });
+                    Ok(_) if known.fault.as_ref().is_some_and(LineFault::is_about_our_certificate) => {}
+                    Ok(_) => known.disprove_by_less_than_a_request(),
+                }
+                drop(known);
                 connected.map(TokioIo::new).map_err(io::Error::other)
             }
         });
@@ -126,48 +156,120 @@ impl Generation {
             .keep_alive_timeout(KEEP_ALIVE_DEADLINE)
             .keep_alive_while_idle(true)
             .connect_with_connector_lazy(connector);
-        Self { channel, signer, fault }
+        Self { channel, id: Arc::default(), way, fault }
+    }
+
+    /// Another connection in its place, of which the same is known.
+    fn next(&self) -> Self {
+        Self::open(self.way.clone(), self.fault.clone())
+    }
+
+    /// Another connection beside it.
+    fn beside(&self) -> Self {
+        Self::open(self.way.clone(), Arc::default())
+    }
+
+    fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.id, &other.id)
     }
 
     /// Whether the service answers; its clock, milliseconds since 1970.
     pub(super) async fn ping(&self, deadline: Duration) -> Result<i64, CentralError> {
         let ping = |mut client: Client| async move { client.ping(PingRequest {}).await };
-        self.call(deadline, ping).await.map(|reply| reply.central_time_ms)
+        let mut line = self.clone();
+        let carrying = carry(&mut line, Self::next, ping);
+        let called = match tokio::time::timeout(deadline, carrying).await {
+            Ok(Ok(response)) => Ok(response.into_inner().central_time_ms),
+            Ok(Err(status)) => Err(status::from_status(&status)),
+            Err(_) => Err(CentralError::TimedOut),
+        };
+        self.note(Call::Ping, called.as_ref().err(), false);
+        called
     }
 
     /// What is known to be wrong.
     pub(super) fn fault(&self) -> Option<LineFault> {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.fault).fault.clone()
     }
 
-    async fn call<T, F>(&self, deadline: Duration, call: impl Fn(Client) -> F) -> Result<T, CentralError>
-    where
-        F: Future<Output = Result<Response<T>, Status>>,
-    {
-        let client = || Client::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX);
-        let calling = async {
-            match call(client()).await {
-                // The peer ended the connection in order just as the request was handed to it. Another one is opened.
-                Err(status) if status::never_sent(&status) => call(client()).await,
-                called => called,
+    fn answers(&self) -> u64 {
+        self.way.answers.load(Ordering::Relaxed)
+    }
+
+    fn count_an_answer(&self) {
+        self.way.answers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn client(&self) -> Client {
+        Client::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
+    }
+
+    /// A call ended so; `mute` says that it is one of several without an answer.
+    fn note(&self, call: Call, error: Option<&CentralError>, mute: bool) {
+        let mut known = lock(&self.fault);
+        let by_request = call != Call::Ping;
+        let found = match error {
+            Some(CentralError::TimedOut) if mute => {
+                known.fault.take_if(|fault| matches!(fault, LineFault::NoAnswer));
+                known.fault.clone().or(Some(LineFault::Unanswered))
             }
+            Some(error) => error.fault(known.fault.clone()),
+            None => None,
         };
-        let called = match tokio::time::timeout(deadline, calling).await {
-            Ok(Ok(response)) => Ok(response.into_inner()),
-            Ok(Err(status)) => Err(status::from_status(&status)),
-            Err(_) => Err(CentralError::TimedOut),
-        };
-        note(&self.fault, |known| match &called {
-            Ok(_) => None,
-            Err(error) => error.fault(known),
-        });
-        called
+        match found {
+            None if by_request => *known = Known::default(),
+            None => known.disprove_by_less_than_a_request(),
+            found if found == known.fault => known.by_request |= by_request,
+            fault => *known = Known { fault, by_request },
+        }
     }
 }
 
-fn note(fault: &Mutex<Option<LineFault>>, change: impl FnOnce(Option<LineFault>) -> Option<LineFault>) {
-    let mut fault = fault.lock().unwrap_or_else(PoisonError::into_inner);
-    *fault = change(fault.take());
+impl Known {
+    /// A connection that opens, or a ping that is answered, says nothing about requests that are not answered, or not accepted.
+    fn disprove_by_less_than_a_request(&mut self) {
+        if !(self.by_request && self.fault.as_ref().is_some_and(LineFault::is_about_requests)) {
+            *self = Self::default();
+        }
+    }
+}
+
+/// Makes a call; when the connection ends under it, makes it again over the next one, which stays in `line`.
+async fn carry<T, F>(
+    line: &mut Generation,
+    next: impl Fn(&Generation) -> Generation,
+    call: impl Fn(Client) -> F,
+) -> Result<Response<T>, Status>
+where
+    F: Future<Output = Result<Response<T>, Status>>,
+{
+    let mut tries = Tries::new(line.answers());
+    loop {
+        let called = call(line.client()).await;
+        let status = match called {
+            Ok(response) => {
+                line.count_an_answer();
+                return Ok(response);
+            }
+            Err(status) => status,
+        };
+        let Some(ended) = status::ended(&status) else {
+            if !matches!(status::from_status(&status), CentralError::Unreachable(_)) {
+                line.count_an_answer();
+            }
+            return Err(status);
+        };
+        let Some(pause) = tries.again(ended, line.answers(), rand::random()) else { return Err(status) };
+        tracing::debug!(?ended, ?tries, "a call is made again");
+        tokio::time::sleep(pause).await;
+        if ended != Ended::NotTaken {
+            *line = next(line);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl CentralClient {
@@ -202,6 +304,7 @@ impl CentralClient {
             first_read,
             call_deadline: Duration::from_millis(central.call_deadline_ms),
             clock: clock.clone(),
+            watch: Arc::new(Mutex::new(Watch::new(line::Rules::default(), clock.mono()))),
         }
     }
 
@@ -238,6 +341,80 @@ impl CentralClient {
     /// New requests take this one; the former connection ends with the last answer that is under way on it.
     pub(super) fn replace(&self, generation: Generation) {
         *self.line.write().unwrap_or_else(PoisonError::into_inner) = generation;
+        lock(&self.watch).step(self.clock.mono(), Event::Replaced, rand::random(), &mut Vec::new());
+    }
+
+    /// What to use after `ended`: the calls that it ended under share one connection. It shows the same pair, which signed them.
+    fn instead_of(&self, ended: &Generation) -> Generation {
+        let mut line = self.line.write().unwrap_or_else(PoisonError::into_inner);
+        if line.is(ended) {
+            *line = ended.next();
+        }
+        if Arc::ptr_eq(&line.way, &ended.way) { line.clone() } else { ended.next() }
+    }
+
+    /// One call of a row or a probe, within the deadline of calls.
+    async fn call<T, F>(&self, mut line: Generation, kind: Call, call: impl Fn(Client) -> F) -> Result<T, CentralError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let sent = self.clock.mono();
+        let carrying = carry(&mut line, |ended| self.instead_of(ended), call);
+        let (called, heard) = match tokio::time::timeout(self.call_deadline, carrying).await {
+            Ok(Ok(response)) => (Ok(response.into_inner()), Heard::Answer),
+            Ok(Err(status)) => match status::from_status(&status) {
+                error @ CentralError::Unreachable(_) => (Err(error), Heard::Broke),
+                error => (Err(error), Heard::Answer),
+            },
+            Err(_) => (Err(CentralError::TimedOut), Heard::Silence),
+        };
+        let mute = self.judge(&line, Event::Ended { call: kind, sent, heard });
+        line.note(kind, called.as_ref().err(), mute);
+        self.publish();
+        called
+    }
+
+    /// Thinks about the connection in use after a call on it; returns whether it is mute.
+    fn judge(&self, line: &Generation, event: Event) -> bool {
+        if !line.is(&self.generation()) {
+            return false;
+        }
+        let mut effects = Vec::new();
+        let mut watch = lock(&self.watch);
+        watch.step(self.clock.mono(), event, rand::random(), &mut effects);
+        if effects.contains(&Effect::TryBeside) {
+            tokio::spawn(self.clone().try_beside(line.clone()));
+        }
+        watch.mute()
+    }
+
+    /// Nobody waits for this: requests go on over the connection in use meanwhile.
+    async fn try_beside(self, used: Generation) {
+        tracing::debug!("another connection is tried beside the one that does not answer");
+        let beside = used.beside();
+        let answered = match beside.ping(self.call_deadline).await {
+            Ok(_) => true,
+            Err(CentralError::Unreachable(_) | CentralError::TimedOut) => false,
+            Err(_) => true,
+        };
+        let mut effects = Vec::new();
+        lock(&self.watch).step(self.clock.mono(), Event::Tried(answered), rand::random(), &mut effects);
+        if effects.contains(&Effect::Replace) {
+            let mut line = self.line.write().unwrap_or_else(PoisonError::into_inner);
+            if line.is(&used) {
+                let known = lock(&used.fault).clone();
+                if known.by_request && lock(&beside.fault).fault.is_none() {
+                    *lock(&beside.fault) = known;
+                    lock(&beside.fault).disprove_by_less_than_a_request();
+                }
+                *line = beside;
+                drop(line);
+                tracing::info!(
+                    "requests take another connection to the central system: the former one does not answer"
+                );
+            }
+        }
+        self.publish();
     }
 
     /// Sends a row, signed now by the key of the connection unless a card signed it. Idempotent by its id.
@@ -248,40 +425,37 @@ impl CentralClient {
         let line = self.generation();
         // Nothing is sent, and nothing is wrong with this request.
         let unsent = |why: String| CentralError::Unreachable(why);
-        let Some(signer) = &line.signer else {
+        let Some(signer) = &line.way.signer else {
             return Err(unsent(line.fault().map(|fault| fault.to_string()).unwrap_or_default()));
         };
         let signed = wire::signed(&row.request, signer).map_err(|error| match error {
             NotSendable::Undecodable => CentralError::Rejected("undecodable_body".into()),
             NotSendable::Signer(error) => unsent(error.to_string()),
         })?;
-        let deadline = self.call_deadline;
-        let delivered = match row.request.kind {
+        match row.request.kind {
             RequestKind::Eligibility => {
                 let ask = |mut client: Client| {
                     let signed = signed.clone();
                     async move { client.check_eligibility(signed).await }
                 };
-                line.call(deadline, ask).await.and_then(|answer| answered(row, &answer))
+                self.call(line, Call::Eligibility, ask).await.and_then(|answer| answered(row, &answer))
             }
             RequestKind::FollowUp => {
                 let ask = |mut client: Client| {
                     let signed = signed.clone();
                     async move { client.ask_again(signed).await }
                 };
-                line.call(deadline, ask).await.and_then(|answer| answered(row, &answer))
+                self.call(line, Call::FollowUp, ask).await.and_then(|answer| answered(row, &answer))
             }
             RequestKind::Consent => {
                 let record = |mut client: Client| {
                     let signed = signed.clone();
                     async move { client.record_consent(signed).await }
                 };
-                let taken = line.call(deadline, record).await;
+                let taken = self.call(line, Call::Consent, record).await;
                 taken.and_then(|receipt| about(row, &receipt.consent_id)).map(|()| Delivery::Taken)
             }
-        };
-        self.publish(&line);
-        delivered
+        }
     }
 
     /// Whether the service, not only the port, is there. Its clock is remembered ([`Clock::central`]).
@@ -289,14 +463,14 @@ impl CentralClient {
     /// # Errors
     /// [`CentralError`].
     pub async fn ping(&self) -> Result<(), CentralError> {
-        let line = self.generation();
-        let answered = line.ping(self.call_deadline).await.map(|said_ms| self.clock.hear_central(said_ms));
-        self.publish(&line);
-        answered
+        let ping = |mut client: Client| async move { client.ping(PingRequest {}).await };
+        let answered = self.call(self.generation(), Call::Ping, ping).await;
+        answered.map(|reply| self.clock.hear_central(reply.central_time_ms))
     }
 
-    fn publish(&self, line: &Generation) {
-        let fault = line.fault();
+    /// Tells what is known of the connection in use.
+    fn publish(&self) {
+        let fault = self.generation().fault();
         self.status.send_if_modified(|status| {
             let changed = status.fault != fault;
             if changed {
@@ -325,12 +499,9 @@ fn about(row: &OutboxRow, id: &[u8]) -> Result<(), CentralError> {
     }
 }
 
-async fn connect(
-    address: &str,
-    tls: Arc<ClientConfig>,
-    name: ServerName<'static>,
-    deadline: Duration,
-) -> Result<TlsStream<TcpStream>, LineFault> {
-    let addresses = dial::resolve(address, deadline).await?;
-    dial::tls(dial::tcp(&addresses, deadline).await?, tls, name, deadline).await
+async fn connect(way: &Way) -> Result<TlsStream<TcpStream>, LineFault> {
+    let (tls, name) = way.ours.clone()?;
+    let addresses = dial::resolve(&way.address, way.deadline).await?;
+    let stream = dial::tcp(&addresses, way.deadline).await?;
+    dial::tls(stream, tls, name, way.deadline).await
 }

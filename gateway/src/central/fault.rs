@@ -85,6 +85,8 @@ pub enum LineFault {
     NoService,
     /// A call was sent, and no answer came in time.
     NoAnswer,
+    /// The connection is there, and calls on it are not answered, one after the other.
+    Unanswered,
     /// The connection broke under a call.
     Broke(String),
     /// The service is there and busy.
@@ -128,6 +130,10 @@ impl LineFault {
             Self::NoAnswer => (
                 "時間内に返事がありません。自動で送り直します。続くときは資格確認システムの窓口に連絡してください。".into(),
                 "no answer came in time; requests are sent again, call the central system's help line if this goes on".into(),
+            ),
+            Self::Unanswered => (
+                "つながっていますが、この接続では要求に返事がありません。別の接続を自動で試しています。続くときは資格確認システムの窓口に連絡してください。".into(),
+                "connected, but the service does not answer requests on this connection; another one is tried beside it by itself, call the central system's help line if this goes on".into(),
             ),
             Self::ClocksApart(seconds) => apart(*seconds),
             Self::OurFiles(said) => (said.ja.clone(), said.en.clone()),
@@ -230,6 +236,17 @@ impl LineFault {
                 | Self::OurAuthorityUnknown
                 | Self::OurCertificateRefused(_)
         )
+    }
+
+    /// Whether this is about requests: a connection, and a ping that is answered over it, do not disprove it.
+    pub(super) fn is_about_requests(&self) -> bool {
+        matches!(self, Self::Unanswered | Self::NotAccepted(_) | Self::NoService)
+    }
+
+    /// Whether the peer is reached all the same.
+    pub fn is_connected(&self) -> bool {
+        self.is_about_requests()
+            || matches!(self, Self::NoAnswer | Self::Busy | Self::Failing(_) | Self::ClocksApart(_))
     }
 
     /// Whether this stands for a peer that may not be talked to any more, whatever worked before.
@@ -386,6 +403,7 @@ mod tests {
             LineFault::NoHttp2,
             LineFault::NoService,
             LineFault::NoAnswer,
+            LineFault::Unanswered,
             LineFault::Broke(text()),
             LineFault::Busy,
             LineFault::NotAccepted(text()),

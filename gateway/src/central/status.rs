@@ -4,6 +4,7 @@ use super::fault::LineFault;
 use std::error::Error;
 use std::time::Duration;
 use tonic::{Code, Status};
+use uketsuke_core::line::Ended;
 
 /// Why a request took no effect, named after what the courier does next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -87,25 +88,36 @@ pub(super) fn from_status(status: &Status) -> CentralError {
     }
 }
 
-/// Whether a request certainly had no effect, because the connection ended in order before it left or was taken up: it may be sent
-/// again at once without being a second try.
-pub(super) fn never_sent(status: &Status) -> bool {
+/// How the connection, or its part in a call, ended under the call; `None` when the call failed in another way: it was answered, or no
+/// connection could be opened, or the peer does not take our certificate.
+pub(super) fn ended(status: &Status) -> Option<Ended> {
+    let mut broke = false;
     let mut cause = status.source();
     while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<hyper::Error>()
-            && error.is_canceled()
-        {
-            return true;
+        if let Some(error) = error.downcast_ref::<hyper::Error>() {
+            if error.is_canceled() {
+                return Some(Ended::Farewell);
+            }
+            broke = true;
         }
         if let Some(error) = error.downcast_ref::<h2::Error>() {
-            let refused = error.reason() == Some(h2::Reason::REFUSED_STREAM);
+            if error.reason() == Some(h2::Reason::REFUSED_STREAM) {
+                return Some(Ended::NotTaken);
+            }
             // The streams that a farewell leaves out were not taken up (RFC 9113, 6.8).
-            let farewell = error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR);
-            return refused || farewell;
+            if error.is_go_away() && error.is_remote() && error.reason() == Some(h2::Reason::NO_ERROR) {
+                return Some(Ended::Farewell);
+            }
+            // The connection goes on: the peer has something against this call.
+            if error.is_reset() {
+                return None;
+            }
+            broke = true;
         }
         cause = error.source();
     }
-    false
+    let transport = matches!(from_status(status), CentralError::Unreachable(_));
+    (broke && transport).then_some(Ended::Broke)
 }
 
 /// What the peer has against our certificate, by the TLS alert that it sent. With TLS 1.3 the alert comes after our side of the
