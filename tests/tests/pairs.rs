@@ -1,0 +1,131 @@
+//! The gateway's certificate and key go wrong, or are renewed, while patients come: what they said is delivered once, signed with the
+//! pair that the central system knows when it is sent.
+
+use anyhow::{Context, Result, ensure};
+use serde_json::json;
+use std::path::PathBuf;
+use uketsuke_tests::central::ModeSpec;
+use uketsuke_tests::central::ledger::Kind;
+use uketsuke_tests::patient::{Way, go_through};
+use uketsuke_tests::pki::ClientOptions;
+use uketsuke_tests::scene::{PIN, STEP, Scene, named, part};
+use uketsuke_tests::site::{Plan, until};
+
+const READER: &str = "desk-1/a";
+const DONE: &str = "受付が完了しました";
+const PROVISIONAL: &str = "あとで自動的に行います";
+
+/// The gateway's two files with what was in them.
+struct Pair([(PathBuf, Vec<u8>); 2]);
+
+impl Pair {
+    fn of(scene: &Scene) -> Result<Self> {
+        let read = |path: PathBuf| std::fs::read(&path).map(|content| (path, content));
+        Ok(Self([read(scene.site.pki.gateway_pem())?, read(scene.site.pki.gateway_key())?]))
+    }
+
+    /// Written in place, so that the key's mode stays.
+    fn put_back(&self) -> Result<()> {
+        let Self(files) = self;
+        Ok(files.iter().try_for_each(|(path, content)| std::fs::write(path, content))?)
+    }
+
+    /// Good in every way that can be seen from the site.
+    fn put_foreign(&self, scene: &Scene) -> Result<()> {
+        let Self([(pem, _), (key, _)]) = self;
+        std::fs::copy(scene.site.pki.other_client_pem(), pem)?;
+        std::fs::copy(scene.site.pki.other_client_key(), key).map(drop).context("the foreign key")
+    }
+}
+
+fn says(scene: &Scene, name: &str, words: &str) -> Result<()> {
+    let said = || scene.health().is_ok_and(|health| part(&health, name)["detail"].to_string().contains(words));
+    until(STEP, words, said).with_context(|| format!("{:?}", scene.health()))
+}
+
+/// Receives a patient who is told that the insurance is looked up later; returns the reception.
+async fn received_provisionally(scene: &Scene, name: &str, way: Way) -> Result<String> {
+    let pin = matches!(way, Way::Pin(_)).then_some(*b"1234");
+    let card = scene.site.card(name, pin, None)?;
+    if !matches!(way, Way::Staff) {
+        let visit = scene.check_in(READER, &card, way).await?;
+        ensure!(visit.ending.text().contains(PROVISIONAL), "{visit:?}");
+        return Ok(visit.reception);
+    }
+    let mut kiosk = scene.kiosk(READER).await?;
+    kiosk.wait(STEP, named("idle")).await?;
+    let inserted = card.insert(scene.site.slot(READER)?).await?;
+    let shown = kiosk.wait(STEP, named("staff")).await?;
+    let reception = shown.reception.context("a reception")?;
+    scene.site.staff().decide(READER, &reception, true).await?;
+    kiosk.wait(STEP, |shown| shown.name != "staff").await?;
+    let visit = go_through(&mut kiosk, way).await?;
+    inserted.remove().await;
+    ensure!(visit.ending.text().contains(PROVISIONAL), "{visit:?}");
+    Ok(reception)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_patients_said_while_a_foreign_or_a_former_pair_lay_there_is_delivered_once() -> Result<()> {
+    let mut scene = Scene::prepare(Plan { answer_deadline_ms: 700, ..Plan::default() })?;
+    scene.site.reconfigure("call_deadline_ms = 2000", "call_deadline_ms = 2000\nwatch_every_ms = 100")?;
+    scene.site.start_gateway()?;
+    let pair = Pair::of(&scene)?;
+
+    // The insurance is confirmed, and the consents are still to come.
+    let mut kiosk = scene.kiosk(READER).await?;
+    kiosk.wait(STEP, named("idle")).await?;
+    let inserted = scene.card("TEST-VALID-ASKED")?.insert(scene.site.slot(READER)?).await?;
+    let choose = kiosk.wait(STEP, named("choose")).await?;
+    kiosk.press(&choose, json!({ "intent": "choose_pin" })).await?;
+    let pad = kiosk.wait(STEP, |shown| shown.version > choose.version && shown.pin_keys("1234").is_some()).await?;
+    kiosk.press(&pad, json!({ "intent": "pin", "keys": pad.pin_keys("1234") })).await?;
+    kiosk.wait(STEP, named("consent")).await?;
+    until(STEP, "the insurance is known", || scene.eligibility_effects().is_ok_and(|effects| effects.len() == 1))?;
+
+    scene.central(ModeSpec::new("down"))?;
+    pair.put_foreign(&scene)?;
+    says(&scene, "certificates", "have not been tried yet")?;
+    let asked = go_through(&mut kiosk, PIN).await?;
+    inserted.remove().await;
+    ensure!(asked.ending.text().contains(DONE) && !asked.ending.text().contains(PROVISIONAL), "{asked:?}");
+    drop(kiosk);
+
+    // The foreign pair is the only one that the next life of the gateway finds.
+    scene.site.kill_gateway()?;
+    scene.site.start_gateway()?;
+    let mut later = vec![
+        received_provisionally(&scene, "TEST-VALID-LOOKED-AT", Way::Staff).await?,
+        received_provisionally(&scene, "TEST-VALID-TYPED", PIN).await?,
+    ];
+    scene.central(ModeSpec::new("up"))?;
+    says(&scene, "central", "it does not know the authority of our certificate")?;
+    pair.put_back()?;
+    for reception in &later {
+        scene.until_code(reception, "confirmed_later").await?;
+    }
+
+    // Recorded under one pair, sent under the next.
+    scene.central(ModeSpec::new("down"))?;
+    later.push(received_provisionally(&scene, "TEST-VALID-RENEWED", PIN).await?);
+    scene.site.pki.client("gateway", &ClientOptions::default())?;
+    says(&scene, "certificates", "have not been tried yet")?;
+    scene.central(ModeSpec::new("up"))?;
+    scene.until_code(&later[2], "confirmed_later").await?;
+
+    let mut all = later;
+    all.push(asked.reception);
+    let of_all = |kind: Kind| {
+        let effects = scene.site.control.ledger().unwrap_or_default();
+        let effects: Vec<_> = effects.into_iter().filter(|effect| effect.kind == kind).collect();
+        let of = |reception: &String| effects.iter().filter(|one| one.reception_id.to_string() == *reception).count();
+        effects.len() == all.len() && all.iter().all(|reception| of(reception) == 1)
+    };
+    until(STEP, "everybody's consents are there", || of_all(Kind::Consent))?;
+    ensure!(of_all(Kind::Eligibility), "{:?}", scene.site.control.ledger()?);
+    for effect in scene.site.control.ledger()? {
+        let consents = if effect.kind == Kind::Consent { 4 } else { 0 };
+        ensure!(effect.times_applied == 1 && effect.consents.len() == consents, "{effect:?}");
+    }
+    Ok(())
+}
