@@ -206,6 +206,7 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
             Arc::new(move || health.report(&site))
         },
         doors,
+        beat_every: web::BEAT_EVERY,
         accepting,
     };
     // From here on a signal is heard: it must not end a process that has called itself ready in any other way than in order.

@@ -27,6 +27,7 @@ pub mod restart;
 pub mod retention;
 pub mod room;
 pub mod rules;
+pub mod silence;
 pub mod telemetry;
 pub mod visit;
 pub mod words;

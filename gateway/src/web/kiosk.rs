@@ -12,7 +12,6 @@ use crate::handle::{FrameRequest, ReaderHandle, View};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_ws::{AggregatedMessage, AggregatedMessageStream};
 use std::time::Instant;
-use tokio::sync::watch;
 use uketsuke_core::room::Use;
 
 /// `GET /kiosk/{terminal}/{reader}/ws`.
@@ -30,16 +29,16 @@ pub(super) async fn connect(
     let Opened { response, line, stream } = socket::open(&request, body, FRAME_BYTES_MAX).await?;
     let number = state.site.readers.iter().position(|other| other.name() == reader.name()).unwrap_or_default();
     let place = doors::take_place(&request, Use::Kiosk(number));
-    actix_web::rt::spawn(serve(reader.clone(), w, line, stream, state.accepting.clone(), place));
+    actix_web::rt::spawn(serve(WebState::clone(&state), reader.clone(), w, line, stream, place));
     Ok(response)
 }
 
 async fn serve(
+    state: WebState,
     reader: ReaderHandle,
     w: Words,
     line: Line,
     mut stream: AggregatedMessageStream,
-    mut accepting: watch::Receiver<bool>,
     _place: Option<Place>,
 ) {
     let (number, mut newest) = reader.connect();
@@ -48,7 +47,8 @@ async fn serve(
     view.mark_changed();
     wanted.mark_changed();
     let mut kiosk = Kiosk { reader, w, line, pace: Pace::new(Instant::now()), camera: false };
-    let mut beats = socket::beats();
+    let mut beats = socket::beats(state.beat_every);
+    let mut accepting = state.accepting;
     let mut told_closing = false;
     let end = loop {
         // In this order: who is replaced shows nothing more, and a kiosk that floods us does not miss its screens.

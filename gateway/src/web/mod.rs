@@ -54,6 +54,7 @@ mod words;
 mod tests;
 
 pub use doors::Doors;
+pub use socket::BEAT_EVERY;
 
 use crate::central::LineCheck;
 use crate::clock::Clock;
@@ -105,6 +106,8 @@ pub struct WebState {
     pub health: Arc<dyn Fn() -> HealthReport + Send + Sync>,
     /// Who is connected.
     pub doors: Doors,
+    /// How often a socket is given a sign of life: [`BEAT_EVERY`], because the pages' scripts count on it.
+    pub beat_every: Duration,
     /// `false` once the gateway is about to stop: no new pages and connections, but for kiosks in the middle of a reception;
     /// those that exist are told and stay.
     pub accepting: watch::Receiver<bool>,

@@ -7,21 +7,20 @@ use actix_ws::{AggregatedMessage, AggregatedMessageStream, CloseCode, CloseReaso
 use bytes::Bytes;
 use futures_util::StreamExt;
 use serde::Serialize;
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
+use uketsuke_core::silence::Silence;
 use zeroize::Zeroize;
 
-/// How often a peer is pinged, and its page's script given a sign of life. `static/link.js` leaves after four that did not come.
-const BEAT_EVERY: Duration = Duration::from_secs(3);
+/// How often a peer is pinged, and its page's script given a sign of life. `static/link.js` leaves after four that did not come, the
+/// gateway after as many without a byte from the peer ([`uketsuke_core::silence`]): in 12 to 15 seconds.
+pub const BEAT_EVERY: Duration = Duration::from_secs(3);
 
-/// A peer of which not one byte came for this long, not even of a pong, is gone.
-const SILENCE_MAX: Duration = Duration::from_secs(12);
-
-/// A peer that takes nothing for this long is gone: nobody may hold back the loop that serves it.
-const SEND_TIMEOUT: Duration = Duration::from_secs(5);
+/// A peer that takes nothing for this long is gone. The largest piece of a staff page takes 7 s at 10 kbit/s.
+const SEND_TIMEOUT: Duration = Duration::from_secs(12);
 
 /// Why a connection ends.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,17 +75,16 @@ pub(super) struct Opened {
 
 /// Answers an upgrade. Neither a message nor its fragments together may be larger than `bytes_max`.
 pub(super) async fn open(request: &HttpRequest, body: web::Payload, bytes_max: usize) -> actix_web::Result<Opened> {
-    let heard = Rc::new(Cell::new(Instant::now()));
-    // Every byte counts: on a slow line a camera frame is under way for longer than a silent peer is waited for.
+    let silence = Rc::new(RefCell::new(Silence::default()));
     let bytes = body.into_inner().inspect({
-        let heard = heard.clone();
-        move |_| heard.set(Instant::now())
+        let silence = silence.clone();
+        move |_| silence.borrow_mut().broken()
     });
     let mut counted: dev::Payload = dev::Payload::Stream { payload: Box::pin(bytes) };
     let counted = web::Payload::from_request(request, &mut counted).await?;
     let (response, session, stream) = actix_ws::handle(request, counted)?;
     let stream = stream.max_frame_size(bytes_max).aggregate_continuations().max_continuation_size(bytes_max);
-    Ok(Opened { response, line: Line { session, heard }, stream })
+    Ok(Opened { response, line: Line { session, silence }, stream })
 }
 
 /// What came from the peer; a close, a broken connection and a violation end the connection.
@@ -112,8 +110,9 @@ fn fault(error: &ProtocolError) -> End {
 }
 
 /// When the next beat is due.
-pub(super) fn beats() -> Interval {
-    let mut beats = tokio::time::interval(BEAT_EVERY);
+pub(super) fn beats(every: Duration) -> Interval {
+    let mut beats = tokio::time::interval(every);
+    // After a delay the peer is listened to for a whole beat before the next one.
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     beats
 }
@@ -121,7 +120,7 @@ pub(super) fn beats() -> Interval {
 /// The sending side.
 pub(super) struct Line {
     session: Session,
-    heard: Rc<Cell<Instant>>,
+    silence: Rc<RefCell<Silence>>,
 }
 
 impl Line {
@@ -137,7 +136,7 @@ impl Line {
 
     /// Gives the browser and its page's script a sign of life, or finds that the peer is gone.
     pub(super) async fn keep_alive(&mut self, beat: &impl Serialize) -> Result<(), End> {
-        if self.heard.get().elapsed() > SILENCE_MAX {
+        if self.silence.borrow_mut().beat() {
             return Err(End::Silent);
         }
         patiently(self.session.ping(b"")).await?;

@@ -68,7 +68,7 @@ async fn serve(
     let mut changes = changes(&state);
     let mut accepting = state.accepting.clone();
     let mut told_closing = false;
-    let mut beats = socket::beats();
+    let mut beats = socket::beats(state.beat_every);
     let mut draw_at = Instant::now();
     let mut shown = Fragments::default();
     let end = loop {

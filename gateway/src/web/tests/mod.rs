@@ -1,7 +1,10 @@
 //! The web as browsers meet it.
 
+mod crowd;
 mod http;
 mod screens;
+mod served;
+mod silence;
 mod sockets;
 
 use super::WebState;
@@ -119,6 +122,7 @@ impl Scene {
                 HealthReport { ok, parts: vec![HealthPart { name: "store".into(), ok, detail: "…".into() }] }
             }),
             doors: crate::web::Doors::default(),
+            beat_every: crate::web::BEAT_EVERY,
             accepting,
         };
         Self {

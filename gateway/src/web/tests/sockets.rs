@@ -1,88 +1,14 @@
-//! A real server and real WebSocket clients.
+//! What goes over the sockets of kiosk and staff page.
 
-use super::{Scene, id};
+use super::id;
+use super::served::{PATIENCE, Served};
 use crate::handle::ReaderInput;
-use actix_web::dev::ServerHandle;
-use futures_util::{SinkExt, StreamExt};
+use futures_util::SinkExt;
 use serde_json::{Value, json};
-use std::net::SocketAddr;
-use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
-use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use uketsuke_core::reception::{Attention, Choose, Intent, Screen, StaffReason};
-
-const PATIENCE: Duration = Duration::from_secs(10);
-
-struct Served {
-    scene: Scene,
-    address: SocketAddr,
-    handle: ServerHandle,
-}
-
-impl Served {
-    fn new() -> Self {
-        let scene = Scene::new();
-        let (server, address) = crate::web::bind("127.0.0.1:0".parse().unwrap(), scene.state.clone()).unwrap();
-        let handle = server.handle();
-        actix_web::rt::spawn(server);
-        Self { scene, address, handle }
-    }
-
-    async fn open(&self, path: &str) -> Client {
-        let mut request = format!("ws://{}{path}", self.address).into_client_request().unwrap();
-        request.headers_mut().insert("origin", format!("http://{}", self.address).parse().unwrap());
-        Client(tokio_tungstenite::connect_async(request).await.unwrap().0)
-    }
-
-    async fn kiosk(&self) -> Client {
-        self.open("/kiosk/desk-1/a/ws?lang=en").await
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        // The returned future only waits.
-        drop(self.handle.stop(false));
-    }
-}
-
-struct Client(WebSocketStream<MaybeTlsStream<TcpStream>>);
-
-impl Client {
-    async fn message(&mut self) -> Option<Result<Message, Error>> {
-        tokio::time::timeout(PATIENCE, self.0.next()).await.expect("the server says something in time")
-    }
-
-    async fn json(&mut self) -> Value {
-        loop {
-            match self.message().await {
-                Some(Ok(Message::Text(text))) if text.contains(r#""type":"beat""#) => {}
-                Some(Ok(Message::Text(text))) => return serde_json::from_str(&text).unwrap(),
-                Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                other => panic!("expected text, got {other:?}"),
-            }
-        }
-    }
-
-    async fn closed(&mut self) -> Option<CloseCode> {
-        loop {
-            match self.message().await {
-                Some(Ok(Message::Close(frame))) => return frame.map(|frame| frame.code),
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return None,
-            }
-        }
-    }
-
-    async fn send(&mut self, message: impl Into<Message>) {
-        self.0.send(message.into()).await.unwrap();
-    }
-}
 
 fn choose() -> Screen {
     Screen::Choose(Choose { face: true, pin: true, notice: None, renew: None })
@@ -277,94 +203,18 @@ async fn kiosk_and_staff_page_are_given_a_sign_of_life_that_their_scripts_can_se
     let served = Served::new();
     for path in ["/kiosk/desk-1/a/ws", "/staff/ws"] {
         let mut client = served.open(path).await;
-        let beat = loop {
-            if let Some(Ok(Message::Text(text))) = client.message().await {
-                let message: Value = serde_json::from_str(&text).unwrap();
-                if message["type"] == "beat" {
-                    break message;
+        let beat = async {
+            loop {
+                if let Some(Ok(Message::Text(text))) = client.message().await {
+                    let message: Value = serde_json::from_str(&text).unwrap();
+                    if message["type"] == "beat" {
+                        return message;
+                    }
                 }
             }
         };
+        // Pings alone would go on for ever.
+        let beat = tokio::time::timeout(PATIENCE, beat).await.expect("a beat comes");
         assert_eq!(beat, json!({"type": "beat"}), "{path}");
     }
-}
-
-/// How a client holds connections without any use.
-#[derive(Debug, Clone, Copy)]
-enum Flood {
-    /// Says nothing.
-    Silent,
-    /// Begins an order and does not go on.
-    Unfinished,
-    /// Was answered, and keeps the connection.
-    Answered,
-    /// Sockets that answer pings.
-    StaffPages,
-}
-
-/// More than there is room for.
-const FLOOD: usize = 300;
-
-async fn ask(address: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("it is answered").unwrap();
-    answer
-}
-
-async fn hold(served: &Served, flood: Flood) -> (Vec<TcpStream>, Vec<Client>) {
-    let (mut streams, mut clients) = (Vec::new(), Vec::new());
-    for _ in 0..FLOOD {
-        if matches!(flood, Flood::StaffPages) {
-            clients.push(served.open("/staff/ws").await);
-            continue;
-        }
-        let address = served.address;
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let begun = match flood {
-            Flood::Unfinished => format!(
-                "POST /staff/restart HTTP/1.1\r\nhost: {address}\r\norigin: http://{address}\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{{"
-            ),
-            Flood::Answered => format!("GET /healthz HTTP/1.1\r\nhost: {address}\r\n\r\n"),
-            Flood::Silent | Flood::StaffPages => String::new(),
-        };
-        stream.write_all(begun.as_bytes()).await.unwrap();
-        streams.push(stream);
-    }
-    (streams, clients)
-}
-
-#[actix_web::test]
-async fn no_number_of_connections_keeps_kiosks_a_staff_page_and_health_out() {
-    for flood in [Flood::Silent, Flood::Unfinished, Flood::Answered, Flood::StaffPages] {
-        let served = Served::new();
-        let mut early = served.kiosk().await;
-        assert_eq!(early.json().await["type"], "screen");
-        let held = hold(&served, flood).await;
-        let health = ask(served.address, "/healthz").await;
-        assert!(
-            health.starts_with("HTTP/1.1 200") && health.contains("were closed for newer ones"),
-            "{flood:?}: {health}"
-        );
-        assert!(ask(served.address, "/metrics").await.starts_with("HTTP/1.1 200"), "{flood:?}");
-        assert_eq!(served.open("/staff/ws").await.json().await["type"], "fragment", "{flood:?}");
-        served.scene.show(None, 1, Screen::Idle);
-        assert_eq!(early.json().await["name"], "idle", "{flood:?}: the kiosk that was there stays");
-        assert_eq!(served.kiosk().await.json().await["name"], "idle", "{flood:?}: and may come back");
-        drop(held);
-    }
-}
-
-#[actix_web::test]
-async fn a_connection_that_makes_room_is_told_why() {
-    let served = Served::new();
-    let (mut streams, _) = hold(&served, Flood::Silent).await;
-    let mut answer = String::new();
-    tokio::time::timeout(PATIENCE, streams[0].read_to_string(&mut answer)).await.expect("it ends").unwrap();
-    let (head, words) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 503") && head.contains(&format!("content-length: {}", words.len())), "{answer}");
-    let (_, mut clients) = hold(&served, Flood::StaffPages).await;
-    assert_eq!(clients[0].closed().await, Some(CloseCode::Again));
 }
