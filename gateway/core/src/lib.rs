@@ -12,6 +12,7 @@ pub mod date;
 pub mod desk;
 pub mod explain;
 pub mod fields;
+pub mod former;
 pub mod ids;
 pub mod invariants;
 pub mod ladder;
