@@ -1,7 +1,7 @@
 //! The story from start to stop; the only place that knows every part.
 
 use crate::anchors::CardAnchors;
-use crate::central::{self, CentralClient, LineCheck};
+use crate::central::{self, CentralClient, Former, LineCheck, LinkStatus};
 use crate::clock::Clock;
 use crate::config::{self, Config, Files};
 use crate::courier::{Courier, CourierParts};
@@ -11,10 +11,11 @@ use crate::front_desk::FrontDesk;
 use crate::handle::{self, CourierStatus, ReaderName, SiteHandle};
 use crate::health::Health;
 use crate::modes::ModesHandle;
-use crate::operator::Operator;
+use crate::operator::{Gateway, Operator};
 use crate::reader::{Desk, ReaderParts, Scribe};
 use crate::reconciler::{self, CaseCounts, Reconciler, ReconcilerParts};
 use crate::reload;
+use crate::running::{LineMaterial, Running};
 use crate::shutdown::{self, Ending, Signals};
 use crate::site::{Site, SiteParts};
 use crate::store::{Class, Keys, Store, StoreConfig};
@@ -109,12 +110,14 @@ pub struct Ready {
 pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> Result<u8, StartError> {
     let clock = Clock::new(config.clock.synchronised_marker.clone());
     let started = clock.stamp();
-    // Its files are not needed to receive a patient: the line says what is wrong with them.
-    let central = CentralClient::new(&config.central, &clock);
     let anchors = CardAnchors::read(&config.card);
     // Last of what is read: where there are none yet they are made, and a start that fails makes nothing.
     let keys = store_keys(&config.store)?;
     let store = Store::open(&StoreConfig::new(&config.store.path), keys.clone()).await?;
+    let former = Former::load(&store).await;
+    // Its files are not needed to receive a patient: the line says what is wrong with them.
+    let central = CentralClient::with_former(&config.central, &clock, former.clone());
+    former.save().await;
     // Whatever an earlier process left between T1 and T2 is not done; its late answers will still be attached.
     match store.abandon_open(None, started).await {
         Ok(abandoned) if !abandoned.is_empty() => {
@@ -126,7 +129,8 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
 
     let metrics = Metrics::default();
     let face = Arc::new(OnceLock::new());
-    let operator = Operator::new(store.clone(), config.store.key_file.clone(), clock.clone());
+    let operator = Operator::new(store.clone(), config.store.key_file.clone(), clock.clone())
+        .of_gateway(Gateway { former: former.clone(), running: running(&origin, started.wall_ms, central.status()) });
     if let Err(error) = operator.clone().listen(&config.store.path) {
         tracing::warn!(%error, "orders about the store cannot be given while the gateway runs: no socket beside the database");
     }
@@ -199,7 +203,7 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
                 metrics.render(&site, &upkept.borrow(), clock.stamp().wall_ms)
             })
         },
-        line: LineCheck::new(config.central.clone(), clock.clone()),
+        line: LineCheck::new(config.central.clone(), clock.clone(), former.clone()),
         lists: watch::Sender::new(0),
         health: {
             let (health, site) = (health.clone(), site.clone());
@@ -299,6 +303,22 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
     }
     tracing::info!("stopped");
     Ok(ending.exit_code())
+}
+
+/// What other processes are told of this one.
+fn running(
+    origin: &Origin,
+    started_ms: i64,
+    link: watch::Receiver<LinkStatus>,
+) -> Arc<dyn Fn() -> Running + Send + Sync> {
+    let (path, files, alarm) = (origin.path.clone(), origin.files.clone(), origin.alarm.clone());
+    Arc::new(move || Running {
+        started_ms,
+        path: path.clone(),
+        files: files.clone(),
+        alarm: alarm.clone(),
+        line: LineMaterial::of(&link.borrow()),
+    })
 }
 
 /// Serves pages and sockets once the address can be listened on. Whoever holds the port may let go of it.

@@ -1,7 +1,9 @@
 //! What `uketsuke check` looks at: everything a start needs, and everything a reception uses, without changing anything.
 
+pub mod running;
+
 use crate::anchors::CardAnchors;
-use crate::central::{self, CentralClient, Layer, Looked, Outcome};
+use crate::central::{self, CentralClient, Former, Layer, Looked, Outcome};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::{self, Keys, Store, StoreConfig};
@@ -44,6 +46,8 @@ pub async fn all(config: &Config, lang: Lang) -> Vec<Finding> {
         grade: Grade::Ok,
         text: format!("{} terminals, {} readers", config.terminals.len(), config.readers().count()),
     }];
+    let asked = running::ask(&config.store.path);
+    findings.extend(asked.iter().flat_map(|asked| running::findings(asked, config, lang)));
     findings.push(graded(
         "card anchors",
         Grade::Fatal,
@@ -51,11 +55,12 @@ pub async fn all(config: &Config, lang: Lang) -> Vec<Finding> {
             .wrong()
             .map_or_else(|| Ok(format!("{} files of authorities are trusted", config.card.trust_anchors.len())), Err),
     ));
-    findings.push(database(config).await);
+    let (database, former) = database(config).await;
+    findings.push(database);
     findings.push(face(config));
     findings.push(clock(config));
     findings.extend(ports(config));
-    findings.extend(central(config, lang).await);
+    findings.extend(central(config, &former, asked.is_some(), lang).await);
     if config.mqtt.enabled {
         findings.push(broker(config).await);
     }
@@ -69,19 +74,27 @@ fn graded<E: std::fmt::Display>(check: &'static str, if_wrong: Grade, found: Res
     }
 }
 
-async fn database(config: &Config) -> Finding {
+/// The store, and what it keeps of the line.
+async fn database(config: &Config) -> (Finding, Former) {
     let check = "store";
     let (path, key_file) = (&config.store.path, &config.store.key_file);
     if !path.exists() && !key_file.exists() {
         let text = format!("{} and its keys will be made at the first start", path.display());
-        return Finding { check, grade: Grade::Ok, text };
+        return (Finding { check, grade: Grade::Ok, text }, Former::none());
     }
+    let fatal = |text: String| (Finding { check, grade: Grade::Fatal, text }, Former::none());
     let keys = match Keys::load(key_file) {
         Ok(keys) => keys,
-        Err(error) => return Finding { check, grade: Grade::Fatal, text: error.to_string() },
+        Err(error) => return fatal(error.to_string()),
     };
-    let opened = Store::open_read_only(&StoreConfig::new(path), keys).await;
-    graded(check, Grade::Fatal, opened.map(|_| format!("{} opens with its keys", path.display())))
+    let store = match Store::open_read_only(&StoreConfig::new(path), keys).await {
+        Ok(store) => store,
+        Err(error) => return fatal(error.to_string()),
+    };
+    let former = Former::load(&store).await;
+    // It was read; nothing is written.
+    let _ = store.close().await;
+    (Finding { check, grade: Grade::Ok, text: format!("{} opens with its keys", path.display()) }, former)
 }
 
 fn face(config: &Config) -> Finding {
@@ -130,23 +143,27 @@ fn ports(config: &Config) -> Vec<Finding> {
 }
 
 /// Every layer of the connection, and the sum: whatever is wrong with it, the gateway starts and patients are received.
-async fn central(config: &Config, lang: Lang) -> Vec<Finding> {
+async fn central(config: &Config, former: &Former, runs: bool, lang: Lang) -> Vec<Finding> {
     let clock = Clock::new(config.clock.synchronised_marker.clone());
-    let looked = central::inspect(&config.central, &clock).await;
+    let looked = central::inspect_with_former(&config.central, &clock, former).await;
     let mut findings: Vec<Finding> = looked.iter().map(|looked| layer(looked, lang)).collect();
     let failed = looked.iter().find(|looked| matches!(looked.outcome, Outcome::Failed(_)));
-    let status = CentralClient::new(&config.central, &clock).status().borrow().clone();
+    let status = CentralClient::with_former(&config.central, &clock, former.clone()).status().borrow().clone();
     let warnings = status.warnings(clock.stamp().wall_ms);
     findings.extend(warnings.iter().map(|said| Finding {
         check: "certificates",
         grade: Grade::Warning,
-        text: said.pick(lang).to_owned(),
+        text: match (&status.former, runs) {
+            (Some(_), false) => for_a_start(said.pick(lang), lang),
+            _ => said.pick(lang).to_owned(),
+        },
     }));
     // Whatever the central system says about our pair, it says after the handshake.
     if status.refused.is_none() && failed.is_some_and(|looked| matches!(looked.layer, Layer::Name | Layer::Tcp)) {
         findings.push(Finding { check: "certificates", grade: Grade::Warning, text: untried(lang) });
     }
-    let (grade, text) = match (&status.refused, failed) {
+    let refused = status.refused.as_ref().filter(|_| status.former.is_none());
+    let (grade, text) = match (refused, failed) {
         (Some(said), _) => (Grade::Fatal, provisional(said.pick(lang), &config.central.address, lang)),
         (None, None) => (Grade::Ok, answers(&config.central.address, lang)),
         (None, Some(looked)) if looked.layer == Layer::Clock => (Grade::Warning, looked.words(lang)),
@@ -154,6 +171,13 @@ async fn central(config: &Config, lang: Lang) -> Vec<Finding> {
     };
     findings.push(Finding { check: "central", grade, text });
     findings
+}
+
+fn for_a_start(said: &str, lang: Lang) -> String {
+    match lang {
+        Lang::Ja => format!("ゲートウェイは動作していません。起動した場合: {said}"),
+        Lang::En => format!("no gateway runs; for one that starts: {said}"),
+    }
 }
 
 fn untried(lang: Lang) -> String {

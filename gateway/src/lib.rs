@@ -24,6 +24,7 @@ pub mod reader;
 pub mod reconciler;
 pub mod reload;
 pub mod retention;
+pub mod running;
 pub mod shutdown;
 pub mod site;
 pub mod store;

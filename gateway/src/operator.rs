@@ -5,8 +5,10 @@
 //!
 //! Promise: an order that was heard is carried out whoever stops listening; changes of the sealing key one at a time.
 
+use crate::central::Former;
 use crate::clock::Clock;
 use crate::retention::{Retention, RetentionStatus};
+use crate::running::Running;
 use crate::store::rotation::{Rotated, Rotation};
 use crate::store::{Store, control_socket};
 use serde::{Deserialize, Serialize};
@@ -52,6 +54,10 @@ pub enum Order {
         /// In Japan.
         date: Date,
     },
+    /// Delete what worked on the line before, and use the files alone.
+    ForgetFormer,
+    /// Tell what the gateway that runs uses.
+    ShowRunning,
 }
 
 /// What came of it.
@@ -64,6 +70,8 @@ pub enum Told {
     Rotated(Rotated),
     /// How the clock is believed.
     Clock(RetentionStatus),
+    /// What the gateway that runs uses.
+    Running(Box<Running>),
     /// It was not done.
     Refused {
         /// Why, and what to do.
@@ -79,13 +87,28 @@ pub struct Operator {
     clock: Clock,
     retention: Retention,
     turn: Arc<Mutex<()>>,
+    gateway: Option<Gateway>,
+}
+
+/// What only a gateway that runs can be asked.
+#[derive(Clone)]
+pub struct Gateway {
+    /// What stands in for files of the line.
+    pub former: Former,
+    /// What it uses at the moment.
+    pub running: Arc<dyn Fn() -> Running + Send + Sync>,
 }
 
 impl Operator {
     /// For a store that is open for writing.
     pub fn new(store: Store, key_file: PathBuf, clock: Clock) -> Self {
         let retention = Retention::new(store.clone(), clock.clone());
-        Self { store, key_file, clock, retention, turn: Arc::default() }
+        Self { store, key_file, clock, retention, turn: Arc::default(), gateway: None }
+    }
+
+    /// For the gateway that runs.
+    pub fn of_gateway(self, gateway: Gateway) -> Self {
+        Self { gateway: Some(gateway), ..self }
     }
 
     /// Whether anything may be deleted for its age.
@@ -118,6 +141,17 @@ impl Operator {
                 aside.map_err(|error| error.to_string())
             }
             Order::ConfirmDate { date } => self.retention.confirm(date).await.map_err(|error| error.to_string()),
+            Order::ForgetFormer => {
+                let former = match &self.gateway {
+                    Some(gateway) => gateway.former.clone(),
+                    None => Former::load(&self.store).await,
+                };
+                former.forget().await.map_err(|error| error.to_string())
+            }
+            Order::ShowRunning => match &self.gateway {
+                Some(gateway) => return Told::Running(Box::new((gateway.running)())),
+                None => Err("no gateway runs with this database".to_owned()),
+            },
             Order::ShowClock => match self.retention.look().await {
                 Ok(status) => return Told::Clock(status),
                 Err(error) => Err(error.to_string()),

@@ -129,7 +129,7 @@ async fn finish_rotation(operator: Operator) {
                 tracing::info!(key = rotated.key, "a change of the sealing key that was cut short has come to its end");
                 return;
             }
-            Told::Done | Told::Clock(_) => return,
+            Told::Done | Told::Clock(_) | Told::Running(_) => return,
             Told::Refused { .. } => sleep(ROUND_EVERY).await,
         }
     }

@@ -9,6 +9,7 @@ pub mod broker;
 pub mod central;
 pub mod clock;
 pub mod control;
+pub mod damage;
 pub mod network;
 pub mod patient;
 pub mod pki;

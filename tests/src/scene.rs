@@ -179,6 +179,11 @@ pub fn part<'a>(health: &'a Value, name: &str) -> &'a Value {
     parts.iter().find(|part| part["name"] == name).unwrap_or(&Value::Null)
 }
 
+/// What a part of the health report says of itself now.
+pub fn detail(scene: &Scene, name: &str) -> Result<String> {
+    Ok(part(&scene.health()?, name)["detail"].as_str().context("the part")?.to_owned())
+}
+
 /// The screen of this name.
 pub fn named(name: &str) -> impl Fn(&Shown) -> bool {
     move |shown| shown.name == name

@@ -3,77 +3,14 @@
 
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use uketsuke_tests::scene::{PIN, STEP, Scene, part};
+use uketsuke_tests::damage::{Damage, Good, site};
+use uketsuke_tests::scene::{PIN, STEP, Scene, detail, part};
 use uketsuke_tests::site::{Plan, until};
-
-const READER: &str = "desk-1/a";
-
-/// What may be wrong with a file.
-#[derive(Debug, Clone, Copy)]
-enum Damage {
-    Missing,
-    Empty,
-    HalfWritten,
-    Foreign,
-    WrongMode,
-    WrongEncoding,
-}
 
 use Damage::{Empty, Foreign, HalfWritten, Missing, WrongEncoding, WrongMode};
 
-impl Damage {
-    /// Leaves `path` as it is after such an accident. `foreign` is a file of the right kind that belongs elsewhere.
-    fn inflict(self, path: &Path, foreign: &Path) -> Result<()> {
-        let whole = std::fs::read(path)?;
-        match self {
-            Missing => std::fs::remove_file(path)?,
-            Empty => std::fs::write(path, [])?,
-            HalfWritten => std::fs::write(path, &whole[..whole.len() / 2])?,
-            Foreign => std::fs::write(path, std::fs::read(foreign)?)?,
-            // Root reads everything, so an exposed key is the only mode that can be told apart here.
-            WrongMode => std::fs::set_permissions(path, PermissionsExt::from_mode(0o644))?,
-            WrongEncoding => {
-                let text = String::from_utf8_lossy(&whole).into_owned();
-                let wide: Vec<u8> =
-                    "\u{feff}".encode_utf16().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect();
-                std::fs::write(path, wide)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A file with its content and mode, so that it can be mended.
-struct Good {
-    content: Vec<u8>,
-    mode: std::fs::Permissions,
-}
-
-impl Good {
-    fn of(path: &Path) -> Result<Self> {
-        Ok(Self { content: std::fs::read(path)?, mode: std::fs::metadata(path)?.permissions() })
-    }
-
-    fn restore(&self, path: &Path) -> Result<()> {
-        std::fs::write(path, &self.content)?;
-        Ok(std::fs::set_permissions(path, self.mode.clone())?)
-    }
-}
-
-/// A site whose line checks revocation, prepared and not started.
-fn site() -> Result<Scene> {
-    let scene = Scene::prepare(Plan { answer_deadline_ms: 700, ..Plan::default() })?;
-    let line = "call_deadline_ms = 2000\ncrl_file = \"pki/link-crl.pem\"\nwatch_every_ms = 100";
-    scene.site.reconfigure("call_deadline_ms = 2000", line)?;
-    scene.site.pki.revoke(&[], time::OffsetDateTime::now_utc() + time::Duration::days(1))?;
-    Ok(scene)
-}
-
-fn detail(scene: &Scene, name: &str) -> Result<String> {
-    Ok(part(&scene.health()?, name)["detail"].as_str().context("the part")?.to_owned())
-}
+const READER: &str = "desk-1/a";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_wrong_with_a_file_of_the_line_the_gateway_starts_says_it_and_takes_the_mended_one() -> Result<()> {
@@ -154,6 +91,9 @@ async fn whatever_is_wrong_with_a_file_of_the_line_the_gateway_starts_says_it_an
             }
             good.restore(&path)?;
             ensure!(scene.site.stop_gateway()? == Some(0), "{case}");
+            // Each accident befalls a gateway that has nothing that worked before.
+            let (_, said) = scene.ended(&["check", "--forget-former"])?;
+            ensure!(said.contains("what worked before is deleted"), "{case}: {said}");
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! One connection to the central system, shared by the requests in flight.
 
-use super::crl::{self, Rank, Scope};
 use super::fault::{LineFault, Said};
+use super::former::{Chosen, Former};
 use super::link::LinkStatus;
 use super::material::{Fingerprint, Material};
 use super::status::{self, CentralError};
@@ -14,7 +14,6 @@ use hyper_util::rt::TokioIo;
 use prost::Message;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -59,8 +58,8 @@ pub enum Delivery {
 pub struct CentralClient {
     line: Arc<RwLock<Generation>>,
     status: Arc<watch::Sender<LinkStatus>>,
-    /// The newest revocation lists that were ever in use.
-    newest: Arc<Mutex<BTreeMap<Scope, Rank>>>,
+    /// What stands in for files that cannot be used.
+    former: Former,
     /// The files as they were before the first reading: a change from then on is one.
     first_read: Arc<Fingerprint>,
     call_deadline: Duration,
@@ -105,7 +104,7 @@ impl Generation {
     /// Opens nothing yet. Must be called within a tokio runtime.
     pub(super) fn new(central: &config::Central, material: &Material) -> Self {
         let ours = Ok((material.tls.clone(), material.server_name.clone()));
-        Self::to(central, ours, Some(material.signer.clone()))
+        Self::to(central, ours, Some(material.parts.pair.signer.clone()))
     }
 
     /// A line that stays down because our own files cannot be used. Must be called within a tokio runtime.
@@ -273,34 +272,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl CentralClient {
-    /// Reads and checks the TLS material; opens nothing yet. Must be called within a tokio runtime. Material that is past its date is
-    /// taken nevertheless. Material that cannot be used keeps the line down, and its status says why: patients are received without
-    /// the line.
+    /// As [`CentralClient::with_former`], where nothing is kept.
     pub fn new(central: &config::Central, clock: &Clock) -> Self {
+        Self::with_former(central, clock, Former::none())
+    }
+
+    /// Reads and checks the TLS material; opens nothing yet. Must be called within a tokio runtime. Material that is past its date is
+    /// taken nevertheless. Where files cannot be used `former` may stand in. Otherwise the line stays down, and its status says why:
+    /// patients are received without the line.
+    pub fn with_former(central: &config::Central, clock: &Clock, former: Former) -> Self {
         let first_read = Arc::new(Fingerprint::of(central));
-        let mut newest = BTreeMap::new();
-        let (line, status) = match Material::load(central, clock.stamp().wall_ms) {
-            Ok(material) => {
-                let status = LinkStatus::new(Some(material.validity), central.warn_days);
-                newest.clone_from(&material.ranks);
-                (Generation::new(central, &material), status)
-            }
-            Err(error) => {
-                let said = error.said();
-                tracing::error!(
-                    why = said.en,
-                    "the line stays down until its files can be used; receptions are provisional"
-                );
-                let mut status = LinkStatus::new(None, central.warn_days);
-                status.refused = Some(said.clone());
-                status.fault = Some(LineFault::OurFiles(said.clone()));
-                (Generation::without_files(central, said), status)
-            }
-        };
+        let (line, status) = opened(central, clock, &former);
         Self {
             line: Arc::new(RwLock::new(line)),
             status: Arc::new(watch::Sender::new(status)),
-            newest: Arc::new(Mutex::new(newest)),
+            former,
             first_read,
             call_deadline: Duration::from_millis(central.call_deadline_ms),
             clock: clock.clone(),
@@ -322,15 +308,9 @@ impl CentralClient {
         self.status.send_modify(change);
     }
 
-    /// What is wrong with revocation lists that are older than some that were in use.
-    pub(super) fn older(&self, material: &Material) -> Option<Said> {
-        crl::older(&material.ranks, &self.newest.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// These lists are in use: older ones never will be again.
-    pub(super) fn accepted(&self, material: &Material) {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        newest.extend(material.ranks.clone());
+    /// What stands in for files that cannot be used.
+    pub(super) fn former(&self) -> &Former {
+        &self.former
     }
 
     /// What requests use now.
@@ -482,6 +462,41 @@ impl CentralClient {
             }
             changed
         });
+    }
+}
+
+/// The line of a start.
+fn opened(central: &config::Central, clock: &Clock, former: &Former) -> (Generation, LinkStatus) {
+    let now = clock.now();
+    let material = match former.choose(central, now) {
+        Ok(Chosen { parts, former }) => match Material::of(central, parts, now.stamp.wall_ms) {
+            Ok(material) => Ok((material, former)),
+            Err(error) => Err(error.said()),
+        },
+        Err(not_usable) => Err(not_usable.said),
+    };
+    match material {
+        Ok((material, stands_in)) => {
+            let mut status = LinkStatus::new(Some(material.validity), central.warn_days);
+            status.taken_ms = Some(now.stamp.wall_ms);
+            former.in_use(material.parts.clone(), stands_in.is_some(), false);
+            if let Some(stands_in) = stands_in {
+                tracing::error!(why = stands_in.said().en, "the line is opened with former material");
+                status.refused = Some(stands_in.why.clone());
+                status.former = Some(stands_in);
+            }
+            (Generation::new(central, &material), status)
+        }
+        Err(said) => {
+            tracing::error!(
+                why = said.en,
+                "the line stays down until its files can be used; receptions are provisional"
+            );
+            let mut status = LinkStatus::new(None, central.warn_days);
+            status.refused = Some(said.clone());
+            status.fault = Some(LineFault::OurFiles(said.clone()));
+            (Generation::without_files(central, said), status)
+        }
     }
 }
 

@@ -28,6 +28,7 @@ pub(super) struct Rank {
 }
 
 /// The lists that count.
+#[derive(Clone)]
 pub(super) struct Lists {
     /// All of them, in as many orders as one issuer has lists. TLS looks at the first of an issuer that speaks about a certificate; each
     /// is the first in one order.
@@ -84,6 +85,24 @@ pub(super) fn judge(
         end_ms,
         ranks: newest.into_iter().map(|(scope, (rank, ..))| (scope, rank)).collect(),
     })
+}
+
+impl Lists {
+    /// Each once.
+    pub(super) fn ders(&self) -> &[CertificateRevocationListDer<'static>] {
+        self.orders.first().map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// Whether an authority of ours is seen to have signed the list.
+pub(super) fn is_signed((_, key, _): &Scope) -> bool {
+    !key.is_empty()
+}
+
+/// What a list that was judged before speaks about.
+pub(super) fn scope(der: &[u8], authorities: &[CertificateDer<'_>]) -> Option<Scope> {
+    let (_, list) = CertificateRevocationList::from_der(der).ok()?;
+    Some(fit(&list, authorities).ok()?.0)
 }
 
 /// What is wrong with lists of which one is older than the newest that was ever accepted: it may lack what was revoked since.

@@ -1,14 +1,14 @@
 //! What may be wrong between here and the central system, whose it is, and what to do: the words of the connection check, the
 //! staff page and the log.
 
-use super::material::ListsUnfit;
+use super::verifier::ListsUnfit;
 use std::io;
 use std::time::Duration;
 use thiserror::Error;
 use uketsuke_core::explain::Lang;
 
 /// A sentence in both languages. Nothing personal: it speaks of machines only.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Said {
     /// 日本語
     pub ja: String,

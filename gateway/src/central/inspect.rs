@@ -3,6 +3,7 @@
 use super::client::Generation;
 use super::dial;
 use super::fault::{LineFault, Said};
+use super::former::Former;
 use super::material::{self, Material};
 use super::status::CentralError;
 use crate::clock::Clock;
@@ -115,8 +116,13 @@ impl Looked {
 /// Looks at every layer, with connections of its own, and changes nothing. Ends within about five times the deadlines of the
 /// configuration. The result has every layer once, in order.
 pub async fn inspect(central: &config::Central, clock: &Clock) -> Vec<Looked> {
+    inspect_with_former(central, clock, &Former::none()).await
+}
+
+/// As [`inspect`]; for files that cannot be used `former` stands in, as it does for the line itself.
+pub async fn inspect_with_former(central: &config::Central, clock: &Clock, former: &Former) -> Vec<Looked> {
     let mut found = Vec::new();
-    if let Err(fault) = look(central, clock, &mut found).await {
+    if let Err(fault) = look(central, clock, former, &mut found).await {
         found.push(Outcome::Failed(fault));
     }
     let outcomes = found.into_iter().chain(std::iter::repeat(Outcome::NotTried));
@@ -128,6 +134,7 @@ pub async fn inspect(central: &config::Central, clock: &Clock) -> Vec<Looked> {
 pub struct LineCheck {
     central: Arc<config::Central>,
     clock: Clock,
+    former: Former,
     last: Arc<Mutex<Option<Found>>>,
 }
 
@@ -139,8 +146,8 @@ const FRESH: Duration = Duration::from_secs(3);
 
 impl LineCheck {
     /// Looks at nothing yet.
-    pub fn new(central: config::Central, clock: Clock) -> Self {
-        Self { central: Arc::new(central), clock, last: Arc::default() }
+    pub fn new(central: config::Central, clock: Clock, former: Former) -> Self {
+        Self { central: Arc::new(central), clock, former, last: Arc::default() }
     }
 
     /// What [`inspect`] finds now, or found within the last seconds.
@@ -151,14 +158,19 @@ impl LineCheck {
         {
             return found.clone();
         }
-        let found = inspect(&self.central, &self.clock).await;
+        let found = inspect_with_former(&self.central, &self.clock, &self.former).await;
         *last = Some((Instant::now(), found.clone()));
         found
     }
 }
 
 /// Adds what is fine, layer by layer, up to the first that fails.
-async fn look(central: &config::Central, clock: &Clock, found: &mut Vec<Outcome>) -> Result<(), LineFault> {
+async fn look(
+    central: &config::Central,
+    clock: &Clock,
+    former: &Former,
+    found: &mut Vec<Outcome>,
+) -> Result<(), LineFault> {
     let deadline = Duration::from_millis(central.connect_timeout_ms);
     let mut fine = |ja: String, en: String| found.push(Outcome::Fine(Said::new(ja, en)));
 
@@ -171,8 +183,10 @@ async fn look(central: &config::Central, clock: &Clock, found: &mut Vec<Outcome>
     drop(stream);
     fine(format!("{peer} につながります"), format!("{peer} accepts connections"));
 
-    let now_ms = clock.stamp().wall_ms;
-    let material = Material::load(central, now_ms).map_err(|error| LineFault::OurFiles(error.said()))?;
+    let now = clock.now();
+    let now_ms = now.stamp.wall_ms;
+    let chosen = former.choose(central, now).map_err(|not_usable| LineFault::OurFiles(not_usable.said))?;
+    let material = Material::of(central, chosen.parts, now_ms).map_err(|error| LineFault::OurFiles(error.said()))?;
     let http2 =
         shake_hands(&addresses, &material, deadline).await.map_err(|fault| with_date(fault, &material, now_ms))?;
     let until = material::day(material.validity.certificate_ms);

@@ -5,6 +5,7 @@
 
 use super::client::{CentralClient, Generation};
 use super::fault::{LineFault, Said};
+use super::former::{Chosen, FormerUse};
 use super::material::{Fingerprint, Material, Validity};
 use super::status::CentralError;
 use crate::clock::Clock;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
+use uketsuke_core::former::Why;
 
 /// Files that could not be read or used, or that the peer did not take, are tried again this often: what was in the way (a file handle, a
 /// mount, a date) leaves no trace on the file itself.
@@ -29,6 +31,8 @@ const AFTER_PANIC: Duration = Duration::from_secs(5);
 pub struct LinkStatus {
     /// Until when what is in use is valid; `None` while there is nothing that can be used.
     pub validity: Option<Validity>,
+    /// When that was taken into use; milliseconds since 1970.
+    pub taken_ms: Option<i64>,
     /// Days before an end from which it is warned of.
     pub warn_days: u32,
     /// Times that renewed files were taken into use.
@@ -39,6 +43,8 @@ pub struct LinkStatus {
     pub refused: Option<Said>,
     /// Why the files as they are now, which look good, could not be tried: the former ones serve until they have been. `None` otherwise.
     pub untried: Option<Said>,
+    /// What stands in for files that cannot be used; `None` when nothing has to, or may.
+    pub former: Option<FormerUse>,
     /// Why the line does not work, as the last use of it found.
     pub fault: Option<LineFault>,
 }
@@ -46,17 +52,28 @@ pub struct LinkStatus {
 impl LinkStatus {
     /// Of material that was just taken into use, or of none.
     pub fn new(validity: Option<Validity>, warn_days: u32) -> Self {
-        Self { validity, warn_days, swaps: 0, refusals: 0, refused: None, untried: None, fault: None }
+        Self {
+            validity,
+            taken_ms: None,
+            warn_days,
+            swaps: 0,
+            refusals: 0,
+            refused: None,
+            untried: None,
+            former: None,
+            fault: None,
+        }
     }
 
     /// What somebody should see to: ends that are near or past, and files that are not used.
     pub fn warnings(&self, now_ms: i64) -> Vec<Said> {
-        let refused = self.refused.iter().map(|said| match self.validity {
-            Some(_) => Said::new(
+        let refused = self.refused.iter().map(|said| match (&self.former, self.validity) {
+            (Some(former), _) => former.said(),
+            (None, Some(_)) => Said::new(
                 format!("新しい証明書ファイルは使わず、前のものを使い続けています: {}", said.ja),
                 format!("the new certificate files are not used, the former ones are: {}", said.en),
             ),
-            None => Said::new(
+            (None, None) => Said::new(
                 format!("回線の証明書ファイルを使えないため、受付は仮受付になります: {}", said.ja),
                 format!("the line's certificate files cannot be used, so receptions are provisional: {}", said.en),
             ),
@@ -112,12 +129,19 @@ impl Keeper {
         let mut ticks = tokio::time::interval(Duration::from_millis(self.central.watch_every_ms));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut hang_ups = signal(SignalKind::hangup()).ok();
+        let former = self.client.former().clone();
         loop {
             let asked = tokio::select! {
                 _ = ticks.tick() => false,
                 Some(()) = async { hang_ups.as_mut()?.recv().await } => true,
+                () = former.forgotten() => {
+                    tracing::warn!("a person has ended the use of former material");
+                    true
+                }
             };
             self.look(asked).await;
+            self.prove().await;
+            self.client.former().save().await;
         }
     }
 
@@ -143,57 +167,115 @@ impl Keeper {
             return;
         }
         (self.judged, self.pending, self.try_again) = (print, None, None);
-        match self.renew().await {
-            Ok(()) => {}
+        let renewal = self.renew().await;
+        if renewal.is_err() {
+            self.client.former().outlives_its_files();
+        }
+        let (news, before) = (renewed || asked, self.client.status().borrow().clone());
+        match renewal {
+            Ok(None) => {}
+            Ok(Some(former)) => {
+                self.try_again = Some(tokio::time::Instant::now() + TRY_AGAIN);
+                if before.former.as_ref().map(|former| &former.why) != Some(&former.why) {
+                    tracing::error!(why = former.said().en, "the line goes on with former material");
+                }
+                self.client.set_status(|status| {
+                    status.refusals += u64::from(renewed || status.refused.as_ref() != Some(&former.why));
+                    (status.refused, status.untried) = (Some(former.why.clone()), None);
+                    status.former = Some(former);
+                });
+            }
             Err(Held::Refused(said)) => {
                 self.try_again = Some(tokio::time::Instant::now() + TRY_AGAIN);
-                if renewed || asked || self.client.status().borrow().refused.as_ref() != Some(&said) {
+                if news || before.refused.as_ref() != Some(&said) {
                     tracing::warn!(why = said.en, "certificate files are not used");
                 }
                 self.client.set_status(|status| {
                     status.refusals += u64::from(renewed || status.refused.as_ref() != Some(&said));
-                    (status.refused, status.untried) = (Some(said), None);
+                    (status.refused, status.untried, status.former) = (Some(said), None, None);
                 });
             }
             Err(Held::Untried(said)) => {
                 self.try_again = Some(tokio::time::Instant::now() + TRY_UNTRIED);
-                if renewed || asked || self.client.status().borrow().untried.is_none() {
+                if news || before.untried.is_none() {
                     tracing::warn!(
                         why = said.en,
                         "certificate files cannot be tried; the former ones are used until then"
                     );
                 }
-                self.client.set_status(|status| (status.refused, status.untried) = (None, Some(said)));
+                self.client.set_status(|status| {
+                    (status.refused, status.untried, status.former) = (None, Some(said), None);
+                });
             }
         }
     }
 
-    /// Takes the files into use; otherwise says why not.
-    async fn renew(&mut self) -> Result<(), Held> {
-        let now_ms = self.clock.stamp().wall_ms;
-        let material = Material::load(&self.central, now_ms).map_err(|error| Held::Refused(error.said()))?;
-        material.current(&self.central, now_ms).map_err(|error| Held::Refused(error.said()))?;
-        if let Some(older) = self.client.older(&material) {
-            return Err(Held::Refused(older));
+    /// Takes the files into use, with former material for those that cannot be used; says which. Otherwise says why not.
+    async fn renew(&mut self) -> Result<Option<FormerUse>, Held> {
+        let now = self.clock.now();
+        let now_ms = now.stamp.wall_ms;
+        let keeps = self.client.former().clone();
+        let chosen = keeps.choose(&self.central, now);
+        if !keeps.is_in_use() && self.client.status().borrow().validity.is_some() {
+            // A person has ended it.
+            self.client.set_status(|status| (status.validity, status.taken_ms) = (None, None));
         }
+        let Chosen { parts, former } = match chosen {
+            Ok(chosen) => chosen,
+            Err(not_usable) => {
+                // Files that are refused for what they say do not end what is in use; the end of what stood in for them does.
+                if not_usable.why != Why::Unfit || !keeps.is_in_use() {
+                    self.close(&not_usable.said);
+                }
+                return Err(Held::Refused(not_usable.said));
+            }
+        };
+        if former.is_some() && keeps.uses(&parts) {
+            keeps.outlives_its_files();
+            return Ok(former);
+        }
+        let material = Material::of(&self.central, parts, now_ms).map_err(|error| Held::Refused(error.said()))?;
+        material.current(&self.central, now_ms).map_err(|error| Held::Refused(error.said()))?;
         let next = Generation::new(&self.central, &material);
         // Without files that can be used there is nothing to keep.
-        let something_to_keep = self.client.status().borrow().validity.is_some();
+        let something_to_keep = keeps.is_in_use();
         if something_to_keep && let Some(held) = self.held_off(&next).await {
             return Err(held);
         }
         self.client.replace(next);
-        self.client.accepted(&material);
+        keeps.in_use(material.parts.clone(), former.is_some(), something_to_keep);
         self.client.set_status(|status| {
-            status.validity = Some(material.validity);
+            (status.validity, status.taken_ms) = (Some(material.validity), Some(now_ms));
             status.swaps += 1;
-            (status.refused, status.untried) = (None, None);
+            (status.refused, status.untried, status.former) = (None, None, None);
         });
         tracing::info!(
             certificate_until = super::material::day(material.validity.certificate_ms),
             "renewed certificate files are in use"
         );
-        Ok(())
+        Ok(former)
+    }
+
+    /// The line stays down until there are files that can be used.
+    fn close(&self, said: &Said) {
+        let fault = Some(LineFault::OurFiles(said.clone()));
+        if self.client.status().borrow().fault == fault {
+            return;
+        }
+        self.client.former().out_of_use();
+        self.client.replace(Generation::without_files(&self.central, said.clone()));
+        self.client.set_status(|status| {
+            (status.validity, status.taken_ms, status.fault) = (None, None, fault);
+        });
+    }
+
+    /// Has what is in use kept for later, once it is seen working.
+    async fn prove(&self) {
+        let keeps = self.client.former();
+        let may_work = keeps.is_unproved() && self.client.status().borrow().fault.is_none();
+        if may_work && self.client.ping().await.is_ok() {
+            keeps.proved();
+        }
     }
 
     /// Why a new connection does not take the place of the present one; `None` when it does. The line may come back between two tries, so

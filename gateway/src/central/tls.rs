@@ -7,6 +7,7 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, InvalidDns
 use std::io;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
+use uketsuke_core::former::Found;
 use zeroize::Zeroizing;
 
 /// Why the material for mutual TLS cannot be used.
@@ -133,6 +134,20 @@ impl FileKind {
 }
 
 impl TlsError {
+    /// Whether a file could not be read, or is refused for what it says. A key that others can read is refused.
+    pub(super) fn found(&self) -> Found {
+        match self {
+            Self::File { .. } | Self::Content { .. } | Self::Parse { .. } => Found::Unreadable,
+            Self::Crl { .. }
+            | Self::KeyMode { .. }
+            | Self::Refused { .. }
+            | Self::Chain { .. }
+            | Self::Verifier { .. }
+            | Self::Date { .. }
+            | Self::ServerName(_) => Found::Unfit,
+        }
+    }
+
     /// The same in both languages.
     pub fn said(&self) -> Said {
         let ja = match self {

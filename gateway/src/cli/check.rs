@@ -1,17 +1,24 @@
 //! `uketsuke check`
 
 use super::out::say;
+use super::store::order;
 use super::{Common, Lang, fail};
-use crate::check::{self, Grade};
-use crate::config::Config;
+use crate::check::{self, Finding, Grade};
+use crate::config::{Config, ConfigError, Files};
 use crate::exit;
+use crate::operator::Order;
 use clap::Args;
+use std::path::Path;
 
 #[derive(Args)]
 pub(super) struct Check {
     /// Language of the sentences about the connection to the central system
     #[arg(long, value_enum, default_value = "en")]
     lang: Lang,
+    /// First delete the certificate, key, authorities and lists that worked before and stand in for files that cannot be used; also while
+    /// the gateway runs. How new the revocation lists were that it has seen stays known
+    #[arg(long)]
+    forget_former: bool,
     #[command(flatten)]
     common: Common,
 }
@@ -21,12 +28,20 @@ impl Check {
         let json = self.common.json;
         let config = match Config::load(&self.common.config) {
             Ok(config) => config,
-            Err(error) => return fail(json, exit::CONFIG, &error),
+            Err(error) => return fail(json, exit::CONFIG, &unreadable(&self.common.config, &error)),
         };
-        let findings = match super::block_on(check::all(&config, self.lang.into())) {
-            Ok(findings) => findings,
+        let mut findings = Vec::new();
+        if self.forget_former {
+            match super::block_on(order(&self.common.config, Order::ForgetFormer)) {
+                Ok(Ok(_)) => findings.push(forgotten()),
+                Ok(Err(error)) => return fail(json, error.exit_code(), &error),
+                Err(error) => return fail(json, exit::GAVE_UP, &error),
+            }
+        }
+        match super::block_on(check::all(&config, self.lang.into())) {
+            Ok(found) => findings.extend(found),
             Err(error) => return fail(json, exit::GAVE_UP, &error),
-        };
+        }
         for finding in &findings {
             if json {
                 say!("{}", serde_json::json!(finding));
@@ -40,5 +55,31 @@ impl Check {
             }
         }
         if findings.iter().any(|finding| finding.grade == Grade::Fatal) { exit::FAILED } else { exit::OK }
+    }
+}
+
+fn forgotten() -> Finding {
+    let text = "what worked before is deleted; the files alone are used".into();
+    Finding { check: "former material", grade: Grade::Ok, text }
+}
+
+/// What is wrong with the configuration, and which one is used meanwhile.
+fn unreadable(path: &Path, error: &ConfigError) -> String {
+    let Ok(former) = super::block_on(Files::former(path)) else { return error.to_string() };
+    match former {
+        Some(former) if former.files.parse().is_ok() => {
+            let place = former.store.display();
+            match check::running::ask(&former.store) {
+                Some(Ok(running)) => format!(
+                    "{error}\nthe running gateway uses the configuration of {}, and a start would use it again: it is the one that ran last, \
+                     kept in {place}",
+                    crate::central::moment(running.started_ms)
+                ),
+                _ => {
+                    format!("{error}\na gateway that starts now uses the configuration that ran last, kept in {place}")
+                }
+            }
+        }
+        _ => format!("{error}\na gateway cannot start without it: no configuration that ran before is kept"),
     }
 }

@@ -61,7 +61,7 @@ impl Run {
 
 /// The configuration that last ran here.
 async fn former(path: &Path) -> Option<(Config, Files)> {
-    let files = Files::former(path).await?;
+    let files = Files::former(path).await?.files;
     Some((files.parse().ok()?, files))
 }
 

@@ -45,6 +45,14 @@ pub struct Files {
     pub(super) terminals: Vec<Source>,
 }
 
+/// The configuration that last ran.
+pub struct Former {
+    /// What it was read from.
+    pub files: Files,
+    /// The database that keeps it.
+    pub store: PathBuf,
+}
+
 /// Where the last configuration that ran is kept.
 #[derive(Serialize, Deserialize)]
 struct Where {
@@ -84,13 +92,13 @@ impl Files {
     }
 
     /// The files of the configuration that last ran from `main`; `None` when none did, or when its store cannot be read.
-    pub async fn former(main: &Path) -> Option<Self> {
+    pub async fn former(main: &Path) -> Option<Former> {
         let place: Where = serde_json::from_str(&std::fs::read_to_string(pointer(main)).ok()?).ok()?;
         let keys = Keys::load(&place.key_file).ok()?;
         let store = Store::open_read_only(&StoreConfig::new(&place.store), keys).await.ok()?;
         let kept = store.kept(KeptName::Configuration).await.ok().flatten();
         // Closed before the gateway opens the same database for good.
         let _ = store.close().await;
-        serde_json::from_slice(&kept?).ok()
+        Some(Former { files: serde_json::from_slice(&kept?).ok()?, store: place.store })
     }
 }

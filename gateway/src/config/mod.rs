@@ -8,8 +8,8 @@ mod files;
 mod validate;
 
 pub use error::{ConfigError, Problem, WrongLine};
-pub use files::Files;
 use files::Source;
+pub use files::{Files, Former};
 
 use crate::upkeep::Limits;
 use serde::Deserialize;

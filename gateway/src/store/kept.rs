@@ -20,6 +20,10 @@ pub enum KeptName {
     Retention,
     /// The configuration that last ran.
     Configuration,
+    /// Certificate, key, authorities and lists that worked on the line.
+    LineMaterial,
+    /// How new the line's lists were, and for how long its files could not be used.
+    LineRecord,
 }
 
 impl KeptName {
@@ -28,6 +32,8 @@ impl KeptName {
             Self::Modes => "modes",
             Self::Retention => "retention",
             Self::Configuration => "configuration",
+            Self::LineMaterial => "line_material",
+            Self::LineRecord => "line_record",
         }
     }
 }

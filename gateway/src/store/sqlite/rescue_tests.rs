@@ -4,7 +4,8 @@ use crate::store::command::Command;
 use crate::store::keys::Keys;
 use crate::store::scene::{answered, at, config, opening, snapshot, with_case};
 use crate::store::{
-    BackupError, Destination, Inspection, OpenError, Store, StoreConfig, StoreError, StoreHealth, WipeError, wipe,
+    BackupError, Destination, Inspection, Keeping, KeptName, OpenError, Store, StoreConfig, StoreError, StoreHealth,
+    WipeError, wipe,
 };
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
@@ -55,6 +56,10 @@ async fn a_backup_made_while_receptions_go_on_is_restored() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_can_be_read_of_a_damaged_database_is_rescued_and_the_rest_named() {
     let (folder, keys, store) = many(400).await;
+    for (name, value) in [(KeptName::LineMaterial, "MARKED-KEY"), (KeptName::Modes, "MARKED-MODES")] {
+        let value = zeroize::Zeroizing::new(value.as_bytes().to_vec());
+        store.keep(Keeping { name, value, trail: Vec::new() }).await.unwrap();
+    }
     store.write(Command::Sql("UPDATE outbox SET attempts = 9 WHERE seq = 399")).await.unwrap();
     store.close().await.unwrap();
     let path = folder.path().join("store.db");
@@ -82,6 +87,9 @@ async fn what_can_be_read_of_a_damaged_database_is_rescued_and_the_rest_named() 
     let open = folder.path().join("opened");
     Store::rescue(&config(folder.path()), &keys, &open, true).await.unwrap();
     assert!(fs::read_to_string(open.join("outbox.jsonl")).unwrap().contains("MARKED-QUESTION "));
+    let kept = fs::read_to_string(open.join("site_state.jsonl")).unwrap();
+    assert!(kept.contains("MARKED-MODES") && kept.contains("line_material"), "{kept}");
+    assert!(!kept.contains("MARKED-KEY"), "a private key stays sealed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

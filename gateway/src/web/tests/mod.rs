@@ -8,7 +8,7 @@ mod silence;
 mod sockets;
 
 use super::WebState;
-use crate::central::{LineCheck, LinkStatus, Validity};
+use crate::central::{Former, LineCheck, LinkStatus, Validity};
 use crate::clock::Clock;
 use crate::config;
 use crate::front_desk::FrontDesk;
@@ -112,7 +112,7 @@ impl Scene {
             },
             help_line: None,
             desk: desk_page,
-            line: LineCheck::new(nowhere(), clock.clone()),
+            line: LineCheck::new(nowhere(), clock.clone(), Former::none()),
             lists: watch::Sender::new(0),
             store,
             clock,
