@@ -41,7 +41,7 @@ struct Arguments {
     /// Service time is uniform between 0 and this.
     #[arg(long, value_name = "MS", default_value_t = 20)]
     think_ms: u64,
-    /// Mode to start in: up, down, slow, hang, error, drop_answer, busy or odd.
+    /// Mode to start in: up, down, slow, hang, error, refuse, drop_answer, busy or odd.
     #[arg(long, default_value = "up")]
     mode: String,
     /// Delay of slow; wait asked for by busy.

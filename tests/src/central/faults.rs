@@ -24,6 +24,8 @@ pub enum Mode {
     Hang,
     /// Every request fails with this status and has no effect.
     Error(Code),
+    /// The same, but pings are answered: this gateway may connect, and may not ask.
+    Refuse(Code),
     /// The effect is applied, then the connection is reset instead of an answer.
     DropAnswer,
     /// RESOURCE_EXHAUSTED and no effect, with the wait in milliseconds in the metadata.
@@ -36,13 +38,13 @@ pub enum Mode {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModeSpec {
-    /// `up`, `down`, `slow`, `hang`, `error`, `drop_answer`, `busy` or `odd`.
+    /// `up`, `down`, `slow`, `hang`, `error`, `refuse`, `drop_answer`, `busy` or `odd`.
     pub mode: String,
     /// Delay of `slow`; wait asked for by `busy` (1000 when absent).
     #[serde(default)]
     pub ms: Option<u64>,
-    /// Status of `error`, by name as in `UNAVAILABLE` (the default) or `INTERNAL`. Of `odd`: `stranger` (the default), `former`,
-    /// `large`, `status`, `codes` or `loss`.
+    /// Status of `error`, by name as in `UNAVAILABLE` (the default) or `INTERNAL`; of `refuse` (default `PERMISSION_DENIED`). Of `odd`:
+    /// `stranger` (the default), `former`, `large`, `status`, `codes` or `loss`.
     #[serde(default)]
     pub code: Option<String>,
     /// For how many requests; without it until changed.
@@ -112,11 +114,13 @@ impl ModeSpec {
             "slow" => Mode::Slow(self.ms.ok_or("slow needs ms")?),
             "hang" => Mode::Hang,
             "error" => Mode::Error(code(self.code.as_deref().unwrap_or("UNAVAILABLE"))?),
+            "refuse" => Mode::Refuse(code(self.code.as_deref().unwrap_or("PERMISSION_DENIED"))?),
             "drop_answer" => Mode::DropAnswer,
             "busy" => Mode::Busy(self.ms.unwrap_or(1000)),
             "odd" => Mode::Odd(oddity(self.code.as_deref().unwrap_or("stranger"))?),
             other => {
-                return Err(format!("unknown mode {other:?}; known: up down slow hang error drop_answer busy odd"));
+                let known = "up down slow hang error refuse drop_answer busy odd";
+                return Err(format!("unknown mode {other:?}; known: {known}"));
             }
         };
         if self.count.is_some() && matches!(mode, Mode::Up | Mode::Down) {
@@ -134,7 +138,9 @@ impl Mode {
     pub fn spec(self, count: Option<u32>) -> ModeSpec {
         let (ms, code) = match self {
             Self::Slow(ms) | Self::Busy(ms) => (Some(ms), None),
-            Self::Error(code) => (None, CODES.iter().find(|(_, known)| *known == code).map(|(name, _)| (*name).into())),
+            Self::Error(code) | Self::Refuse(code) => {
+                (None, CODES.iter().find(|(_, known)| *known == code).map(|(name, _)| (*name).into()))
+            }
             Self::Odd(odd) => (None, ODDITIES.iter().find(|(_, known)| *known == odd).map(|(name, _)| (*name).into())),
             _ => (None, None),
         };
@@ -149,6 +155,7 @@ impl Mode {
             Self::Slow(_) => "slow",
             Self::Hang => "hang",
             Self::Error(_) => "error",
+            Self::Refuse(_) => "refuse",
             Self::DropAnswer => "drop_answer",
             Self::Busy(_) => "busy",
             Self::Odd(_) => "odd",

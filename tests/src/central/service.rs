@@ -126,7 +126,9 @@ impl Central {
     ) -> Result<Response<T>, Status> {
         match mode {
             Mode::Hang => return std::future::pending().await,
-            Mode::Error(code) => return Err(Status::new(code, "the central simulator was told to fail")),
+            Mode::Error(code) | Mode::Refuse(code) => {
+                return Err(Status::new(code, "the central simulator was told to fail"));
+            }
             Mode::Busy(ms) => return Err(busy(ms)),
             Mode::Up | Mode::Down | Mode::Slow(_) | Mode::DropAnswer | Mode::Odd(_) => {}
         }
@@ -550,10 +552,13 @@ impl OnlineEligibility for Service {
         self.0.meet(mode, connection, || self.0.record(request.get_ref())).await
     }
 
-    /// A ping has no effect, so there is no answer whose loss would matter: `drop_answer` does not touch it.
+    /// A ping has no effect, so there is no answer whose loss would matter: `drop_answer` does not touch it. `refuse` is about requests.
     async fn ping(&self, _request: Request<PingRequest>) -> Result<Response<PingReply>, Status> {
         self.0.state().stats.pings_received += 1;
-        let (mode, _) = self.0.faults.current();
+        let mode = match self.0.faults.current() {
+            (Mode::Refuse(_), _) => Mode::Up,
+            (mode, _) => mode,
+        };
         self.0.meet(mode, None, || Ok(PingReply { central_time_ms: self.0.now_ms() })).await
     }
 }
