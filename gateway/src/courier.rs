@@ -73,6 +73,8 @@ pub struct Courier {
     settling: usize,
     timer: Option<SpawnHandle>,
     counting: Counting,
+    /// The state that was logged last.
+    logged: &'static str,
     /// No new rows go out; the life ends when the rest is settled.
     stopping: bool,
 }
@@ -91,6 +93,7 @@ impl Courier {
             settling: 0,
             timer: None,
             counting: Counting::Rests,
+            logged: "",
             stopping: false,
         }
     }
@@ -176,7 +179,12 @@ impl Courier {
                     Tried::Delivered
                 }
                 Ok(Err(error)) => {
-                    tracing::warn!(seq, %error, "a request was not delivered");
+                    // Of the line it is told when its state changes, not at every request.
+                    if matches!(error, CentralError::Rejected(_) | CentralError::Protocol(_)) {
+                        tracing::warn!(seq, %error, "a request was not delivered");
+                    } else {
+                        tracing::debug!(seq, %error, "a request was not delivered");
+                    }
                     tried(error)
                 }
                 Err(_) => Tried::Failed { code: "panicked".into() },
@@ -282,23 +290,36 @@ impl Courier {
         }
     }
 
-    fn publish(&self) {
+    fn publish(&mut self) {
         let (circuit, in_flight, window) = (self.plan.circuit(), self.plan.in_flight(), self.plan.window());
         let now = self.parts.clock.stamp();
-        self.parts.status.send_if_modified(|status| {
+        let turned = self.parts.status.send_if_modified(|status| {
             let turned = std::mem::discriminant(&status.circuit) != std::mem::discriminant(&circuit);
             if turned {
                 status.since = now;
-                let state = match circuit {
-                    Circuit::Up => "up",
-                    Circuit::Paused { .. } => "busy",
-                    Circuit::Down { .. } => "down",
-                };
-                tracing::info!(state, "the central system");
             }
             (status.circuit, status.in_flight, status.window) = (circuit, in_flight, window);
             turned
         });
+        if turned {
+            self.log(circuit);
+        }
+    }
+
+    /// A fault of the line has been logged with its reason, and is again when it ends: the state that follows from it is no news.
+    fn log(&mut self, circuit: Circuit) {
+        let state = match circuit {
+            Circuit::Up => "up",
+            Circuit::Paused { .. } => "busy",
+            Circuit::Down { .. } => "down",
+        };
+        let explained = self.parts.central.status().borrow().fault.is_some();
+        if explained || state == self.logged {
+            tracing::debug!(state, "the central system");
+        } else {
+            tracing::info!(state, "the central system");
+            self.logged = state;
+        }
     }
 }
 

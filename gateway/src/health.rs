@@ -1,5 +1,6 @@
 //! Whether the gateway can do its work, part by part: for `/healthz`.
 
+use crate::central::LineFault;
 use crate::clock::Clock;
 use crate::handle::SiteHandle;
 use crate::store::{Store, StoreHealth};
@@ -95,8 +96,12 @@ impl Health {
         parts.extend([queue(&upkept), disk(&upkept), deletion(&upkept)]);
         let central = *site.central.borrow();
         let down = matches!(central.circuit, Circuit::Down { .. });
-        let line = if down { "cannot be reached, receptions are provisional" } else { "reachable" };
         let link = site.link.borrow().clone();
+        let line = match (down, link.fault.as_ref().is_some_and(LineFault::is_connected)) {
+            (false, _) => "reachable",
+            (true, false) => "cannot be reached, receptions are provisional",
+            (true, true) => "connected, but it does not serve this gateway, receptions are provisional",
+        };
         let why = link.fault.as_ref().map(|fault| format!(": {fault}")).unwrap_or_default();
         parts.push(HealthPart { name: "central".into(), ok: !down, detail: format!("{line}{why}") });
         let warnings = link.warnings(self.clock.stamp().wall_ms);

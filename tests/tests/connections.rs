@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a scene that cannot be set fails its test")]
 
 use anyhow::Result;
+use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,8 +13,8 @@ use uketsuke::clock::Clock;
 use uketsuke::config;
 use uketsuke_tests::central::{Ending, HalfDead, ModeSpec, Options, Rotation, Simulator};
 use uketsuke_tests::pki::DevPki;
-use uketsuke_tests::scene::{PIN, Scene};
-use uketsuke_tests::site::Plan;
+use uketsuke_tests::scene::{PIN, STEP, Scene, part};
+use uketsuke_tests::site::{Plan, until};
 
 /// A simulator in this process, and a line to it.
 struct Line {
@@ -207,5 +208,64 @@ async fn patients_are_confirmed_again_after_a_few_deadlines_on_a_half_dead_conne
         let connections = scene.site.control.stats()?.handshakes.values().sum::<u64>() - before;
         assert_eq!(connections, 1, "{how:?}: after {} provisional receptions", provisional.len());
     }
+    Ok(())
+}
+
+/// Visits by new patients; says which receptions are provisional.
+async fn receptions(scene: &Scene, names: std::ops::Range<u32>) -> Result<(Vec<String>, Vec<String>)> {
+    let (mut confirmed, mut provisional) = (Vec::new(), Vec::new());
+    for name in names {
+        let visit = scene.check_in("desk-1/a", &scene.card(&format!("TEST-VALID-{name}"))?, PIN).await?;
+        let now = if visit.ending.text().contains("あとで自動的に行います") {
+            &mut provisional
+        } else {
+            &mut confirmed
+        };
+        now.push(visit.reception);
+    }
+    Ok((confirmed, provisional))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_by_permission_is_one_state_with_a_line_in_the_log_at_its_beginning_and_one_at_its_end() -> Result<()>
+{
+    let scene = Scene::start(Plan::default())?;
+    scene.receives_the_next_patient("desk-1/a").await?;
+    let before = scene.log()?.len();
+    let stats = || scene.site.control.stats();
+
+    scene.central(ModeSpec::new("refuse"))?;
+    let (confirmed, mut provisional) = receptions(&scene, 0..2).await?;
+    assert_eq!(confirmed, [""; 0], "refused");
+    let down = |health: &Value| part(health, "central")["ok"] == false;
+    until(STEP, "the line is down", || scene.health().is_ok_and(|health| down(&health)))?;
+    for name in 2..6 {
+        let pings = stats()?.pings_received;
+        provisional.extend(receptions(&scene, name..name + 1).await?.1);
+        until(STEP, "a ping was answered", || {
+            let health = scene.health().unwrap_or_default();
+            assert!(down(&health), "it flaps: {health}");
+            let said = part(&health, "central")["detail"].to_string();
+            assert!(said.contains("does not serve this gateway"), "{said}");
+            stats().is_ok_and(|stats| stats.pings_received > pings)
+        })?;
+    }
+    assert_eq!(provisional.len(), 6);
+
+    scene.central(ModeSpec::new("up"))?;
+    for reception in &provisional {
+        scene.until_code(reception, "confirmed_later").await?;
+    }
+    scene.receives_the_next_patient("desk-1/a").await?;
+    let effects = scene.eligibility_effects()?;
+    let ids: std::collections::BTreeSet<_> = effects.iter().map(|effect| effect.id).collect();
+    assert_eq!((effects.len(), ids.len()), (8, 8), "each took effect once");
+
+    let log = scene.log()?.split_off(before);
+    let of_the_line = |line: &&str| line.contains("uketsuke::central") || line.contains("uketsuke::courier");
+    let told: Vec<_> = log.lines().filter(of_the_line).collect();
+    let [begin, end] = told.as_slice() else { panic!("{} lines: {told:#?}", told.len()) };
+    assert!(begin.contains("WARN") && begin.contains("permission_denied"), "{begin}");
+    assert!(end.contains("the line to the central system works"), "{end}");
     Ok(())
 }

@@ -5,6 +5,9 @@
 //! destination's fault after all. The store lets the patient's other requests pass meanwhile. When nothing gets through at
 //! all, everything pauses. One row per patient (order key) is in flight at a time.
 //!
+//! A destination that answers probes and no request, or accepts none, is not up for its probes: after a few such requests one at a time
+//! finds out when it serves again, and the state stays *down* until it does.
+//!
 //! The window counts requests that the destination has not answered. One whose verdict is on its way to disk stays in flight, but makes
 //! room for another: neither the line nor a patient at a reader waits for the disk.
 //!
@@ -37,6 +40,9 @@ pub struct Rules {
     pub failures_max: u32,
     /// …once there has been nothing else for so long: a few rows that fail, or a few hundred, must not hold up those behind them.
     pub failing_for: Duration,
+    /// Requests, none of which has failed before, that are not answered or not accepted, one after the other, before probes are believed
+    /// no more.
+    pub doubts_max: u32,
     /// While nothing is to be sent, the destination is asked this often whether it is there.
     pub idle_probe_every: Duration,
 }
@@ -51,6 +57,7 @@ impl Default for Rules {
             retry: Backoff { first: Duration::from_secs(2), most: Duration::from_secs(60) },
             failures_max: 16,
             failing_for: Duration::from_secs(2),
+            doubts_max: 2,
             idle_probe_every: Duration::from_secs(10),
         }
     }
@@ -156,7 +163,7 @@ pub enum Effect {
 pub enum Circuit {
     /// As far as we know.
     Up,
-    /// Nothing is sent; one probe at a time finds out when it is back.
+    /// Nothing is sent; one probe at a time finds out when it is back, or one request where probes are not believed.
     Down {
         /// When the next probe is due; `None` while one is under way.
         probe_at: Option<Mono>,
@@ -205,6 +212,10 @@ pub struct Plan {
     /// Failures since the last delivery, and since when there has been nothing else.
     failures: u32,
     failing_since: Option<Mono>,
+    /// Requests that were not answered or not accepted since the last one that was.
+    doubts: u32,
+    /// It is down for requests, and answers probes: one request at a time is sent.
+    tries_requests: bool,
     /// No request goes out before, whatever else happens to the line: the destination has asked for a pause, or failed at everything.
     busy_until: Mono,
     /// When the destination was heard of last.
@@ -227,6 +238,8 @@ impl Plan {
             delivered: 0,
             failures: 0,
             failing_since: None,
+            doubts: 0,
+            tries_requests: false,
             busy_until: now.mono,
             heard: now.mono,
             probing: false,
@@ -295,6 +308,12 @@ impl Plan {
         self.probing = false;
         match (self.circuit, answered) {
             (Circuit::Up | Circuit::Paused { .. }, true) => self.heard = now.mono,
+            (Circuit::Down { .. }, true) if self.doubts >= self.rules.doubts_max => {
+                self.heard = now.mono;
+                self.tries_requests = true;
+                self.wanted = Wanted::Now;
+                self.circuit = Circuit::Down { probe_at: Some(self.next_probe(now, jitter)) };
+            }
             (Circuit::Down { .. }, true) => {
                 let until = self.busy_until;
                 self.circuit = if until > now.mono { Circuit::Paused { until } } else { Circuit::Up };
@@ -302,6 +321,7 @@ impl Plan {
                 self.heard = now.mono;
             }
             (Circuit::Down { .. }, false) => {
+                self.tries_requests = false;
                 self.circuit = Circuit::Down { probe_at: Some(self.next_probe(now, jitter)) };
             }
             (_, false) => self.go_down(now, jitter),
@@ -334,19 +354,28 @@ impl Plan {
     }
 
     fn select(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let room = self.room();
+        let room = match self.circuit {
+            Circuit::Up => self.room(),
+            Circuit::Down { .. } if self.may_try(now) => 1,
+            Circuit::Down { .. } | Circuit::Paused { .. } => 0,
+        };
         let enough = match self.wanted {
             Wanted::Nothing => false,
             Wanted::More => room >= (self.window.size() / HANDFUL).max(1) || self.unanswered() == 0,
             Wanted::Now => true,
         };
-        if self.circuit == Circuit::Up && enough && !self.selecting && room > 0 {
+        if enough && !self.selecting && room > 0 {
             self.selecting = true;
             self.wanted = Wanted::Nothing;
             self.looked = now.mono;
             let busy = self.in_flight.values().map(|flight| flight.head.order_key).collect();
             effects.push(Effect::Select { limit: room, busy });
         }
+    }
+
+    /// Whether a request may find out whether others would be served.
+    fn may_try(&self, now: Now) -> bool {
+        self.tries_requests && self.in_flight.is_empty() && now.mono >= self.busy_until
     }
 
     /// Requests that are out and have no answer yet.
@@ -366,10 +395,12 @@ impl Plan {
 
     fn selected(&mut self, now: Now, rows: Vec<Head>, effects: &mut Vec<Effect>) {
         self.selecting = false;
-        if self.circuit != Circuit::Up {
-            return;
-        }
-        for head in rows {
+        let most = match self.circuit {
+            Circuit::Up => usize::MAX,
+            Circuit::Down { .. } if self.may_try(now) => 1,
+            Circuit::Down { .. } | Circuit::Paused { .. } => return,
+        };
+        for head in rows.into_iter().take(most) {
             let taken = self.in_flight.values().any(|other| other.head.order_key == head.order_key);
             if taken || self.in_flight.contains_key(&head.seq) {
                 continue;
@@ -388,6 +419,9 @@ impl Plan {
         if !matches!(tried, Tried::Unreachable | Tried::Doubtful { .. }) {
             self.heard = now.mono;
         }
+        if matches!(tried, Tried::Delivered | Tried::Rejected { .. } | Tried::Failed { .. }) {
+            self.serves(now);
+        }
         match tried {
             Tried::Delivered => {
                 self.window.delivered(now.mono.since(sent));
@@ -405,6 +439,7 @@ impl Plan {
                 // Others were answered while this one was on its way: then it is this one. Of one that has failed before nothing is
                 // concluded: whether the destination is there is asked.
                 if self.delivered == delivered && head.attempts == 0 {
+                    self.doubts = self.doubts.saturating_add(1);
                     self.go_down(now, jitter);
                 } else if self.delivered == delivered && !self.probing && self.circuit == Circuit::Up {
                     self.probing = true;
@@ -413,6 +448,7 @@ impl Plan {
             }
             Tried::Unreachable => {
                 self.in_flight.remove(&seq);
+                self.tries_requests = false;
                 self.go_down(now, jitter);
             }
             Tried::Busy(pause) => {
@@ -431,11 +467,23 @@ impl Plan {
         effects.push(Effect::Settle(head.seq, Settle::Retry { code, after }));
         self.failures = self.failures.saturating_add(1);
         let since = *self.failing_since.get_or_insert(now.mono);
-        if self.failures >= self.rules.failures_max && now.mono.since(since) >= self.rules.failing_for {
+        let failing = self.failures >= self.rules.failures_max && now.mono.since(since) >= self.rules.failing_for;
+        // One request at a time is no burden that a pause would take off.
+        if failing && !self.tries_requests {
             self.window.lost();
             self.pause(now, self.rules.busy_pause);
             // After the pause it has another chance.
             self.works();
+        }
+    }
+
+    /// It spoke about a request.
+    fn serves(&mut self, now: Now) {
+        self.doubts = 0;
+        if std::mem::take(&mut self.tries_requests) && matches!(self.circuit, Circuit::Down { .. }) {
+            let until = self.busy_until;
+            self.circuit = if until > now.mono { Circuit::Paused { until } } else { Circuit::Up };
+            self.wanted = Wanted::Now;
         }
     }
 
@@ -454,6 +502,7 @@ impl Plan {
     fn go_down(&mut self, now: Now, jitter: f64) {
         // Several requests fail together when a line drops: the first sets the probe, the others neither hasten nor delay it.
         if !matches!(self.circuit, Circuit::Down { .. }) {
+            self.tries_requests = false;
             self.window.lost();
             self.circuit = Circuit::Down { probe_at: Some(self.next_probe(now, jitter)) };
         }

@@ -6,7 +6,7 @@ use super::lists::{self, Lists};
 use super::orders;
 use super::page;
 use super::words::Words;
-use crate::central::{LinkStatus, Said};
+use crate::central::{LineFault, LinkStatus, Said};
 use crate::handle::{CourierStatus, ReaderHandle};
 use crate::health::{HealthPart, HealthReport};
 use crate::store::Store;
@@ -193,6 +193,13 @@ fn state_words(state: &'static str, w: Words) -> &'static str {
 fn central(status: CourierStatus, link: &LinkStatus, attention: Vec<String>, now_ms: i64, w: Words) -> CentralFragment {
     let (up, state) = match status.circuit {
         Circuit::Up => (true, w.t("つながっています", "connected")),
+        Circuit::Down { .. } if link.fault.as_ref().is_some_and(LineFault::is_connected) => (
+            false,
+            w.t(
+                "つながっていますが、要求を受け付けません(自動で試し直しています)",
+                "connected, but it does not serve requests; tried again by itself",
+            ),
+        ),
         Circuit::Down { .. } => {
             (false, w.t("つながりません(自動でつなぎ直しています)", "not reachable; it is tried again by itself"))
         }

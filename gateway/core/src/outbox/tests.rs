@@ -116,6 +116,84 @@ fn doubtful() -> Tried {
     Tried::Doubtful { code: "timed_out".into() }
 }
 
+/// A courier whose destination answers pings, and has refused two requests in a row.
+fn refused() -> Plan {
+    let mut plan = plan();
+    for seq in [1, 2] {
+        let ms = u64::try_from(seq).unwrap() * 2_000;
+        step(&mut plan, ms, Event::Wake);
+        step(&mut plan, ms, Event::Selected(vec![head(seq, u8::try_from(seq).unwrap())]));
+        step(&mut plan, ms, Event::Tried(seq, refusal()));
+        step(&mut plan, ms, Event::Settled(seq));
+        assert_eq!(step(&mut plan, ms + 1_000, Event::Tick), [Effect::Probe]);
+        step(&mut plan, ms + 1_001, Event::Probed(true));
+        step(&mut plan, ms + 1_001, Event::Selected(vec![]));
+    }
+    plan
+}
+
+fn refusal() -> Tried {
+    Tried::Doubtful { code: "permission_denied".into() }
+}
+
+fn is_down(plan: &Plan) -> bool {
+    matches!(plan.circuit(), Circuit::Down { .. })
+}
+
+#[test]
+fn a_destination_that_answers_pings_and_accepts_no_request_stays_down_until_it_accepts_one() {
+    let mut plan = refused();
+    assert!(is_down(&plan));
+    for seq in 3..40 {
+        let ms = u64::try_from(seq).unwrap() * 2_000;
+        assert_eq!(
+            step(&mut plan, ms, Event::Wake),
+            [Effect::Select { limit: 1, busy: vec![] }],
+            "it is tried at once"
+        );
+        let patient = u8::try_from(seq).unwrap();
+        assert_eq!(
+            step(&mut plan, ms, Event::Selected(vec![head(seq, patient), head(seq + 1, 99)])),
+            [Effect::Send(seq)]
+        );
+        assert_eq!(step(&mut plan, ms + 1, Event::Wake), [], "one at a time");
+        step(&mut plan, ms + 5, Event::Tried(seq, refusal()));
+        step(&mut plan, ms + 6, Event::Settled(seq));
+        step(&mut plan, ms + 6, Event::Selected(vec![]));
+        assert!(is_down(&plan));
+        if step(&mut plan, ms + 1_500, Event::Tick) == [Effect::Probe] {
+            step(&mut plan, ms + 1_510, Event::Probed(true));
+            step(&mut plan, ms + 1_510, Event::Selected(vec![]));
+        }
+        assert!(is_down(&plan));
+    }
+    step(&mut plan, 100_000, Event::Wake);
+    step(&mut plan, 100_000, Event::Selected(vec![head(90, 1)]));
+    step(&mut plan, 100_010, Event::Tried(90, Tried::Delivered));
+    assert_eq!(plan.circuit(), Circuit::Up);
+}
+
+#[test]
+fn one_request_that_is_not_accepted_does_not_make_pings_unbelievable() {
+    let mut plan = plan();
+    step(&mut plan, 0, Event::Wake);
+    step(&mut plan, 0, Event::Selected(vec![head(1, 1)]));
+    step(&mut plan, 10, Event::Tried(1, refusal()));
+    step(&mut plan, 10, Event::Settled(1));
+    step(&mut plan, 1_010, Event::Tick);
+    step(&mut plan, 1_020, Event::Probed(true));
+    assert_eq!(plan.circuit(), Circuit::Up);
+}
+
+#[test]
+fn a_destination_that_cannot_be_reached_any_more_is_asked_by_pings_again() {
+    let mut plan = refused();
+    step(&mut plan, 10_000, Event::Wake);
+    step(&mut plan, 10_000, Event::Selected(vec![head(3, 3)]));
+    step(&mut plan, 10_010, Event::Tried(3, Tried::Unreachable));
+    assert_eq!(step(&mut plan, 10_020, Event::Wake), []);
+}
+
 #[test]
 fn before_anything_is_known_of_the_destination_nothing_is_sent() {
     let mut plan = Plan::new(Rules::default(), now(0));
