@@ -4,7 +4,7 @@ use rustix::time::{ClockId, clock_gettime};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
-use uketsuke_core::clock::{CentralTime, Mono, Now, Stamp, synchronised};
+use uketsuke_core::clock::{CentralTime, Mono, Now, Stamp, corrected, synchronised};
 
 /// Reads the clocks of this machine. Cheap to clone; what one clone hears of the central system's clock all of them know.
 #[derive(Debug, Clone)]
@@ -47,6 +47,11 @@ impl Clock {
     /// What the central system last said to this process about the time.
     pub fn central(&self) -> Option<CentralTime> {
         *self.central.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time for a question to the central system: the wall clock's, or the central system's own when that is known to differ.
+    pub fn corrected(&self) -> Stamp {
+        corrected(self.stamp(), self.mono(), self.central())
     }
 
     /// The wall clock with its flag: the operating system's word, unless the central system's clock or reason speaks against it.

@@ -59,10 +59,12 @@ pub struct CentralTime {
 }
 
 impl CentralTime {
-    /// What its wall clock says by now.
-    pub fn at(self, now: Mono) -> i64 {
-        let since = i64::try_from(now.0.saturating_sub(self.heard.0)).unwrap_or(i64::MAX);
-        self.said_ms.saturating_add(since)
+    /// What its wall clock says, or said, at a moment of this boot, which may lie before the one in which it was heard.
+    pub fn at(self, then: Mono) -> i64 {
+        let ms = |of: u64| i64::try_from(of).unwrap_or(i64::MAX);
+        self.said_ms
+            .saturating_add(ms(then.0.saturating_sub(self.heard.0)))
+            .saturating_sub(ms(self.heard.0.saturating_sub(then.0)))
     }
 
     /// By how many milliseconds a wall clock is ahead of it; negative when it is behind.
@@ -74,6 +76,16 @@ impl CentralTime {
 /// Whether two wall clocks that differ by so many milliseconds agree.
 pub fn agree(apart_ms: i64) -> bool {
     u128::from(apart_ms.unsigned_abs()) <= AGREES_WITHIN.as_millis()
+}
+
+/// The time to put into a question to the central system: its own, when the wall clock is known to differ from it.
+pub fn corrected(stamp: Stamp, now: Mono, central: Option<CentralTime>) -> Stamp {
+    match central {
+        Some(central) if !agree(central.ahead_ms(now, stamp.wall_ms)) => {
+            Stamp { wall_ms: central.at(now), synchronised: true }
+        }
+        _ => stamp,
+    }
 }
 
 /// Whether the wall clock counts as synchronised: the operating system says so, and nothing that is known speaks against it.

@@ -519,7 +519,7 @@ pub fn reception(record: &ReceptionRecord, lang: Lang) -> Explanation {
 }
 
 /// As [`reception`], with the case of the reception as it stands now. The reception says what is the case, its case what to do about it;
-/// where the case knows more than any reply says (a person in doubt, another end), it speaks alone and the reception opens the story.
+/// where the case knows more than any reply says (a person in doubt, a clock that was wrong, another end), it speaks alone and the reception opens the story.
 pub fn with_case(record: &ReceptionRecord, of_case: Option<(&Case, Now)>, lang: Lang) -> Explanation {
     let mut told = without_case(record, lang);
     let Some((of_case, now)) = of_case else { return told };
@@ -528,7 +528,7 @@ pub fn with_case(record: &ReceptionRecord, of_case: Option<(&Case, Now)>, lang: 
     let confirmed = matches!(record.reply(), Some((_, Reply::Answered { verdict: Verdict::Eligible, .. })));
     match of_case.work() {
         Work::Done(ladder::Final::Confirmed) if confirmed => Explanation { case: Some(case), ..told },
-        Work::Done(_) | Work::CheckPerson { .. } => {
+        Work::Done(_) | Work::CheckPerson { .. } | Work::EnterNumbersAsClockWasWrong => {
             let mut story = vec![told.advice.what];
             story.extend(told.story);
             Explanation { advice: case.advice.clone(), story, case: Some(case), ..told }

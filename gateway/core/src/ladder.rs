@@ -16,18 +16,21 @@ mod answers;
 mod declaration;
 mod event;
 mod known;
+mod rejected;
 mod staff;
 pub mod words;
 
 pub use aging::{Aging, OFF_MAX};
 pub use declaration::{CannotConfirm, Declaration, OnFile};
 pub use event::{
-    Answered, Basis, Cause, Chosen, CloseReason, Effect, Event, Final, Numbers, PersonMatch, Refusal, StaffAction,
+    Answered, Basis, Cause, Chosen, CloseReason, Effect, Event, Final, Numbers, PersonMatch, Refusal, Rejected,
+    StaffAction,
 };
 
 pub use known::Known;
 
 use crate::clock::Now;
+use rejected::Made;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -87,6 +90,9 @@ pub struct Case {
     /// It has said that the insurance the reception began with has ended: what is valid later is another one.
     insurance_ended: bool,
     declared: bool,
+    /// The central system refused what the card vouched for because of the time in it: that question cannot be asked again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    card_spent: bool,
     /// See [`Case::chosen`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     chosen: Option<Chosen>,
@@ -171,11 +177,22 @@ struct Ask {
     /// It was answered after the end. Cases stored before this was kept do not know.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     late: bool,
+    /// When it was asked. Cases stored before this was kept do not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    made: Option<Made>,
+    /// It was refused, and the clock was wrong when it was asked: the refusal says nothing about the patient.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    wrong_time: bool,
+    /// It asks once more what was refused for its time. When it is refused as well, that counts.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    corrects: bool,
 }
 
 impl Ask {
-    fn new(with: Numbers) -> Self {
-        Self { with, answered: false, check: Check::NotNeeded, late: false }
+    fn new(with: Numbers, now: Now) -> Self {
+        let made = Some(Made::of(now));
+        let check = Check::NotNeeded;
+        Self { with, answered: false, check, late: false, made, wrong_time: false, corrects: false }
     }
 }
 
@@ -221,6 +238,8 @@ pub enum Work {
     AwaitNumbersAnswer,
     /// Look at the マイナポータル screen or the 資格情報のお知らせ and enter the numbers.
     EnterCurrentNumbers,
+    /// The same, because the clock was wrong at the check-in: what the card vouched for then is refused, and cannot be asked again.
+    EnterNumbersAsClockWasWrong,
     /// Enter the numbers of an earlier insurance.
     EnterEarlierNumbers,
     /// Have the 被保険者資格申立書 filled in.
@@ -257,6 +276,7 @@ impl Work {
                 Some(Owner::Machine)
             }
             Self::EnterCurrentNumbers
+            | Self::EnterNumbersAsClockWasWrong
             | Self::EnterEarlierNumbers
             | Self::TakeDeclaration
             | Self::ChooseInsurance { .. }
@@ -281,16 +301,17 @@ impl Case {
             turn: 0,
             state: State::AwaitingAnswer,
             until,
-            asks: vec![Ask::new(Numbers::Original)],
+            asks: vec![Ask::new(Numbers::Original, now)],
             found_ineligible: false,
             insurance_ended: false,
             declared: false,
+            card_spent: false,
             chosen: None,
         };
         match cause {
             Cause::NoAnswer => {}
             Cause::Answered(answered) => case.answered(0, &answered, effects),
-            Cause::Rejected => case.rejected(0),
+            Cause::Rejected => case.refused_as_such(0),
         }
         case
     }
@@ -302,15 +323,15 @@ impl Case {
         let mut acted = false;
         match event {
             Event::Answer { ask, answered } => self.answered(ask, &answered, effects),
-            Event::Rejected { ask } => self.rejected(ask),
-            Event::Staff { turn, action } => match self.staff(turn, action, effects) {
+            Event::Rejected { ask, rejected } => self.rejected(ask, &rejected, now, effects),
+            Event::Staff { turn, action } => match self.staff(turn, action, now, effects) {
                 Ok(()) => acted = true,
                 Err(why) => effects.push(Effect::Refused(why)),
             },
             Event::Tick => {}
         }
         // An answer in hand outweighs a deadline that passed while nobody looked.
-        self.pass_time(effects);
+        self.pass_time(now, effects);
         // Also what staff do once more to the same effect: a click that comes twice counts once.
         if acted || before != (self.state, self.until, self.asks.clone(), self.declared) {
             self.turn = self.turn.saturating_add(1);
@@ -330,7 +351,7 @@ impl Case {
     /// An answer, or a refusal, that was in hand when another one ended the case: heard, and neither acted upon nor late. Any other event
     /// does nothing here.
     pub fn had_in_hand(&mut self, event: &Event) {
-        if let Event::Answer { ask, .. } | Event::Rejected { ask } = event
+        if let Event::Answer { ask, .. } | Event::Rejected { ask, .. } = event
             && let Some(ask) = self.asks.get_mut(*ask as usize)
         {
             ask.answered = true;
@@ -403,6 +424,7 @@ impl Case {
             (State::CurrentNumbers { asked: true } | State::EarlierNumbers { asked: true }, _) => {
                 Work::AwaitNumbersAnswer
             }
+            (State::CurrentNumbers { asked: false }, _) if self.card_spent => Work::EnterNumbersAsClockWasWrong,
             (State::CurrentNumbers { asked: false }, _) => Work::EnterCurrentNumbers,
             (State::EarlierNumbers { asked: false }, _) => Work::EnterEarlierNumbers,
             (State::Declaration, _) if self.declared => Work::DeclarationOnFile,
@@ -435,7 +457,7 @@ impl Case {
         self.enter(next);
     }
 
-    fn pass_time(&mut self, effects: &mut Vec<Effect>) {
+    fn pass_time(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let age = self.age();
         if self.deadline().is_none_or(|deadline| age < deadline) {
             return;
@@ -444,33 +466,33 @@ impl Case {
             State::Telling(what) => self.end(what.leads_to(), effects),
             _ if age >= self.rules.life => self.end(Final::Expired, effects),
             State::LaterData { turns } if self.later_data_wait(turns).is_some() => {
-                self.recheck(effects);
+                self.recheck(now, effects);
                 self.enter(State::LaterData { turns: turns + 1 });
             }
             State::Declaration => {
-                self.recheck(effects);
+                self.recheck(now, effects);
                 self.enter(State::Declaration);
             }
             _ => {
                 // Nobody came to it in time. The data may have come meanwhile.
-                self.recheck(effects);
+                self.recheck(now, effects);
                 self.next_rung();
             }
         }
     }
 
-    /// Asks the original question again, unless an answer is still to come: that one will do.
-    fn recheck(&mut self, effects: &mut Vec<Effect>) {
-        if self.asks.last().is_some_and(|ask| ask.answered) {
-            self.ask_again(Numbers::Original, effects);
+    /// Asks the original question again, unless an answer is still to come: that one will do. One that cannot be asked again is not.
+    fn recheck(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if !self.card_spent && self.asks.last().is_some_and(|ask| ask.answered) {
+            self.ask_again(Numbers::Original, now, effects);
         }
     }
 
-    fn ask_again(&mut self, with: Numbers, effects: &mut Vec<Effect>) -> bool {
+    fn ask_again(&mut self, with: Numbers, now: Now, effects: &mut Vec<Effect>) -> bool {
         if self.asks.len() >= self.rules.asks_max as usize {
             return false;
         }
-        self.asks.push(Ask::new(with));
+        self.asks.push(Ask::new(with, now));
         effects.push(Effect::AskAgain { ask: self.ask(), with });
         true
     }

@@ -7,7 +7,7 @@ use crate::store::{CaseRow, CaseWrite, KeptReply, Lane, Request, StoreError};
 use std::time::Duration;
 use uketsuke_core::answer::{Reason, Verdict};
 use uketsuke_core::ids::{ReceptionId, RequestId};
-use uketsuke_core::ladder::{Answered, Case, Effect, Event, Numbers, Refusal, StaffAction};
+use uketsuke_core::ladder::{Answered, Case, Effect, Event, Numbers, Refusal, Rejected, StaffAction};
 use uketsuke_core::person::{Person, Spelling};
 use uketsuke_core::record::{Method, ReceptionRecord, Reply};
 
@@ -63,7 +63,7 @@ async fn once(
     // Good news first: no deadline that passed while nobody looked may come between two answers in hand.
     replies.sort_by_key(|kept| !matches!(kept.reply, Reply::Answered { verdict: Verdict::Eligible, .. }));
     for kept in replies {
-        let Some(event) = event(parts, row, &filed, kept).await? else { continue };
+        let Some(event) = event(parts, row, record, &filed, kept).await? else { continue };
         // All of these were in hand before any of them ended it: none is late.
         if case.is_final() && !row.case.is_final() {
             case.had_in_hand(&event);
@@ -84,10 +84,13 @@ async fn once(
     if case.turn() == row.case.turn() && new.is_empty() && !aged {
         return Ok(Taken { case: row.case.clone(), refused: None });
     }
-    let mut request = None;
+    let (mut request, mut stands_alone) = (None, false);
     for effect in &effects {
         match effect {
-            Effect::AskAgain { with, .. } => request = Some(ask_again(parts, record, &filed, *with)),
+            Effect::AskAgain { with, .. } => {
+                let (question, alone) = ask_again(parts, record, &filed, *with);
+                (request, stands_alone) = (Some(question), alone);
+            }
             Effect::Ended(end) => tracing::info!(reception = %row.reception, ?end, "a case has ended"),
             // The case keeps that it came late, and its reception what it says.
             Effect::LateAnswer { .. } | Effect::Refused(_) => {}
@@ -100,6 +103,7 @@ async fn once(
         case: case.clone(),
         papers: new.to_vec(),
         request,
+        stands_alone,
         lane,
         at: now.stamp,
     };
@@ -111,12 +115,17 @@ async fn once(
 async fn event(
     parts: &ReconcilerParts,
     row: &CaseRow,
+    record: &ReceptionRecord,
     filed: &[Paper],
     kept: KeptReply,
 ) -> Result<Option<Event>, StoreError> {
     let number = row.asks.iter().position(|request| *request == kept.request).and_then(|at| u32::try_from(at).ok());
     Ok(match (number, kept.reply) {
-        (Some(ask), Reply::Rejected(_)) => Some(Event::Rejected { ask }),
+        (Some(ask), Reply::Rejected(_)) => {
+            let by_card = kept.request == record.request && record.evidence.verification.method != Method::Document;
+            let central = parts.clock.central();
+            Some(Event::Rejected { ask, rejected: Rejected { at: kept.at, opened: record.opened, central, by_card } })
+        }
         (Some(ask), Reply::Answered { verdict, .. }) => {
             Some(Event::Answer { ask, answered: answered(parts, row.reception, kept.request, verdict, filed).await? })
         }
@@ -142,13 +151,14 @@ async fn answered(
     Ok(Answered { verdict, results: u32::try_from(results.len()).unwrap_or(u32::MAX), person })
 }
 
-/// The question. What it cannot say, because nobody has entered it, the central system refuses, and the case goes on.
-fn ask_again(parts: &ReconcilerParts, record: &ReceptionRecord, filed: &[Paper], with: Numbers) -> Request {
+/// The question, and whether it stands alone. What it cannot say, because nobody has entered it, the central system refuses, and the case
+/// goes on.
+fn ask_again(parts: &ReconcilerParts, record: &ReceptionRecord, filed: &[Paper], with: Numbers) -> (Request, bool) {
     let by_card = with == Numbers::Original && record.evidence.verification.method != Method::Document;
     let whom = if by_card { None } else { whom(filed, with) };
     // The central system does not know a request that it refused; and a revoked card stays revoked, whatever numbers come with it.
     let refused = matches!(record.replied, Some((_, Reply::Rejected(_))));
-    let stands_alone = refused || (whom.is_some() && was_revoked(record));
+    let stands_alone = whom.is_some() && (refused || was_revoked(record));
     let follow_up = FollowUp {
         id: RequestId(uuid::Uuid::now_v7()),
         reception: record.reception,
@@ -156,9 +166,9 @@ fn ask_again(parts: &ReconcilerParts, record: &ReceptionRecord, filed: &[Paper],
         medical_institution_code: &parts.medical_institution_code,
         purpose: Purpose::Recheck,
         whom,
-        asked: parts.clock.stamp(),
+        asked: parts.clock.corrected(),
     };
-    follow_up_request(&follow_up)
+    (follow_up_request(&follow_up), stands_alone)
 }
 
 fn was_revoked(record: &ReceptionRecord) -> bool {

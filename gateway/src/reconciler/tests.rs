@@ -400,6 +400,21 @@ async fn a_document_is_asked_about_again_by_its_numbers_and_a_card_by_its_reques
 }
 
 #[tokio::test]
+async fn numbers_that_staff_enter_after_a_refusal_are_asked_with() {
+    let mut scene = Scene::new(vec![]).await;
+    scene.start();
+    let rows = scene.store.outbox(Destination::Central, 9).await.unwrap();
+    scene.store.settle(rows[0].seq, Settlement::Rejected { code: "invalid_argument".into() }, AT).await.unwrap();
+    let turn = scene.until(Work::LookAtRejection).await.case.turn();
+    scene.order(turn, None, Some(known("髙橋 恵子"))).await;
+    scene.order(turn, Some(StaffAction::NumbersEntered(Numbers::Current)), Some(numbers(Numbers::Current))).await;
+    let row = scene.until_asked(1).await;
+    assert!(scene.follow_up(row.asks[1]).await.request_id.is_empty(), "the refused question is known to nobody");
+    scene.answer(row.asks[1], Verdict::Eligible, Some("髙橋 恵子")).await;
+    scene.until(Work::Done(Final::Changed)).await;
+}
+
+#[tokio::test]
 async fn who_has_a_revoked_card_is_asked_about_by_numbers_that_stand_alone() {
     let mut scene = Scene::new(vec![]).await;
     scene.start();

@@ -32,6 +32,9 @@ pub struct CaseWrite {
     pub papers: Vec<Paper>,
     /// The request for the ask that this step has made, if it made one.
     pub request: Option<Request>,
+    /// The request says itself whom it asks about and names no earlier one: that the reception's question was refused is no reason not to
+    /// send it.
+    pub stands_alone: bool,
     /// How urgent that is.
     pub lane: Lane,
     /// When.

@@ -67,6 +67,7 @@ contract! {
     a_rejection_is_kept_shown_and_releases_its_successor
     a_rejected_question_rejects_the_consents_that_reference_it
     a_later_question_that_is_rejected_with_its_first_one_has_its_reply
+    a_later_question_that_stands_alone_goes_although_the_first_one_was_rejected
     a_later_question_that_is_asked_after_the_rejection_has_its_reply_at_once_and_never_goes
     a_consent_recorded_after_its_questions_rejection_is_kept_as_rejected
     a_consent_never_holds_back_another_receptions_question

@@ -410,7 +410,7 @@ impl Disk {
             self.append(request, recording.reception, key, Lane::Backlog, recording.recorded, told);
         }
         if rejected {
-            self.reject_dependents(recording.reception, recording.recorded, told);
+            self.reject_dependents(recording.reception, None, recording.recorded, told);
         }
         DONE
     }
@@ -483,7 +483,7 @@ impl Disk {
                     self.attach(reception, ask, KeptReply { request: id, at, reply }, None, told);
                 }
                 if kind == RequestKind::Eligibility {
-                    self.reject_dependents(reception, at, told);
+                    self.reject_dependents(reception, None, at, told);
                 }
             }
         }
@@ -498,20 +498,28 @@ impl Disk {
         self.keep_settled(index, at);
     }
 
-    fn append_follow_up(&mut self, of: usize, request: &Request, lane: Lane, at: Stamp, told: &mut Told) {
+    fn append_follow_up(
+        &mut self,
+        of: usize,
+        request: &Request,
+        stands_alone: bool,
+        lane: Lane,
+        at: Stamp,
+        told: &mut Told,
+    ) {
         let Reception { order_key, record, .. } = &self.receptions[of];
         let (reception, rejected) = (record.reception, matches!(record.replied, Some((_, Reply::Rejected(_)))));
         self.append(request, reception, *order_key, lane, at, told);
-        if rejected {
-            self.reject_dependents(reception, at, told);
+        if rejected && !stands_alone {
+            self.reject_dependents(reception, Some(request.id), at, told);
         }
     }
 
-    fn reject_dependents(&mut self, reception: ReceptionId, at: Stamp, told: &mut Told) {
+    fn reject_dependents(&mut self, reception: ReceptionId, only: Option<RequestId>, at: Stamp, told: &mut Told) {
         for index in 0..self.outbox.len() {
             let Row { row, state, .. } = &self.outbox[index];
             let (request, kind) = (row.request.id, row.request.kind);
-            let depends = kind != RequestKind::Eligibility;
+            let depends = kind != RequestKind::Eligibility && only.is_none_or(|only| only == request);
             if row.reception == reception && depends && *state == RowState::Pending {
                 self.reject(index, REQUEST_REJECTED.into(), at);
                 if let Some(ask) = kind.asks() {
@@ -555,7 +563,7 @@ impl Disk {
                 told.cases.push(CaseNotice { reception: row.reception, version: row.version });
                 self.cases[index] = (*row, papers);
                 if let (Some(request), Some(of)) = (&write.request, self.reception(write.reception)) {
-                    self.append_follow_up(of, request, write.lane, write.at, told);
+                    self.append_follow_up(of, request, write.stands_alone, write.lane, write.at, told);
                 }
             }
         }
@@ -586,7 +594,7 @@ impl Disk {
             Some(body) if *body == request.body => DONE,
             Some(_) => conflict(what, "its later question's id is in use"),
             None => {
-                self.append_follow_up(index, request, lane, at, told);
+                self.append_follow_up(index, request, false, lane, at, told);
                 DONE
             }
         }

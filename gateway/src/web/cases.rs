@@ -77,13 +77,14 @@ impl CasePage {
                 | Work::AwaitLaterData
                 | Work::AwaitNumbersAnswer
                 | Work::EnterCurrentNumbers
+                | Work::EnterNumbersAsClockWasWrong
                 | Work::EnterEarlierNumbers
                 | Work::ChooseInsurance { .. }
         )
     }
 
     fn wants_numbers(&self) -> bool {
-        matches!(self.work, Work::EnterCurrentNumbers | Work::EnterEarlierNumbers)
+        matches!(self.work, Work::EnterCurrentNumbers | Work::EnterNumbersAsClockWasWrong | Work::EnterEarlierNumbers)
     }
 }
 
@@ -526,12 +527,13 @@ mod tests {
         page.render().unwrap()
     }
 
-    fn works() -> [Work; 14] {
+    fn works() -> [Work; 15] {
         [
             Work::AwaitAnswer,
             Work::AwaitLaterData,
             Work::AwaitNumbersAnswer,
             Work::EnterCurrentNumbers,
+            Work::EnterNumbersAsClockWasWrong,
             Work::EnterEarlierNumbers,
             Work::TakeDeclaration,
             Work::DeclarationOnFile,
@@ -570,7 +572,7 @@ mod tests {
                     named += 1;
                 }
             }
-            assert_eq!(named, 8, "or this test looks at nothing");
+            assert_eq!(named, 9, "or this test looks at nothing");
         }
     }
 

@@ -194,6 +194,7 @@ impl Central {
     /// Whom a request asks about, once it is known to be asked in a way that may be believed.
     fn subject(&self, signed: &Signed, request: &EligibilityRequest) -> Result<Asked, Status> {
         let by_document = request.verification() == Verification::Document;
+        let at_ms = self.asked_at(request.asked_at_ms, request.clock_synchronised)?;
         match &request.subject {
             None => Err(Status::invalid_argument("it asks about nobody")),
             Some(_) if request.verification() == Verification::Unspecified => {
@@ -207,10 +208,6 @@ impl Central {
                     return Err(Status::invalid_argument("a card is no document"));
                 }
                 // A request that waited proves what it proved when it was made, so the dates are those of the asking.
-                let at_ms = request.clock_synchronised.then_some(request.asked_at_ms);
-                if at_ms.is_some_and(|at_ms| at_ms > self.now_ms().saturating_add(ASKED_AHEAD_MAX_MS)) {
-                    return Err(Status::invalid_argument("asked in the future"));
-                }
                 let holder = self.trust.with_card(certificate, at_ms, Holder::of)?;
                 Ok(Asked::Card { holder, order: sha256(certificate)[..32].to_owned() })
             }
@@ -231,6 +228,15 @@ impl Central {
         }
     }
 
+    /// When something was asked, if its clock can be believed; a time that is still to come cannot be.
+    fn asked_at(&self, asked_at_ms: i64, synchronised: bool) -> Result<Option<i64>, Status> {
+        let at_ms = synchronised.then_some(asked_at_ms);
+        if at_ms.is_some_and(|at_ms| at_ms > self.now_ms().saturating_add(ASKED_AHEAD_MAX_MS)) {
+            return Err(Status::invalid_argument("asked in the future"));
+        }
+        Ok(at_ms)
+    }
+
     fn ask_again(&self, signed: &Signed) -> Result<EligibilityAnswer, Status> {
         let request: FollowUpRequest = self.trust.open(signed)?;
         if signed.signer() != Signer::Gateway {
@@ -239,6 +245,7 @@ impl Central {
         let follow_up_id = id(&request.follow_up_id, "follow_up_id")?;
         let reception_id = id(&request.reception_id, "reception_id")?;
         institution(&request.medical_institution_code)?;
+        self.asked_at(request.asked_at_ms, request.clock_synchronised)?;
         let purpose = match request.purpose() {
             follow_up_request::Purpose::Register => Purpose::Register,
             follow_up_request::Purpose::Recheck => Purpose::Recheck,

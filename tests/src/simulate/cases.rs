@@ -17,8 +17,8 @@ use uketsuke_core::answer::Verdict;
 use uketsuke_core::clock::Mono;
 use uketsuke_core::ids::{ReceptionId, RequestId};
 use uketsuke_core::ladder::{
-    Answered, Basis, Case, CloseReason, Declaration, Effect, Event, Final, Numbers, PersonMatch, Rules, StaffAction,
-    Work,
+    Answered, Basis, Case, CloseReason, Declaration, Effect, Event, Final, Numbers, PersonMatch, Rejected, Rules,
+    StaffAction, Work,
 };
 use uketsuke_core::person::{Person, Spelling};
 use uketsuke_core::record::{Reply, Shown, StaffName, Stage};
@@ -298,17 +298,29 @@ impl World {
         self.trace.note(self.time.ms, 32, case.turn().into(), || {
             format!("case of {}: {:?} → {:?}; {effects:?}", reception.0.as_u128(), row.case.work(), case.work())
         });
-        let mut request = None;
+        let (mut request, mut stands_alone) = (None, false);
         for effect in &effects {
             match effect {
-                Effect::AskAgain { with, .. } => request = Some(self.asks_again(reception, *with, &filed)?),
+                Effect::AskAgain { with, .. } => {
+                    let (question, alone) = self.asks_again(reception, *with, &filed)?;
+                    (request, stands_alone) = (Some(question), alone);
+                }
                 Effect::LateAnswer { .. } => self.counts.after_the_end += 1,
                 Effect::Ended(_) | Effect::Refused(_) => {}
             }
         }
         let lane = if order.is_some() { Lane::Interactive } else { Lane::Backlog };
         let (version, papers) = (row.version, new);
-        Some(Step::Write(Box::new(CaseWrite { reception, version, case, papers, request, lane, at: now.stamp })))
+        Some(Step::Write(Box::new(CaseWrite {
+            reception,
+            version,
+            case,
+            papers,
+            request,
+            stands_alone,
+            lane,
+            at: now.stamp,
+        })))
     }
 
     /// Tells a case one reply. An answer about somebody else settles nothing, unless nobody could know. Gives the person in it, where
@@ -333,7 +345,12 @@ impl World {
         let ours = papers::person(filed);
         let mut other_spelling = None;
         let event = match reply {
-            Reply::Rejected(_) => Event::Rejected { ask },
+            // Its central system refuses for other reasons than the time.
+            Reply::Rejected(_) => {
+                let opened = self.disk.reception(row.reception)?.opened;
+                let rejected = Rejected { at: kept.at, opened, central: None, by_card: true };
+                Event::Rejected { ask, rejected }
+            }
             Reply::Answered { verdict, .. } => {
                 let person = match (about.first(), &ours) {
                     (Some(other), Some(ours)) => self.compared(patient, *other, ours),
@@ -358,22 +375,24 @@ impl World {
     }
 
     /// The question, as the reconciler words it.
-    fn asks_again(&mut self, reception: ReceptionId, with: Numbers, filed: &[Paper]) -> Option<Request> {
+    fn asks_again(&mut self, reception: ReceptionId, with: Numbers, filed: &[Paper]) -> Option<(Request, bool)> {
         self.counts.asked_again += 1;
         let record = self.disk.reception(reception)?;
         let patient = self.judge.patients.get(&record.request).copied()?;
         let entered = papers::numbers(filed, with).filter(|_| with != Numbers::Original);
         let whose = entered.and_then(|numbers| numbers.number.as_str().parse().ok());
         let refused = matches!(record.replied, Some((_, Reply::Rejected(_))));
+        let stands_alone = refused && whose.is_some();
         let content = Content {
             patient,
             reception: reception.0,
-            question: if refused { uuid::Uuid::nil() } else { record.request.0 },
+            question: if stands_alone { uuid::Uuid::nil() } else { record.request.0 },
             purpose: whose.map_or(Purpose::Plain, Purpose::Numbers),
         };
         let id = RequestId(self.id());
         self.judge.patients.insert(id, patient);
-        Some(Request { id, kind: RequestKind::FollowUp, body: content.to_body(), proof: Proof::Gateway })
+        let body = content.to_body();
+        Some((Request { id, kind: RequestKind::FollowUp, body, proof: Proof::Gateway }, stands_alone))
     }
 }
 

@@ -87,29 +87,4 @@ impl Case {
             _ => {}
         }
     }
-
-    /// The central system refused an ask for good.
-    pub(super) fn rejected(&mut self, number: u32) {
-        let nothing_heard = self.asks.iter().all(|ask| !ask.answered);
-        let present = number == self.ask();
-        let ended = self.is_final();
-        let Some(ask) = self.asks.get_mut(number as usize) else { return };
-        if std::mem::replace(&mut ask.answered, true) {
-            return;
-        }
-        ask.late = ended;
-        if !present || ended {
-            return;
-        }
-        match self.state {
-            // Numbers that cannot even be asked with were mistyped: staff try again.
-            State::CurrentNumbers { asked: true } => self.enter(State::CurrentNumbers { asked: false }),
-            State::EarlierNumbers { asked: true } => self.enter(State::EarlierNumbers { asked: false }),
-            // A refusal after an answer says nothing new about the patient.
-            _ if nothing_heard => self.enter(State::Telling(Telling::Rejected)),
-            // The last try for late data is over, answered or not.
-            State::LaterData { turns } if self.later_data_wait(turns).is_none() => self.next_rung(),
-            _ => {}
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 use super::declaration::OnFile;
 use crate::answer::Verdict;
+use crate::clock::{CentralTime, Stamp};
 use crate::person::Comparison;
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +67,19 @@ pub enum Cause {
     Rejected,
 }
 
+/// What is known about a refusal, so that it can be told whether a wrong clock brought it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// When it was written down, by the gateway's clock.
+    pub at: Stamp,
+    /// When the reception was opened: the time that its own question (ask 0) carries.
+    pub opened: Stamp,
+    /// What the central system has said about the time to this process.
+    pub central: Option<CentralTime>,
+    /// A card vouched for the question, and only the card could again.
+    pub by_card: bool,
+}
+
 /// Something happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
@@ -80,6 +94,8 @@ pub enum Event {
     Rejected {
         /// Which ask.
         ask: u32,
+        /// What is known about it.
+        rejected: Rejected,
     },
     /// Staff did something, looking at the case as it was in `turn` ([`super::Case::turn`]). What was meant for an
     /// older turn is refused: a click that comes twice counts once.

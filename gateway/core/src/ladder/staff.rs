@@ -1,10 +1,17 @@
 //! What staff can do to a case, and what they cannot.
 
 use super::{Basis, Case, Check, Chosen, Effect, Final, Found, Numbers, Refusal, StaffAction, State};
+use crate::clock::Now;
 
 impl Case {
     /// Does what staff did, or says why it does not count.
-    pub(super) fn staff(&mut self, turn: u32, action: StaffAction, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
+    pub(super) fn staff(
+        &mut self,
+        turn: u32,
+        action: StaffAction,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
         if self.is_final() {
             return Err(Refusal::Ended);
         }
@@ -20,7 +27,7 @@ impl Case {
             }
             // Whatever else is done might end the case past an answer that could settle it.
             _ if pending.is_some() => return Err(Refusal::PersonUnchecked),
-            (StaffAction::NumbersEntered(with), state) => self.numbers_entered(with, state, effects)?,
+            (StaffAction::NumbersEntered(with), state) => self.numbers_entered(with, state, now, effects)?,
             (StaffAction::NextRung, State::Telling(_)) => return Err(Refusal::NotNow),
             (StaffAction::NextRung, State::Declaration) => {
                 return Err(if self.declared { Refusal::NotNow } else { Refusal::DeclarationMissing });
@@ -72,11 +79,17 @@ impl Case {
         }
     }
 
-    fn numbers_entered(&mut self, with: Numbers, state: State, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
+    fn numbers_entered(
+        &mut self,
+        with: Numbers,
+        state: State,
+        now: Now,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), Refusal> {
         if with == Numbers::Original {
             return Err(Refusal::NotNow);
         }
-        if !self.ask_again(with, effects) {
+        if !self.ask_again(with, now, effects) {
             return Err(Refusal::TooManyAsks);
         }
         match state {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::answer::{Reason, Verdict};
-use crate::clock::{Mono, Stamp};
+use crate::clock::{CentralTime, Mono, Stamp};
 use proptest::prelude::*;
 
 fn at(days: u64) -> Now {
@@ -33,6 +33,12 @@ fn on_file() -> OnFile {
         ("signed", "yes"),
     ];
     Declaration::parse(fields).unwrap().on_file()
+}
+
+/// A refusal that no clock explains.
+fn refused(ask: u32) -> Event {
+    let (opened, refused) = (at(0).stamp, at(365).stamp);
+    Event::Rejected { ask, rejected: Rejected { at: refused, opened, central: None, by_card: false } }
 }
 
 /// A case with the day that it is on.
@@ -76,7 +82,7 @@ fn a_last_try_for_late_data_that_is_refused_is_over_as_well() {
     for (ask, days) in (1..).zip([1, 3, 7]) {
         scene.wait(days);
         assert_eq!((scene.case.ask(), scene.case.work()), (ask, Work::AwaitLaterData));
-        scene.on(Event::Rejected { ask });
+        scene.on(refused(ask));
     }
     assert_eq!(scene.case.work(), Work::EnterCurrentNumbers, "nobody waits for an answer that has come");
 }
@@ -371,7 +377,7 @@ fn a_case_of_a_version_that_did_not_keep_what_was_late_is_still_read() {
     assert!(!kept.to_string().contains("late\""), "what says nothing is not written: {kept}");
     assert_eq!(serde_json::from_value::<Case>(kept).unwrap(), scene.case);
     scene.staff(StaffAction::Close(CloseReason::NoTreatment));
-    scene.on(Event::Rejected { ask: 0 });
+    scene.on(refused(0));
     let kept = serde_json::to_string(&scene.case).unwrap();
     assert!(serde_json::from_str::<Case>(&kept).unwrap().answered_late());
 }
@@ -388,7 +394,7 @@ fn a_click_that_comes_twice_counts_once() {
 fn numbers_that_the_central_system_refuses_can_be_typed_again() {
     let mut scene = Scene::after_answer(Reason::NewInsurance);
     scene.staff(StaffAction::NumbersEntered(Numbers::Current));
-    scene.on(Event::Rejected { ask: 1 });
+    scene.on(refused(1));
     assert_eq!(scene.case.work(), Work::EnterCurrentNumbers);
 }
 
@@ -426,7 +432,7 @@ fn a_case_of_a_format_that_is_not_known_is_refused() {
 #[derive(Debug, Clone)]
 enum Move {
     Answer { back: u32, answered: Answered },
-    Rejected { back: u32 },
+    Rejected { back: u32, rejected: Rejected },
     Staff { stale: bool, action: StaffAction },
     Wait { hours: u64 },
     Restart { wall_ms: i64, synchronised: bool },
@@ -470,11 +476,22 @@ fn an_action() -> impl Strategy<Value = StaffAction> {
     ]
 }
 
+/// By clocks of any kind.
+fn a_rejection() -> impl Strategy<Value = Rejected> {
+    const YEAR: i64 = 365 * 86_400_000;
+    let stamp = || (-YEAR..YEAR, any::<bool>()).prop_map(|(wall_ms, synchronised)| Stamp { wall_ms, synchronised });
+    let central = proptest::option::of((-YEAR..YEAR, 0u64..1_000_000_000));
+    (stamp(), stamp(), central, any::<bool>()).prop_map(|(at, opened, central, by_card)| {
+        let central = central.map(|(said_ms, heard)| CentralTime { said_ms, heard: Mono(heard) });
+        Rejected { at, opened, central, by_card }
+    })
+}
+
 fn a_move() -> impl Strategy<Value = Move> {
     const YEAR: i64 = 365 * 86_400_000;
     prop_oneof![
         4 => (0u32..3, an_answer()).prop_map(|(back, answered)| Move::Answer { back, answered }),
-        1 => (0u32..3).prop_map(|back| Move::Rejected { back }),
+        2 => (0u32..3, a_rejection()).prop_map(|(back, rejected)| Move::Rejected { back, rejected }),
         4 => (proptest::bool::weighted(0.1), an_action()).prop_map(|(stale, action)| Move::Staff { stale, action }),
         3 => (0u64..200).prop_map(|hours| Move::Wait { hours }),
         1 => (-YEAR..YEAR, any::<bool>()).prop_map(|(wall_ms, synchronised)| Move::Restart { wall_ms, synchronised }),
@@ -530,7 +547,7 @@ impl World {
                 self.person_vouched |= vouches(&answered);
                 Event::Answer { ask: recent(back, &self.case), answered }
             }
-            Move::Rejected { back } => Event::Rejected { ask: recent(back, &self.case) },
+            Move::Rejected { back, rejected } => Event::Rejected { ask: recent(back, &self.case), rejected },
             Move::Staff { stale, action } => {
                 self.person_vouched |= matches!(action, StaffAction::PersonChecked { same: true, .. });
                 Event::Staff { turn: self.case.turn().wrapping_sub(u32::from(stale)), action }

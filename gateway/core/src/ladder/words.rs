@@ -90,6 +90,17 @@ fn for_staff(work: Work) -> Option<Words> {
                 "Look at the Mynaportal screen or the notice (資格情報のお知らせ) and enter insurer number, symbol, number and branch. If there is neither, choose \"Next step\".",
             ],
         ),
+        Work::EnterNumbersAsClockWasWrong => Words(
+            "enter_numbers_as_clock_was_wrong",
+            [
+                "受付のときにこの装置の時計がずれていたため、カードによる照会が受け付けられませんでした。患者さんとカードに問題はありません。",
+                "The clock of this machine was wrong at the check-in, so the central system refused the question that was asked with the card. Nothing is wrong with patient or card.",
+            ],
+            [
+                "受付は有効で、10割の請求はしません。同じ照会はカードなしではやり直せません。マイナポータルの資格情報画面か資格情報のお知らせの番号を入力してください。なければ「次へ」を選びます。時計のことをシステム担当者に伝えてください。",
+                "The check-in counts; do not bill 100 %. Without the card the question cannot be asked again: enter the numbers from the Mynaportal screen or the notice (資格情報のお知らせ). If there is neither, choose \"Next step\". Tell whoever looks after the system about the clock.",
+            ],
+        ),
         Work::EnterEarlierNumbers => Words(
             "enter_earlier_numbers",
             ["いまの番号では、資格が確認できていません。", "The present numbers have not led to an insurance."],
@@ -314,6 +325,7 @@ mod tests {
             Work::AwaitLaterData,
             Work::AwaitNumbersAnswer,
             Work::EnterCurrentNumbers,
+            Work::EnterNumbersAsClockWasWrong,
             Work::EnterEarlierNumbers,
             Work::TakeDeclaration,
             Work::DeclarationOnFile,

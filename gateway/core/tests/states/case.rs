@@ -6,10 +6,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write;
 use std::time::Duration;
 use uketsuke_core::answer::{Reason, Verdict};
-use uketsuke_core::clock::{Mono, Now, Stamp};
+use uketsuke_core::clock::{CentralTime, Mono, Now, Stamp};
 use uketsuke_core::ladder::{
-    Answered, Basis, Case, Cause, CloseReason, Declaration, Effect, Event, Numbers, OnFile, PersonMatch, Rules,
-    StaffAction, Work,
+    Answered, Basis, Case, Cause, CloseReason, Declaration, Effect, Event, Numbers, OnFile, PersonMatch, Rejected,
+    Rules, StaffAction, Work,
 };
 
 /// So that a table of waiting shows the deadlines of the rungs, not that every case ends some day.
@@ -61,7 +61,12 @@ fn alphabet(case: &Case) -> Vec<(&'static str, Event)> {
     let mut events: Vec<_> =
         answers().into_iter().map(|(name, answered)| (name, Event::Answer { ask, answered })).collect();
     events.extend([
-        ("request refused", Event::Rejected { ask }),
+        ("request refused", Event::Rejected { ask, rejected: rejected(None, false) }),
+        ("refused, the clock was wrong", Event::Rejected { ask, rejected: rejected(another_time(), false) }),
+        (
+            "refused, the clock was wrong, asked by card",
+            Event::Rejected { ask, rejected: rejected(another_time(), true) },
+        ),
         ("staff: current numbers", staff(StaffAction::NumbersEntered(Numbers::Current))),
         ("staff: earlier numbers", staff(StaffAction::NumbersEntered(Numbers::Earlier))),
         ("staff: nothing to be had here", staff(StaffAction::NextRung)),
@@ -76,6 +81,16 @@ fn alphabet(case: &Case) -> Vec<(&'static str, Event)> {
         ("deadline", Event::Tick),
     ]);
     events
+}
+
+fn rejected(central: Option<CentralTime>, by_card: bool) -> Rejected {
+    let Now { stamp, .. } = at(Duration::ZERO);
+    Rejected { at: stamp, opened: stamp, central, by_card }
+}
+
+/// A day away from what the wall clock said.
+fn another_time() -> Option<CentralTime> {
+    Some(CentralTime { said_ms: 24 * 60 * 60 * 1000, heard: Mono(0) })
 }
 
 #[derive(Clone)]
@@ -98,7 +113,10 @@ impl Spot {
         for past in ["aging", "turn", "until", "rules"] {
             assert!(parts.remove(past).is_some(), "a case has no {past} any more");
         }
-        let asks = parts["asks"].as_array().unwrap();
+        let asks = parts["asks"].as_array_mut().unwrap();
+        for ask in asks.iter_mut() {
+            assert!(ask.as_object_mut().unwrap().remove("made").is_some(), "an ask has no time any more");
+        }
         let short = Value::from(vec![asks.last().unwrap().clone(), Value::from(asks.len() == 4)]);
         parts.insert("asks".into(), short);
         format!("{kept} {:?}", self.case.work())

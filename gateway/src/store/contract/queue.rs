@@ -197,6 +197,19 @@ pub(super) async fn a_later_question_that_is_asked_after_the_rejection_has_its_r
     assert!(rig.select(9).await.is_empty());
 }
 
+pub(super) async fn a_later_question_that_stands_alone_goes_although_the_first_one_was_rejected(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    rig.store.record_reception(with_case(1)).await.unwrap();
+    rig.settle(eligibility(1).id, Settlement::Rejected { code: "asked_in_the_future".into() }).await;
+    let case = rig.store.case(reception(1)).await.unwrap().unwrap();
+    let alone = crate::store::CaseWrite { stands_alone: true, ..case_write(&case, 2) };
+    rig.store.save_case(alone).await.unwrap();
+    // One that names the rejected question is refused, and it alone.
+    rig.store.follow_up(reception(1), follow_up(1), Lane::Backlog, at(1)).await.unwrap();
+    let rig = rig.crash().await;
+    assert_eq!(rig.line(9).await, [(follow_up(2).id, Lane::Backlog)]);
+}
+
 pub(super) async fn a_consent_recorded_after_its_questions_rejection_is_kept_as_rejected(rig: Rig) {
     rig.store.open_reception(opening(1, 1)).await.unwrap();
     rig.settle(eligibility(1).id, Settlement::Rejected { code: "bad_signature".into() }).await;

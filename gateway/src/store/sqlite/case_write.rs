@@ -40,7 +40,7 @@ impl Batch<'_> {
         let Step::Write(row, papers) = cases::step(write, &row, &papers, known)? else { return Ok(()) };
         if let Some(request) = request {
             let of = self.reception(write.reception.0).await?.ok_or_else(|| StoreError::Unknown { what: what() })?;
-            self.append_follow_up(&of, request, write.lane, write.at).await?;
+            self.append_follow_up(&of, request, write.stands_alone, write.lane, write.at).await?;
         }
         Ok(self.put_case(found.seq, *row, &papers).await?)
     }

@@ -323,8 +323,14 @@ impl Batch<'_> {
     }
 
     /// The central system will never know the request that these reference: consents, and later questions on their way. Whoever asked
-    /// those hears of it as of any other refusal. An altered one is left for the selection to find.
-    async fn reject_dependents(&mut self, order_key: &[u8], reception: Uuid, at: Stamp) -> Result<(), Stop> {
+    /// those hears of it as of any other refusal. An altered one is left for the selection to find. `only`: this one of them.
+    async fn reject_dependents(
+        &mut self,
+        order_key: &[u8],
+        reception: Uuid,
+        only: Option<Uuid>,
+        at: Stamp,
+    ) -> Result<(), Stop> {
         let dependents: Vec<OutboxCells> = sqlx::query_as(
             "SELECT * FROM outbox WHERE destination = ? AND order_key = ? AND reception = ? AND kind <> ? AND state = ? \
              ORDER BY seq",
@@ -336,7 +342,8 @@ impl Batch<'_> {
         .bind(word(RowState::Pending))
         .fetch_all(&mut *self.conn)
         .await?;
-        for mut row in dependents.into_iter().filter(|row| row.genuine(self.keys)).collect::<Vec<_>>() {
+        let wanted = |row: &OutboxCells| only.is_none_or(|id| row.id == id) && row.genuine(self.keys);
+        for mut row in dependents.into_iter().filter(wanted).collect::<Vec<_>>() {
             if let Some(ask) = parse::<RequestKind>(&row.kind).ok().and_then(RequestKind::asks) {
                 let rejection = Rejection { code: REQUEST_REJECTED.into() };
                 self.attach(&row, ask, &Reply::Rejected(rejection), None, at).await?;
@@ -388,22 +395,24 @@ impl Batch<'_> {
             let same = *body == self.keys.body_mac(&request.body);
             return if same { Ok(()) } else { Err(conflict(what(), "its later question's id is in use").into()) };
         }
-        self.append_follow_up(&row, request, lane, at).await
+        self.append_follow_up(&row, request, false, lane, at).await
     }
 
-    /// A later question of a reception. One that references a rejected question is refused at once, as it would be had it come before.
+    /// A later question of a reception. One that references a rejected question is refused at once, as it would be had it come before; one
+    /// that stands alone references none.
     pub(super) async fn append_follow_up(
         &mut self,
         of: &ReceptionCells,
         request: &Request,
+        stands_alone: bool,
         lane: Lane,
         at: Stamp,
     ) -> Result<(), Stop> {
         *self.last_seq += 1;
         let row = OutboxCells::new(self.keys, *self.last_seq, request, of.id, of.order_key.clone(), lane, at);
         self.append(&[row]).await?;
-        if of.question_rejected() {
-            self.reject_dependents(&of.order_key, of.id, at).await?;
+        if of.question_rejected() && !stands_alone {
+            self.reject_dependents(&of.order_key, of.id, Some(request.id.0), at).await?;
         }
         Ok(())
     }
@@ -493,7 +502,7 @@ impl Batch<'_> {
                     self.attach(&row, ask, &Reply::Rejected(Rejection { code: code.clone() }), None, at).await?;
                 }
                 if kind == RequestKind::Eligibility {
-                    self.reject_dependents(&row.order_key, row.reception, at).await?;
+                    self.reject_dependents(&row.order_key, row.reception, None, at).await?;
                 }
                 self.keep_settled(&row, at).await?;
                 row.reject(code);

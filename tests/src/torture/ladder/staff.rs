@@ -195,7 +195,11 @@ impl Staff<'_> {
             {
                 None
             }
-            Work::EnterCurrentNumbers | Work::EnterEarlierNumbers | Work::TakeDeclaration | Work::TellRevoked
+            Work::EnterCurrentNumbers
+            | Work::EnterNumbersAsClockWasWrong
+            | Work::EnterEarlierNumbers
+            | Work::TakeDeclaration
+            | Work::TellRevoked
                 if let Some(numbers) = patient.present_numbers() =>
             {
                 let which = if work == Work::EnterEarlierNumbers { "earlier" } else { "current" };
@@ -205,7 +209,9 @@ impl Staff<'_> {
             Work::EnterCurrentNumbers if ends && patient.number.is_multiple_of(3) => {
                 Some(("end_ineligible", fields(&[("basis", "payment_rule_explained")]), "end_ineligible"))
             }
-            Work::EnterCurrentNumbers | Work::EnterEarlierNumbers => Some(("next_rung", fields(&[]), "next_rung")),
+            Work::EnterCurrentNumbers | Work::EnterNumbersAsClockWasWrong | Work::EnterEarlierNumbers => {
+                Some(("next_rung", fields(&[]), "next_rung"))
+            }
             Work::TakeDeclaration => Some(("declare", declaration(patient), "declared")),
             Work::DeclarationOnFile if ends => {
                 Some(("end_ineligible", fields(&[("basis", "declaration")]), "end_ineligible"))
