@@ -9,8 +9,10 @@ use crate::store::{Class, Inspection, OpenError, Store, StoreConfig, StoreError,
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// What SQLite holds on a database whose log is in use (SHARED_FIRST and SHARED_SIZE in its os.h), and on the log's index (the byte of the
@@ -179,4 +181,20 @@ async fn a_start_under_another_programs_lock_waits_for_it() {
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
     starting.await.unwrap().close().await.unwrap();
     other.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_programs_lock_is_named_before_the_next_patient_meets_it() {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+    let config = config(folder.path());
+    let store = Store::open(&config, keys).await.unwrap();
+    // A process of its own: the kernel tells locks apart by process.
+    let mut shell = Command::new("sqlite3").arg(&config.path).stdin(Stdio::piped()).spawn().unwrap();
+    let mut typing = shell.stdin.take().unwrap();
+    typing.write_all(b"BEGIN IMMEDIATE;\n").unwrap();
+    let named = |health: &StoreHealth| matches!(health, StoreHealth::Locked { holder } if holder.contains("sqlite3"));
+    store.health().wait_for(named).await.unwrap();
+    drop(typing);
+    shell.wait().unwrap();
+    store.health().wait_for(|health| *health == StoreHealth::Ok).await.unwrap();
 }

@@ -53,6 +53,8 @@ pub(super) struct Writer {
     lock_patience: Duration,
     /// Since when one has been in the way.
     locked_since: Option<Instant>,
+    /// Whether another program held the lock at the last look during a lull.
+    was_held: bool,
     files: Files,
     lock: File,
 }
@@ -94,6 +96,7 @@ impl Writer {
             path: config.path.clone(),
             lock_patience: config.busy_timeout,
             locked_since: None,
+            was_held: false,
             files,
             lock,
         }
@@ -135,6 +138,8 @@ impl Writer {
             }
             if self.signals.is_locked() {
                 self.look_for_the_lock().await;
+            } else {
+                self.look_for_a_holder();
             }
             self.are_files_in_place().await;
         }
@@ -200,6 +205,15 @@ impl Writer {
         self.locked_since = None;
         tracing::info!("the lock of another program on the store's database is gone");
         self.signals.well();
+    }
+
+    /// Without it nobody would hear of another program's lock before the next patient meets it. A program that only writes now and then
+    /// is not there twice in a row.
+    fn look_for_a_holder(&mut self) {
+        let is_held = holder::of_the_write_lock(self.files.index_inode()).is_some();
+        if std::mem::replace(&mut self.was_held, is_held) && is_held {
+            self.tell_the_holder();
+        }
     }
 
     async fn look_for_the_lock(&mut self) {
