@@ -13,7 +13,7 @@ const RECEPTION = "018f5b7e-0000-7000-8000-000000000001";
 // What the script needs of gateway/templates/kiosk.html and screen/pin.html.
 const PAGE = `<!doctype html><html lang="ja"><head><title>pad</title><script type="module" src="/static/kiosk.js"></script></head>
   <body><nav></nav><section id="connecting"></section><section id="offline" hidden></section><section id="replaced" hidden></section><p id="closing" hidden></p>
-  <p id="sending" hidden></p><p id="again" hidden><span data-pin></span><span data-press></span></p>
+  <p id="sending" hidden></p><p id="unturned" hidden></p><p id="again" hidden><span data-pin></span><span data-press></span></p>
   <div id="viewfinder" hidden><video id="camera"></video></div><main id="screen" hidden></main></body></html>`;
 const KEYS = Array.from({ length: 10 }, (_, position) => `<button data-position="${position}">${position}</button>`).join("");
 const PIN = `<h1 tabindex="-1">PIN</h1><div class="circles"><i></i><i></i><i></i><i></i><span class="unseen"></span></div>${KEYS}`;

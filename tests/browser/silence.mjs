@@ -15,6 +15,7 @@ const BEAT = JSON.stringify({ type: "beat" });
 const KIOSK = `<!doctype html><html lang="ja"><head><title>kiosk</title><script type="module" src="/static/kiosk.js"></script></head>
   <body><nav><a data-lang="en">English</a></nav><section id="connecting"></section><section id="offline" hidden>offline</section>
   <section id="replaced" hidden><button data-here>here</button></section><p id="closing" hidden></p><p id="sending" hidden>sending</p>
+  <p id="unturned" hidden>not now</p>
   <p id="again" hidden><span data-pin>pin</span><span data-press>press</span></p>
   <div id="viewfinder" hidden><video id="camera"></video></div><main id="screen" hidden></main></body></html>`;
 const STAFF = `<!doctype html><html lang="ja"><head><title>staff</title><script type="module" src="/static/staff.js"></script></head>
@@ -33,9 +34,11 @@ function expect(so, what) {
 async function open(browser, path, html) {
   const page = await browser.newPage();
   const ends = [];
+  const gateway = { stops: false };
   await page.clock.install({ time: 0 });
   await page.route("**/*", async (route) => {
     const [, name] = /\/static\/(\w+\.js)$/.exec(route.request().url()) ?? [];
+    if (name === undefined && gateway.stops) return route.fulfill({ status: 503, contentType: "text/html", body: "stops" });
     if (name === undefined) return route.fulfill({ contentType: "text/html", body: html });
     return route.fulfill({ contentType: "text/javascript", body: await readFile(new URL(name, STATIC), "utf8") });
   });
@@ -57,11 +60,11 @@ async function open(browser, path, html) {
     if (ends.length < count) throw new Error(`the page connected ${ends.length} times, not ${count}`);
   };
   await connected(1);
-  return { page, ends, seen, say, connected, pass: (ms) => page.clock.runFor(ms) };
+  return { page, ends, gateway, seen, say, connected, pass: (ms) => page.clock.runFor(ms) };
 }
 
 async function kiosk(browser) {
-  const { page, ends, seen, say, connected, pass } = await open(browser, "/kiosk/desk-1/a", KIOSK);
+  const { page, ends, gateway, seen, say, connected, pass } = await open(browser, "/kiosk/desk-1/a", KIOSK);
   const pad = (version) => ({ type: "screen", reception: RECEPTION, version, name: "pin", html: PIN });
   const type = async (positions) => {
     for (const position of positions) await page.locator(`[data-position="${position}"]`).click({ timeout: 5000 });
@@ -106,6 +109,13 @@ async function kiosk(browser) {
   await connected(4);
   await say({ type: "screen", reception: null, version: 4, name: "idle", html: "<h1>idle</h1>" });
   expect(!(await seen("#again")), "the next patient is not asked for it");
+
+  gateway.stops = true;
+  await page.locator("[data-lang]").click({ timeout: 5000 });
+  await page.locator("#unturned").waitFor({ timeout: 5000 });
+  expect((await seen("#screen")) && (await seen("#unturned")), "a language that cannot be had is said, and the screen stays");
+  await say({ type: "screen", reception: RECEPTION, version: 5, name: "choose", html: "<h1>choose</h1>" });
+  expect(!(await seen("#unturned")), "until the next screen");
 
   await say({ type: "replaced" });
   await ends.at(-1).close();

@@ -17,6 +17,7 @@ const viewfinder = document.getElementById("viewfinder");
 const video = document.getElementById("camera");
 const again = document.getElementById("again");
 const sending = document.getElementById("sending");
+const unturned = document.getElementById("unturned");
 const languages = document.querySelector("nav");
 const parameters = new URLSearchParams(location.search);
 
@@ -39,6 +40,7 @@ function lost() {
   page.hidden = true;
   page.replaceChildren();
   again.hidden = true;
+  unturned.hidden = true;
   document.body.dataset.screen = "";
   shown = { reception: null, version: 0, name: "" };
   clearTimeout(languageTimer);
@@ -78,6 +80,7 @@ function show(message) {
   release();
   askAgain();
   languages.inert = false;
+  if (before !== message.name) unturned.hidden = true;
   for (const id of ["connecting", "offline", "replaced"]) document.getElementById(id).hidden = true;
   // From our own server only; the content security policy runs no script in it.
   page.innerHTML = message.html;
@@ -110,14 +113,21 @@ function languageBack(before, now) {
   else languageTimer = setTimeout(restore, LANGUAGE_MS);
 }
 
-// The page is left only for one that is there.
+// The page is left only for one that is there. Whether it was.
 async function turnTo(address) {
   try {
     const response = await fetch(address, { signal: AbortSignal.timeout(PAGE_MS) });
     if (response.ok) location.replace(address);
+    return response.ok;
   } catch {
-    // No answer: the connection is about to be found lost, which is said then.
+    return false;
   }
+}
+
+// A language that somebody pressed: a gateway that stops, or a slow line, has no page for it. On a lost line that is said instead.
+async function chooseLanguage(address) {
+  const turned = await turnTo(address);
+  unturned.hidden = turned || page.hidden;
 }
 
 // --- presses
@@ -161,7 +171,7 @@ document.addEventListener("click", (event) => {
   if (lang !== undefined) {
     event.preventDefault();
     const home = parameters.get("back") ?? document.documentElement.lang;
-    turnTo(lang === home ? `?lang=${lang}` : `?lang=${lang}&back=${home}`);
+    chooseLanguage(lang === home ? `?lang=${lang}` : `?lang=${lang}&back=${home}`);
   } else if ("here" in target.dataset) {
     replaced = false;
     line.start();
