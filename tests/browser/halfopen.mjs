@@ -3,8 +3,9 @@
 //   node halfopen.mjs BASE_URL TERMINAL/READER [--shots DIR]
 //
 // A TCP proxy of its own stands between the pages and the gateway. The card is put in by the program that started this, after the line
-// "opened"; a PIN is typed while nothing is forwarded. Prints one JSON line for each case; ends with 0 when both pages said that they
-// are offline within fifteen seconds, came back, and asked for the PIN again; 1 with a sentence on stderr when not.
+// "opened"; a PIN is typed while nothing is forwarded. Prints one JSON line for each case, with how long it took; ends with 0 when both
+// pages said that they are offline, on a phone without scrolling, came back, and asked for the PIN again; 1 with a sentence on stderr
+// when not. That it takes less than fifteen seconds is for silence.mjs to say, whose clock no load delays.
 
 import { mkdir } from "node:fs/promises";
 import { connect, createServer } from "node:net";
@@ -12,7 +13,9 @@ import { join } from "node:path";
 import { launch, parse } from "./browser.mjs";
 
 const PIN = "1234";
-const OFFLINE_MS_MAX = 15_000;
+// A page that does not notice never does.
+const OFFLINE_MS_MAX = 60_000;
+const PHONE = { width: 360, height: 740 };
 
 /** Forwards to a port until told to stop; what is open then stays open, in silence, and so does what is opened meanwhile. */
 function proxy({ hostname, port }) {
@@ -43,6 +46,28 @@ function proxy({ hostname, port }) {
   };
 }
 
+/** On a phone nobody scrolls to learn what is wrong, and no button is a column of letters. */
+async function readable(page) {
+  const before = page.viewportSize();
+  await page.setViewportSize(PHONE);
+  const { bottom, broken, width } = await page.evaluate(() => {
+    const lines = (element) => {
+      const range = document.createRange();
+      range.selectNodeContents(element);
+      return new Set([...range.getClientRects()].map((line) => line.top)).size;
+    };
+    return {
+      bottom: document.querySelector('#offline [lang="en"]').getBoundingClientRect().bottom,
+      broken: [...document.querySelectorAll("nav a")].filter((link) => lines(link) > 1).map((link) => link.textContent),
+      width: document.documentElement.scrollWidth,
+    };
+  });
+  await page.setViewportSize(before);
+  if (bottom > PHONE.height) throw new Error(`on a phone the English ends at ${bottom} of ${PHONE.height} pixels`);
+  if (broken.length > 0) throw new Error(`on a phone these buttons are broken: ${broken}`);
+  return width;
+}
+
 function say(fields) {
   console.log(JSON.stringify(fields));
 }
@@ -56,7 +81,7 @@ async function main() {
   const shot = async (page, name) => {
     if (options.shots === undefined) return;
     await mkdir(options.shots, { recursive: true });
-    for (const [size, width, height] of [["kiosk", 1024, 600], ["phone", 390, 844]]) {
+    for (const [size, width, height] of [["wide", 1280, 800], ["phone", PHONE.width, PHONE.height]]) {
       await page.setViewportSize({ width, height });
       await page.screenshot({ path: join(options.shots, `${name}-${size}.png`) });
     }
@@ -77,20 +102,22 @@ async function main() {
       for (const digit of PIN) await kiosk.locator("[data-position]", { hasText: new RegExp(`^${digit}$`) }).click();
     };
 
+    if ((await readable(kiosk)) > PHONE.width) throw new Error("on a phone the pad is wider than the screen");
     line.die();
     const died = performance.now();
     await type();
     const offline = async (page) => {
-      await page.locator("#offline").waitFor({ state: "visible", timeout: 2 * OFFLINE_MS_MAX });
+      await page.locator("#offline").waitFor({ state: "visible", timeout: OFFLINE_MS_MAX });
       return Math.round(performance.now() - died);
     };
     const [kioskMs, staffMs] = await Promise.all([offline(kiosk), offline(staff)]);
     say({ case: "half open", page: "kiosk", noticed_ms: kioskMs });
     say({ case: "half open", page: "staff", noticed_ms: staffMs });
-    if (Math.max(kioskMs, staffMs) > OFFLINE_MS_MAX) throw new Error("a page was not offline within fifteen seconds");
     if ((await kiosk.locator("[data-position]").count()) > 0) throw new Error("the pad looks alive");
     await shot(kiosk, "kiosk-offline");
     await shot(staff, "staff-offline");
+    if ((await readable(kiosk)) > PHONE.width) throw new Error("on a phone the kiosk is wider than the screen");
+    await readable(staff);
 
     line.live();
     const lived = performance.now();
