@@ -25,7 +25,8 @@ pub struct HealthReport {
 /// The state of one part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HealthPart {
-    /// Which: `store`, `queue`, `disk`, `deletion`, `central`, `certificates`, `clock`, `mqtt`, `face`, `web`, `reader desk-1/a`.
+    /// Which: `store`, `queue`, `disk`, `deletion`, `central`, `certificates`, `clock`, `mqtt`, `face`, `connections`, `reader desk-1/a`,
+    /// and `configuration`, `card anchors`, `web` once they had something to say.
     pub name: String,
     /// Whether it works.
     pub ok: bool,

@@ -83,7 +83,10 @@ async fn no_number_of_connections_keeps_kiosks_a_staff_page_and_health_out() {
             assert_eq!(early.json().await["type"], "screen");
             let held = hold(&served, flood, &peers).await;
             let health = served.ask(HERE, "/healthz").await;
-            assert!(health.starts_with("HTTP/1.1 200") && health.contains("\"name\":\"web\""), "{case}: {health}");
+            assert!(
+                health.starts_with("HTTP/1.1 200") && health.contains("\"name\":\"connections\""),
+                "{case}: {health}"
+            );
             // Replaced kiosks may have left by themselves.
             assert!(
                 matches!(flood, Flood::Kiosks) || health.contains("were closed for newer ones"),
