@@ -5,12 +5,15 @@
 //!   both are known only from the configuration itself.
 //! * A configuration that cannot be used is replaced by the one that ran last, never by a guess.
 
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, Problem, Terminal, validate};
 use crate::encoding;
 use crate::store::{Keeping, KeptName, Keys, Store, StoreConfig};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
+
+/// Folder beside the main file with one file per terminal.
+const TERMINALS_DIR: &str = "terminals.d";
 
 /// One file's text and name, so that an error can point into it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +23,14 @@ pub(super) struct Source {
 }
 
 impl Source {
+    fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, ConfigError> {
+        toml::from_str(&self.text).map_err(|error| ConfigError::from_toml(&self.path, &self.text, &error))
+    }
+
+    fn locate(&self, problem: Problem) -> ConfigError {
+        ConfigError::from_problem(&self.path, &self.text, problem)
+    }
+
     pub(super) fn read(path: &Path) -> Result<Self, ConfigError> {
         let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
         let bytes = std::fs::read(path).map_err(unreadable)?;
@@ -68,6 +79,40 @@ fn pointer(main: &Path) -> PathBuf {
 }
 
 impl Files {
+    /// Reads the main file and those of `terminals.d/`.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names the file.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let main = Source::read(path)?;
+        let terminals = terminal_files(path)?.iter().map(|file| Source::read(file)).collect::<Result<_, _>>()?;
+        Ok(Self { main, terminals })
+    }
+
+    /// Checks what the files say.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names file, line, key, value and the fix of the first thing that is wrong.
+    pub fn parse(&self) -> Result<Config, ConfigError> {
+        let main = &self.main;
+        let mut config: Config = main.parse()?;
+        validate::main(&config).map_err(|problem| main.locate(problem))?;
+        for source in &self.terminals {
+            let terminal: Terminal = source.parse()?;
+            validate::terminal(&terminal, &config.terminals, "").map_err(|problem| source.locate(problem))?;
+            config.terminals.push(terminal);
+        }
+        if config.terminals.is_empty() {
+            return Err(main.locate(Problem {
+                key: "terminal".into(),
+                what: "no terminal is configured".into(),
+                fix: format!("add a [[terminal]] table here, or a file to {TERMINALS_DIR}/"),
+            }));
+        }
+        config.resolve_paths(main.path.parent().unwrap_or(Path::new("")));
+        Ok(config)
+    }
+
     /// Keeps these files as the configuration that runs here. Writes nothing when they are kept already.
     ///
     /// # Errors
@@ -101,4 +146,22 @@ impl Files {
         let _ = store.close().await;
         Some(Former { files: serde_json::from_slice(&kept?).ok()?, store: place.store })
     }
+}
+
+fn terminal_files(main: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+    let folder = main.parent().unwrap_or(Path::new("")).join(TERMINALS_DIR);
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(source) => return Err(ConfigError::Unreadable { path: folder, source }),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|source| ConfigError::Unreadable { path: folder.clone(), source })?.path();
+        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
 }

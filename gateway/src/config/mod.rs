@@ -3,24 +3,19 @@
 //! Nothing is guessed: unknown keys are errors, units stand in names, secrets are paths. `config/uketsuke.toml` shows every key with
 //! its default. Relative paths count from the folder of the file they stand in.
 
+mod defaults;
 mod error;
 mod files;
+mod rules;
 mod validate;
 
 pub use error::{ConfigError, Problem, WrongLine};
-use files::Source;
 pub use files::{Files, Former};
 
-use crate::upkeep::Limits;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 use uketsuke_core::consent::Question;
-use uketsuke_core::ladder;
-use uketsuke_core::modes;
-use uketsuke_core::outbox;
-use uketsuke_core::reception::{Rules, Timing};
 use uketsuke_core::record::StaffName;
 
 /// The whole configuration.
@@ -88,16 +83,6 @@ pub enum SiteKind {
     Pharmacy,
 }
 
-impl SiteKind {
-    /// The grouping of the official posters.
-    fn questions(self) -> Vec<Question> {
-        match self {
-            Self::Medical => vec![Question::TreatmentAndMedication, Question::Checkups],
-            Self::Pharmacy => vec![Question::Medication, Question::Checkups],
-        }
-    }
-}
-
 /// `[store]`
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -121,19 +106,6 @@ pub struct Store {
     /// Free space on the disk of the database below which people are told.
     #[serde(default = "defaults::attention_free_mib")]
     pub attention_free_mib: u64,
-}
-
-impl Store {
-    /// As upkeep takes them.
-    pub fn limits(&self) -> Limits {
-        Limits {
-            attention_waiting: self.attention_waiting,
-            attention_bytes: self.attention_mib.saturating_mul(1024 * 1024),
-            attention_free_bytes: self.attention_free_mib.saturating_mul(1024 * 1024),
-            set_aside_after: Duration::from_secs(u64::from(self.set_aside_after_h) * 60 * 60),
-            receptions_kept: Duration::from_secs(u64::from(self.receptions_kept_days) * 24 * 60 * 60),
-        }
-    }
 }
 
 /// `[central]`
@@ -338,212 +310,6 @@ pub enum Driver {
     Virtual,
 }
 
-mod defaults {
-    /// Staff ask about a visit within the year after it; records of treatment are kept by the receipt computer, not here.
-    pub fn receptions_kept_days() -> u32 {
-        400
-    }
-    pub fn set_aside_after_h() -> u32 {
-        72
-    }
-    /// A day of a large hospital.
-    pub fn attention_waiting() -> u64 {
-        5_000
-    }
-    pub fn attention_mib() -> u64 {
-        4_096
-    }
-    /// Weeks of receptions of a large site, so that there is time to see to it.
-    pub fn attention_free_mib() -> u64 {
-        512
-    }
-    pub fn connect_timeout_ms() -> u64 {
-        2_000
-    }
-    pub fn call_deadline_ms() -> u64 {
-        5_000
-    }
-    pub fn window_max() -> u32 {
-        64
-    }
-    pub fn probe_every_ms() -> u64 {
-        1_000
-    }
-    pub fn watch_every_ms() -> u64 {
-        2_000
-    }
-    pub fn warn_days() -> u32 {
-        30
-    }
-}
-
-impl Default for Face {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            models_dir: "models".into(),
-            threads: 1,
-            accept: 0.42,
-            staff_look: 0.36,
-            frames_min: 2,
-            frames_max: 8,
-        }
-    }
-}
-
-impl Default for Reception {
-    fn default() -> Self {
-        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        let timing = Timing::default();
-        Self {
-            questions: None,
-            read_deadline_ms: ms(timing.read),
-            choose_deadline_ms: ms(timing.choose),
-            face_deadline_ms: ms(timing.face),
-            pin_deadline_ms: ms(timing.pin),
-            staff_deadline_ms: ms(timing.staff),
-            answer_deadline_ms: ms(timing.answer),
-            answer_line_down_ms: ms(timing.answer_line_down),
-            inform_deadline_ms: ms(timing.inform),
-            register_deadline_ms: ms(timing.register),
-            consent_deadline_ms: ms(timing.consent),
-            left_behind_ms: ms(timing.left_behind),
-            face_attempts_max: timing.face_attempts_max,
-        }
-    }
-}
-
-impl Default for Ladder {
-    fn default() -> Self {
-        let rules = ladder::Rules::default();
-        Self {
-            answer_within_s: rules.answer_within.as_secs(),
-            later_data_after_s: rules.later_data_after.iter().map(Duration::as_secs).collect(),
-            numbers_within_s: rules.numbers_within.as_secs(),
-            choose_within_s: rules.choose_within.as_secs(),
-            tell_within_s: rules.tell_within.as_secs(),
-            recheck_every_s: rules.recheck_every.as_secs(),
-            life_s: rules.life.as_secs(),
-            asks_max: rules.asks_max,
-        }
-    }
-}
-
-impl Ladder {
-    /// What the core needs of this section.
-    pub fn rules(&self) -> ladder::Rules {
-        let s = Duration::from_secs;
-        ladder::Rules {
-            answer_within: s(self.answer_within_s),
-            later_data_after: self.later_data_after_s.iter().copied().map(s).collect(),
-            numbers_within: s(self.numbers_within_s),
-            choose_within: s(self.choose_within_s),
-            tell_within: s(self.tell_within_s),
-            recheck_every: s(self.recheck_every_s),
-            life: s(self.life_s),
-            asks_max: self.asks_max,
-        }
-    }
-}
-
-impl Default for Modes {
-    fn default() -> Self {
-        let hours = |longest: Duration| longest.as_secs() / 3600;
-        let limits = modes::Limits::default();
-        Self {
-            authorised: Vec::new(),
-            emergency_hospital: limits.emergency_hospital,
-            system_failure_max_h: hours(limits.system_failure_max),
-            disaster_max_h: hours(limits.disaster_max),
-            emergency_viewing_max_h: hours(limits.emergency_viewing_max),
-        }
-    }
-}
-
-impl Modes {
-    /// What the core needs of this section.
-    pub fn limits(&self) -> modes::Limits {
-        let hours = |hours: u64| Duration::from_secs(hours.saturating_mul(3600));
-        modes::Limits {
-            authorised: self.authorised.iter().cloned().collect(),
-            emergency_hospital: self.emergency_hospital,
-            system_failure_max: hours(self.system_failure_max_h),
-            disaster_max: hours(self.disaster_max_h),
-            emergency_viewing_max: hours(self.emergency_viewing_max_h),
-        }
-    }
-}
-
-impl Default for Web {
-    fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8090)) }
-    }
-}
-
-impl Mqtt {
-    /// What the gateway of this site is called at the broker.
-    pub fn client_id(&self, site: &str) -> String {
-        self.client_id.clone().unwrap_or_else(|| format!("uketsuke-{site}"))
-    }
-}
-
-impl Default for Mqtt {
-    fn default() -> Self {
-        Self {
-            enabled: false,
-            host: "localhost".into(),
-            port: 1883,
-            client_id: None,
-            topic_prefix: "uketsuke".into(),
-            keep_alive_s: 10,
-            refresh_s: 60,
-        }
-    }
-}
-
-impl Default for ClockSource {
-    fn default() -> Self {
-        Self { synchronised_marker: "/run/systemd/timesync/synchronized".into() }
-    }
-}
-
-impl Reception {
-    /// What the core needs of this section, at a site of this kind.
-    pub fn rules(&self, site: SiteKind) -> Rules {
-        let ms = Duration::from_millis;
-        let timing = Timing {
-            read: ms(self.read_deadline_ms),
-            choose: ms(self.choose_deadline_ms),
-            face: ms(self.face_deadline_ms),
-            pin: ms(self.pin_deadline_ms),
-            staff: ms(self.staff_deadline_ms),
-            answer: ms(self.answer_deadline_ms),
-            answer_line_down: ms(self.answer_line_down_ms),
-            inform: ms(self.inform_deadline_ms),
-            register: ms(self.register_deadline_ms),
-            consent: ms(self.consent_deadline_ms),
-            left_behind: ms(self.left_behind_ms),
-            face_attempts_max: self.face_attempts_max,
-            ..Timing::default()
-        };
-        Rules { timing, questions: self.questions.clone().unwrap_or_else(|| site.questions()) }
-    }
-}
-
-impl Central {
-    /// What the courier's plan needs of this section.
-    pub fn courier_rules(&self) -> outbox::Rules {
-        outbox::Rules {
-            window_max: self.window_max,
-            probe_every: Duration::from_millis(self.probe_every_ms),
-            ..outbox::Rules::default()
-        }
-    }
-}
-
-/// Folder beside the main file with one file per terminal.
-const TERMINALS_DIR: &str = "terminals.d";
-
 impl Config {
     /// Reads and checks the main file and `terminals.d/`.
     ///
@@ -591,70 +357,6 @@ impl Config {
             *path = base.join(&*path);
         }
     }
-}
-
-impl Source {
-    fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, ConfigError> {
-        toml::from_str(&self.text).map_err(|error| ConfigError::from_toml(&self.path, &self.text, &error))
-    }
-
-    fn locate(&self, problem: Problem) -> ConfigError {
-        ConfigError::from_problem(&self.path, &self.text, problem)
-    }
-}
-
-impl Files {
-    /// Reads the main file and those of `terminals.d/`.
-    ///
-    /// # Errors
-    /// [`ConfigError`] names the file.
-    pub fn read(path: &Path) -> Result<Self, ConfigError> {
-        let main = Source::read(path)?;
-        let terminals = terminal_files(path)?.iter().map(|file| Source::read(file)).collect::<Result<_, _>>()?;
-        Ok(Self { main, terminals })
-    }
-
-    /// Checks what the files say.
-    ///
-    /// # Errors
-    /// [`ConfigError`] names file, line, key, value and the fix of the first thing that is wrong.
-    pub fn parse(&self) -> Result<Config, ConfigError> {
-        let main = &self.main;
-        let mut config: Config = main.parse()?;
-        validate::main(&config).map_err(|problem| main.locate(problem))?;
-        for source in &self.terminals {
-            let terminal: Terminal = source.parse()?;
-            validate::terminal(&terminal, &config.terminals, "").map_err(|problem| source.locate(problem))?;
-            config.terminals.push(terminal);
-        }
-        if config.terminals.is_empty() {
-            return Err(main.locate(Problem {
-                key: "terminal".into(),
-                what: "no terminal is configured".into(),
-                fix: format!("add a [[terminal]] table here, or a file to {TERMINALS_DIR}/"),
-            }));
-        }
-        config.resolve_paths(main.path.parent().unwrap_or(Path::new("")));
-        Ok(config)
-    }
-}
-
-fn terminal_files(main: &Path) -> Result<Vec<PathBuf>, ConfigError> {
-    let folder = main.parent().unwrap_or(Path::new("")).join(TERMINALS_DIR);
-    let entries = match std::fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(ConfigError::Unreadable { path: folder, source }),
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(|source| ConfigError::Unreadable { path: folder.clone(), source })?.path();
-        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The annotated file is the specification of the defaults; every error points at its line.
 
 use super::*;
+use uketsuke_core::ladder;
 
 const ANNOTATED: &str = include_str!("../../../config/uketsuke.toml");
 
