@@ -110,10 +110,11 @@ pub struct Ready {
 pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> Result<u8, StartError> {
     let clock = Clock::new(config.clock.synchronised_marker.clone());
     let started = clock.stamp();
-    let anchors = CardAnchors::read(&config.card);
-    // Last of what is read: where there are none yet they are made, and a start that fails makes nothing.
+    // Where there are none yet they are made.
     let keys = store_keys(&config.store)?;
     let store = Store::open(&StoreConfig::new(&config.store.path), keys.clone()).await?;
+    let anchors = CardAnchors::read_with_former(&config.card, &clock, &store).await;
+    anchors.save().await;
     let former = Former::load(&store).await;
     // Its files are not needed to receive a patient: the line says what is wrong with them.
     let central = CentralClient::with_former(&config.central, &clock, former.clone());
@@ -129,15 +130,18 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
 
     let metrics = Metrics::default();
     let face = Arc::new(OnceLock::new());
-    let operator = Operator::new(store.clone(), config.store.key_file.clone(), clock.clone())
-        .of_gateway(Gateway { former: former.clone(), running: running(&origin, started.wall_ms, central.status()) });
+    let operator = Operator::new(store.clone(), config.store.key_file.clone(), clock.clone()).of_gateway(Gateway {
+        former: former.clone(),
+        anchors: anchors.clone(),
+        running: running(&origin, started.wall_ms, central.status()),
+    });
     if let Err(error) = operator.clone().listen(&config.store.path) {
         tracing::warn!(%error, "orders about the store cannot be given while the gateway runs: no socket beside the database");
     }
     let (upkept_in, upkept) = watch::channel(Upkept::default());
     let health = Health::new(store.clone(), clock.clone(), upkept.clone());
     start_face(&config.face, face.clone(), health.clone());
-    anchors.clone().keep_trying(config.card.clone(), health.clone());
+    anchors.clone().keep_trying(health.clone());
     if let Some(alarm) = &origin.alarm {
         tracing::error!(alarm, "the configuration cannot be used; the one that ran last is");
         health.tell("configuration", false, format!("the one that ran last is used, for the file cannot be: {alarm}"));

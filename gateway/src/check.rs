@@ -46,17 +46,13 @@ pub async fn all(config: &Config, lang: Lang) -> Vec<Finding> {
         grade: Grade::Ok,
         text: format!("{} terminals, {} readers", config.terminals.len(), config.readers().count()),
     }];
+    let wall = Clock::new(config.clock.synchronised_marker.clone());
     let asked = running::ask(&config.store.path);
     findings.extend(asked.iter().flat_map(|asked| running::findings(asked, config, lang)));
-    findings.push(graded(
-        "card anchors",
-        Grade::Fatal,
-        CardAnchors::read(&config.card)
-            .wrong()
-            .map_or_else(|| Ok(format!("{} files of authorities are trusted", config.card.trust_anchors.len())), Err),
-    ));
-    let (database, former) = database(config).await;
-    findings.push(database);
+    let (store, former, anchors) = database(config, &wall).await;
+    let trusted = || format!("{} files of authorities are trusted", config.card.trust_anchors.len());
+    findings.push(graded("card anchors", Grade::Fatal, anchors.wrong().map_or_else(|| Ok(trusted()), Err)));
+    findings.push(store);
     findings.push(face(config));
     findings.push(clock(config));
     findings.extend(ports(config));
@@ -74,27 +70,29 @@ fn graded<E: std::fmt::Display>(check: &'static str, if_wrong: Grade, found: Res
     }
 }
 
-/// The store, and what it keeps of the line.
-async fn database(config: &Config) -> (Finding, Former) {
+/// The store, what it keeps of the line, and the authorities of the cards.
+async fn database(config: &Config, wall: &Clock) -> (Finding, Former, CardAnchors) {
     let check = "store";
     let (path, key_file) = (&config.store.path, &config.store.key_file);
+    let of_files =
+        |grade, text: String| (Finding { check, grade, text }, Former::none(), CardAnchors::read(&config.card, wall));
     if !path.exists() && !key_file.exists() {
-        let text = format!("{} and its keys will be made at the first start", path.display());
-        return (Finding { check, grade: Grade::Ok, text }, Former::none());
+        return of_files(Grade::Ok, format!("{} and its keys will be made at the first start", path.display()));
     }
-    let fatal = |text: String| (Finding { check, grade: Grade::Fatal, text }, Former::none());
     let keys = match Keys::load(key_file) {
         Ok(keys) => keys,
-        Err(error) => return fatal(error.to_string()),
+        Err(error) => return of_files(Grade::Fatal, error.to_string()),
     };
     let store = match Store::open_read_only(&StoreConfig::new(path), keys).await {
         Ok(store) => store,
-        Err(error) => return fatal(error.to_string()),
+        Err(error) => return of_files(Grade::Fatal, error.to_string()),
     };
     let former = Former::load(&store).await;
+    let anchors = CardAnchors::read_with_former(&config.card, wall, &store).await;
     // It was read; nothing is written.
     let _ = store.close().await;
-    (Finding { check, grade: Grade::Ok, text: format!("{} opens with its keys", path.display()) }, former)
+    let text = format!("{} opens with its keys", path.display());
+    (Finding { check, grade: Grade::Ok, text }, former, anchors)
 }
 
 fn face(config: &Config) -> Finding {

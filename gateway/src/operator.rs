@@ -5,12 +5,14 @@
 //!
 //! Promise: an order that was heard is carried out whoever stops listening; changes of the sealing key one at a time.
 
+use crate::anchors::CardAnchors;
 use crate::central::Former;
 use crate::clock::Clock;
+use crate::config::Card;
 use crate::retention::{Retention, RetentionStatus};
 use crate::running::Running;
 use crate::store::rotation::{Rotated, Rotation};
-use crate::store::{Store, control_socket};
+use crate::store::{Store, StoreError, control_socket};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -95,6 +97,8 @@ pub struct Operator {
 pub struct Gateway {
     /// What stands in for files of the line.
     pub former: Former,
+    /// The authorities of the cards.
+    pub anchors: CardAnchors,
     /// What it uses at the moment.
     pub running: Arc<dyn Fn() -> Running + Send + Sync>,
 }
@@ -142,11 +146,19 @@ impl Operator {
             }
             Order::ConfirmDate { date } => self.retention.confirm(date).await.map_err(|error| error.to_string()),
             Order::ForgetFormer => {
-                let former = match &self.gateway {
-                    Some(gateway) => gateway.former.clone(),
-                    None => Former::load(&self.store).await,
+                let (former, anchors) = match &self.gateway {
+                    Some(gateway) => (gateway.former.clone(), gateway.anchors.clone()),
+                    None => {
+                        let card = Card { trust_anchors: Vec::new() };
+                        let anchors = CardAnchors::read_with_former(&card, &self.clock, &self.store).await;
+                        (Former::load(&self.store).await, anchors)
+                    }
                 };
-                former.forget().await.map_err(|error| error.to_string())
+                let forgotten = async {
+                    former.forget().await?;
+                    anchors.forget().await
+                };
+                forgotten.await.map_err(|error: StoreError| error.to_string())
             }
             Order::ShowRunning => match &self.gateway {
                 Some(gateway) => return Told::Running(Box::new((gateway.running)())),

@@ -24,6 +24,8 @@ pub enum KeptName {
     LineMaterial,
     /// How new the line's lists were, and for how long its files could not be used.
     LineRecord,
+    /// The authorities of the cards, by the file that last held them.
+    CardAnchors,
 }
 
 impl KeptName {
@@ -34,6 +36,7 @@ impl KeptName {
             Self::Configuration => "configuration",
             Self::LineMaterial => "line_material",
             Self::LineRecord => "line_record",
+            Self::CardAnchors => "card_anchors",
         }
     }
 }
