@@ -67,7 +67,7 @@ pub enum View {
 /// What staff and telemetry see of a reader. Nothing personal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReaderStatus {
-    /// `starting`, `given_up`, or [`uketsuke_core::reception::Reception::state_name`].
+    /// `starting`, `closed`, `given_up`, or [`uketsuke_core::reception::Reception::state_name`].
     pub state: &'static str,
     /// The reception that a staff decision must name.
     pub reception: Option<ReceptionId>,
@@ -79,6 +79,8 @@ pub struct ReaderStatus {
     pub recorded: (u64, u64, u64),
     /// Times the reader's actor was started again.
     pub restarts: u32,
+    /// Why its slot cannot be opened, while that is tried again.
+    pub closed: Option<Arc<str>>,
     /// Since when `state` holds.
     pub since: Stamp,
 }
@@ -138,6 +140,7 @@ pub fn reader(name: ReaderName, now: Stamp) -> (ReaderHandle, ReaderPort) {
         attention: None,
         recorded: (0, 0, 0),
         restarts: 0,
+        closed: None,
         since: now,
     });
     let (wanted_in, wanted_frame) = watch::channel(None);

@@ -131,9 +131,13 @@ impl Health {
         parts.push(self.face.lock().unwrap_or_else(PoisonError::into_inner).clone());
         parts.extend(self.told.lock().unwrap_or_else(PoisonError::into_inner).values().cloned());
         for reader in site.readers.iter() {
-            let state = reader.status().borrow().state;
-            let ok = !matches!(state, "given_up" | "stopped");
-            parts.push(HealthPart { name: format!("reader {}", reader.name()), ok, detail: state.to_owned() });
+            let status = reader.status().borrow().clone();
+            let ok = !matches!(status.state, "closed" | "given_up" | "stopped");
+            let detail = match &status.closed {
+                Some(why) => format!("{}: {why}; it is tried again", status.state),
+                None => status.state.to_owned(),
+            };
+            parts.push(HealthPart { name: format!("reader {}", reader.name()), ok, detail });
         }
         HealthReport { ok, parts }
     }

@@ -122,7 +122,7 @@ pub async fn let_the_failure_be_seen() {
 }
 
 fn at_rest(state: &str) -> bool {
-    matches!(state, "idle" | "take_card" | "notice" | "starting" | "given_up" | "stopped")
+    matches!(state, "idle" | "take_card" | "notice" | "starting" | "closed" | "given_up" | "stopped")
 }
 
 /// Resolves at a moment when no reader is in such a state.

@@ -92,6 +92,7 @@ pub(crate) fn announce(port: &ReaderPort, state: ChildState, clock: &Clock) {
     // Whoever sees the screen change and asks finds the state that belongs to it.
     port.status.send_modify(|status| {
         (status.state, status.reception, status.attention, status.since) = (word, None, None, since);
+        status.closed = None;
     });
     port.view.send_replace(view);
 }

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::time::{Duration, Instant};
 use uketsuke_tests::central::ModeSpec;
 use uketsuke_tests::patient::{CardInSlot, Kiosk, PatientCard, Shown, go_through};
-use uketsuke_tests::scene::{PIN, STEP, Scene, named, part};
+use uketsuke_tests::scene::{PIN, STEP, Scene, detail, named, part};
 use uketsuke_tests::site::{Plan, until};
 
 const READER: &str = "desk-1/a";
@@ -172,22 +172,25 @@ async fn a_gateway_comes_up_and_receives_patients_while_line_and_broker_are_down
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reader_that_cannot_be_opened_is_given_up_without_its_siblings_and_comes_back_when_asked() -> Result<()> {
+async fn a_reader_whose_slot_is_taken_says_so_is_never_given_up_and_opens_by_itself_when_the_slot_is_free() -> Result<()>
+{
     let mut scene = Scene::prepare(Plan::default())?;
     let taken = TcpListener::bind(scene.site.slot(READER)?)?;
     scene.site.start_gateway()?;
     scene.receives_the_next_patient("desk-1/b").await?;
 
     let mut kiosk = scene.kiosk(READER).await?;
-    let shown = kiosk.wait(Duration::from_secs(60), named("out_of_service")).await?;
+    let shown = kiosk.wait(STEP, named("out_of_service")).await?;
     assert!(shown.reception.is_none(), "{shown:?}");
-    let health = scene.health()?;
-    assert_eq!(part(&health, "reader desk-1/a")["detail"], "given_up", "{health}");
-    assert_eq!(health["ok"], true, "one reader is not the whole site: {health}");
+    let said = detail(&scene, "reader desk-1/a")?;
+    assert!(said.contains("cannot open the card slot") && said.contains("tried again"), "{said}");
+    assert_eq!(scene.health()?["ok"], true, "one reader is not the whole site");
+    assert!(scene.get("/staff?lang=ja")?.contains("カードの読み取り口を開けません"));
     scene.receives_the_next_patient("desk-1/b").await?;
+    let log = scene.log()?;
+    assert!(!log.contains("child failed"), "a slot that is taken is no failure of the reader: {log}");
 
     drop(taken);
-    scene.site.staff().restart(READER).await?;
     kiosk.wait(STEP, named("idle")).await?;
     drop(kiosk);
     scene.receives_the_next_patient(READER).await

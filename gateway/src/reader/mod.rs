@@ -36,6 +36,9 @@ use uketsuke_core::record::{Method, Shown};
 /// card is a patient who comes again.
 const RESUME_WITHIN_MS: i64 = 5 * 60 * 1000;
 
+/// Between tries to open a slot that cannot be opened.
+const OPEN_AGAIN: Duration = Duration::from_secs(1);
+
 /// Everything a reader's actor needs to live again; its supervisor holds one and clones it per life.
 #[derive(Clone)]
 pub struct ReaderParts {
@@ -65,6 +68,8 @@ pub struct Reader {
     core: Reception,
     watch: ReceptionWatch,
     driver: Option<DriverHandle>,
+    /// Its slot was not opened yet: there is nothing to show.
+    closed: bool,
     session: Option<Session>,
     /// When the reception of a card that is still in can have been recorded by an earlier life; wall clock, milliseconds.
     resumable: Option<Range<i64>>,
@@ -84,6 +89,7 @@ impl Reader {
             core,
             watch: ReceptionWatch::default(),
             driver: None,
+            closed: true,
             session: None,
             resumable: Some(born_ms - RESUME_WITHIN_MS..born_ms),
             recording: None,
@@ -143,6 +149,9 @@ impl Reader {
     }
 
     fn publish(&self) {
+        if self.closed {
+            return;
+        }
         let screen = self.core.screen();
         let view = if screen == Screen::Idle && !*self.parts.accepting.borrow() {
             View::OutOfService
@@ -178,15 +187,37 @@ impl Reader {
     ) {
         match opened {
             Ok((driver, events)) => {
-                self.driver = Some(driver);
+                (self.driver, self.closed) = (Some(driver), false);
+                self.parts.port.status.send_modify(|status| status.closed = None);
                 context.add_stream(ReceiverStream::new(events));
                 self.publish();
             }
+            // Another program may let go of the slot at any time: no reason to give the reader up.
             Err(error) => {
-                tracing::error!(reader = %self.parts.port.name, error, "the reader cannot be opened");
-                context.stop();
+                self.say_closed(error);
+                context.run_later(OPEN_AGAIN, Self::open_slot);
             }
         }
+    }
+
+    fn say_closed(&self, error: String) {
+        let port = &self.parts.port;
+        if port.status.borrow().closed.as_deref() == Some(error.as_str()) {
+            return;
+        }
+        tracing::error!(reader = %port.name, error, "the reader cannot be opened; it is tried again");
+        let since = self.parts.clock.stamp();
+        port.status.send_modify(|status| {
+            (status.state, status.reception, status.attention, status.since) = ("closed", None, None, since);
+            status.closed = Some(error.into());
+        });
+        port.view.send_replace(View::OutOfService);
+    }
+
+    fn open_slot(&mut self, context: &mut Context<Self>) {
+        let config = self.parts.config.clone();
+        let opening = async move { driver::open(&config).await };
+        context.spawn(opening.into_actor(self).map(|opened, actor, context| actor.driver_opened(opened, context)));
     }
 
     /// A notice was missed: the store knows what it said.
@@ -219,9 +250,7 @@ impl Actor for Reader {
         context.add_stream(WatchStream::from_changes(self.parts.accepting.clone()));
         // Written before anything of this life; the reader need not wait for it.
         drop(self.parts.scribe.write(Write::AbandonOpen(self.parts.clock.stamp())));
-        let config = self.parts.config.clone();
-        let opening = async move { driver::open(&config).await };
-        context.spawn(opening.into_actor(self).map(|opened, actor, context| actor.driver_opened(opened, context)));
+        self.open_slot(context);
     }
 }
 

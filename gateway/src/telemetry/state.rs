@@ -136,7 +136,7 @@ pub(super) fn snapshot(topics: &Topics, site: &SiteHandle, started: Stamp) -> BT
 
 /// Whether patients can use it.
 pub(super) fn in_service(status: &ReaderStatus) -> bool {
-    !matches!(status.state, "starting" | "given_up" | "stopped")
+    !matches!(status.state, "starting" | "closed" | "given_up" | "stopped")
 }
 
 fn reader(status: &ReaderStatus) -> Reader {

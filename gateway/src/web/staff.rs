@@ -51,6 +51,7 @@ struct ReaderRow {
     /// Staff are wanted for it: the buttons are in plain sight.
     look_wanted: bool,
     given_up: bool,
+    closed: Option<String>,
     /// What is open from earlier receptions of the patient who is there.
     earlier: Vec<EarlierRow>,
     confirmed: u64,
@@ -160,6 +161,7 @@ fn row(reader: &ReaderHandle, earlier: Vec<EarlierRow>, w: Words) -> ReaderRow {
         assisted: status.helper == Some(Helper::Staff),
         look_wanted: matches!(status.attention, Some(Attention::StaffLook(_))),
         given_up: status.state == "given_up",
+        closed: status.closed.as_deref().map(str::to_owned),
         earlier,
         confirmed,
         provisional,
@@ -171,6 +173,7 @@ fn row(reader: &ReaderHandle, earlier: Vec<EarlierRow>, w: Words) -> ReaderRow {
 fn state_words(state: &'static str, w: Words) -> &'static str {
     match state {
         "starting" => w.t("起動中", "starting"),
+        "closed" => w.t("開けません(自動でやり直しています)", "cannot be opened; it is tried again by itself"),
         "given_up" => w.t("停止(再起動が必要)", "stopped, needs a restart"),
         "idle" => w.t("受付できます", "ready"),
         "reading" => w.t("カード読み取り中", "reading the card"),

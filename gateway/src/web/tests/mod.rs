@@ -150,6 +150,7 @@ impl Scene {
             attention,
             recorded: (4, 1, 2),
             restarts: 0,
+            closed: None,
             since: NOW,
         });
     }
