@@ -1,8 +1,9 @@
 //! Files of a site as accidents leave them.
 
-use crate::scene::Scene;
-use crate::site::Plan;
-use anyhow::Result;
+use crate::scene::{STEP, Scene, part};
+use crate::site::{Plan, until};
+use anyhow::{Context, Result};
+use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -19,11 +20,13 @@ pub enum Damage {
     Foreign,
     /// Everybody may read it.
     WrongMode,
+    /// Nobody but root may read it.
+    NoAccess,
     /// It is text in UTF-16.
     WrongEncoding,
 }
 
-use Damage::{Empty, Foreign, HalfWritten, Missing, WrongEncoding, WrongMode};
+use Damage::{Empty, Foreign, HalfWritten, Missing, NoAccess, WrongEncoding, WrongMode};
 
 impl Damage {
     /// Leaves `path` as it is after such an accident. `foreign` is a file of the right kind that belongs elsewhere.
@@ -34,7 +37,7 @@ impl Damage {
             Empty => std::fs::write(path, [])?,
             HalfWritten => std::fs::write(path, &whole[..whole.len() / 2])?,
             Foreign => std::fs::write(path, std::fs::read(foreign)?)?,
-            // Root reads everything, so an exposed key is the only mode that can be told apart here.
+            NoAccess => std::fs::set_permissions(path, PermissionsExt::from_mode(0o000))?,
             WrongMode => std::fs::set_permissions(path, PermissionsExt::from_mode(0o644))?,
             WrongEncoding => {
                 let text = String::from_utf8_lossy(&whole).into_owned();
@@ -73,4 +76,17 @@ pub fn site() -> Result<Scene> {
     scene.site.reconfigure("call_deadline_ms = 2000", line)?;
     scene.site.pki.revoke(&[], time::OffsetDateTime::now_utc() + time::Duration::days(1))?;
     Ok(scene)
+}
+
+/// Waits until what works on the line was kept for the `times`th time.
+pub fn until_kept(scene: &Scene, times: usize) -> Result<()> {
+    let kept = |log: String| log.matches("works, and is kept").count() >= times;
+    until(STEP, "what works is kept", || scene.log().is_ok_and(kept)).context(scene.log()?)
+}
+
+/// Waits until the line is up, or down.
+pub fn until_line(scene: &Scene, up: bool) -> Result<()> {
+    let as_wanted = |health: Value| part(&health, "central")["ok"] == up;
+    let what = if up { "the line is up" } else { "the line is down" };
+    until(STEP, what, || scene.health().is_ok_and(as_wanted)).with_context(|| format!("{:?}", scene.health()))
 }

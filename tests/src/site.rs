@@ -11,6 +11,7 @@ use crate::staff::Staff;
 use anyhow::{Context, Result, bail};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -18,6 +19,9 @@ use std::time::Duration;
 
 /// How long a program may take to be ready on a busy machine.
 const READY: Duration = Duration::from_secs(30);
+
+/// `nobody` of every distribution.
+const ORDINARY_USER: u32 = 65_534;
 
 const WEB_PORT: u16 = 8090;
 const MQTT_PORT: u16 = 1883;
@@ -91,6 +95,7 @@ pub struct Site {
     central_address: SocketAddr,
     gateway: Option<Child>,
     gateway_environment: Vec<(String, String)>,
+    gateway_user: Option<u32>,
     broker: Option<Child>,
 }
 
@@ -142,6 +147,7 @@ impl Site {
             central_address,
             gateway: None,
             gateway_environment: Vec::new(),
+            gateway_user: None,
             broker: None,
         };
         if site.plan.mqtt {
@@ -163,6 +169,16 @@ impl Site {
     /// Sets an environment variable of the gateway; holds from its next start.
     pub fn set_environment(&mut self, name: &str, value: &str) {
         self.gateway_environment.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Lets the gateway's binary run as an ordinary user, who owns everything of this site, from now on. Root reads every file whatever its
+    /// mode; where the test itself is run by an ordinary user nothing changes.
+    pub fn run_as_ordinary_user(&mut self) -> Result<()> {
+        if rustix::process::geteuid().is_root() {
+            self.gateway_user = Some(ORDINARY_USER);
+            give_away(&self.dir, ORDINARY_USER)?;
+        }
+        Ok(())
     }
 
     /// Where everything of this site lies.
@@ -267,6 +283,9 @@ impl Site {
     pub fn uketsuke(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = Command::new(binary("uketsuke")?);
         command.args(arguments).arg("--config").arg(self.config());
+        if let Some(user) = self.gateway_user {
+            command.uid(user).gid(user);
+        }
         command.envs(self.gateway_environment.iter().map(|(name, value)| (name, value)));
         Ok(command)
     }
@@ -374,6 +393,17 @@ impl Drop for Site {
         drop(self.broker.take());
         drop(self.central.take());
     }
+}
+
+/// A folder and everything in it.
+fn give_away(path: &Path, user: u32) -> Result<()> {
+    std::os::unix::fs::lchown(path, Some(user), Some(user))?;
+    if std::fs::symlink_metadata(path)?.is_dir() {
+        for entry in std::fs::read_dir(path)? {
+            give_away(&entry?.path(), user)?;
+        }
+    }
+    Ok(())
 }
 
 /// The simulator's command, with where it listens.

@@ -5,8 +5,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use uketsuke::store::{Keeping, KeptName, Keys, Store, StoreConfig};
-use uketsuke_tests::damage::{Damage, Good, site};
-use uketsuke_tests::scene::{STEP, Scene, detail, part};
+use uketsuke_tests::damage::{Damage, Good, site, until_kept, until_line};
+use uketsuke_tests::scene::{PIN, STEP, Scene, detail};
 use uketsuke_tests::site::until;
 use zeroize::Zeroizing;
 
@@ -19,18 +19,6 @@ fn worked() -> Result<Scene> {
     scene.site.start_gateway()?;
     until_kept(&scene, 1)?;
     Ok(scene)
-}
-
-/// What worked was kept for the `times`th time.
-fn until_kept(scene: &Scene, times: usize) -> Result<()> {
-    let kept = |log: String| log.matches("works, and is kept").count() >= times;
-    until(STEP, "what works is kept", || scene.log().is_ok_and(kept)).context(scene.log()?)
-}
-
-fn until_line(scene: &Scene, up: bool) -> Result<()> {
-    let as_wanted = |health: Value| part(&health, "central")["ok"] == up;
-    let what = if up { "the line is up" } else { "the line is down" };
-    until(STEP, what, || scene.health().is_ok_and(as_wanted)).with_context(|| format!("{:?}", scene.health()))
 }
 
 /// The former material is in use, and it is said on every page, in the log, and by `check`.
@@ -231,7 +219,7 @@ async fn a_person_ends_the_use_of_former_material_while_the_gateway_runs_and_whi
     forget(&scene)?;
     scene.site.start_gateway()?;
     until_line(&scene, false)?;
-    let visit = scene.check_in(READER, &scene.card("TEST-VALID-FORGOTTEN")?, uketsuke_tests::scene::PIN).await?;
+    let visit = scene.check_in(READER, &scene.card("TEST-VALID-FORGOTTEN")?, PIN).await?;
     good.restore(&path)?;
     scene.until_code(&visit.reception, "confirmed_later").await.map(drop)
 }
@@ -239,6 +227,70 @@ async fn a_person_ends_the_use_of_former_material_while_the_gateway_runs_and_whi
 fn forget(scene: &Scene) -> Result<()> {
     let (code, said) = scene.ended(&["check", "--forget-former"])?;
     ensure!(code == Some(1) && said.contains("what worked before is deleted"), "{code:?} {said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_authorities_of_the_cards_that_a_file_last_held_stand_in_for_it_until_a_person_ends_it() -> Result<()> {
+    let mut scene = worked()?;
+    let (path, part) = (pki(&scene, "card-ca.der"), "card anchors");
+    let good = Good::of(&path)?;
+    let cards = [scene.card("TEST-VALID-ANCHOR-A")?, scene.card("TEST-VALID-ANCHOR-B")?];
+    let unchecked = "the card's certificate cannot be checked";
+    inflict(&scene, "card-ca.der", Damage::HalfWritten)?;
+    restart(&mut scene)?;
+    let said = detail(&scene, part)?;
+    ensure!(said.contains("half written") && said.contains("the former ones of it are used until"), "{said}");
+    let visit = scene.check_in(READER, &cards[0], PIN).await?;
+    scene.until_code(&visit.reception, "confirmed").await?;
+    ensure!(!scene.log()?.contains(unchecked), "the card is checked");
+
+    forget_of_cards(&scene)?;
+    let said = detail(&scene, part)?;
+    let visit = scene.check_in(READER, &cards[1], PIN).await?;
+    scene.until_code(&visit.reception, "confirmed").await?;
+    ensure!(scene.log()?.contains(unchecked), "{said}");
+    good.restore(&path)?;
+    restart(&mut scene)?;
+    ensure!(!scene.health()?.to_string().contains("card-ca.der"), "{}", scene.health()?);
+    Ok(())
+}
+
+fn forget_of_cards(scene: &Scene) -> Result<()> {
+    let (code, said) = scene.ended(&["check", "--forget-former"])?;
+    ensure!(code == Some(1) && said.contains("what worked before is deleted"), "{code:?} {said}");
+    ensure!(!said.contains("the former ones of it"), "{said}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_says_what_the_running_gateway_uses_where_the_files_say_something_else() -> Result<()> {
+    let mut scene = worked()?;
+    let (_, check) = scene.ended(&["check"])?;
+    ensure!(check.contains("uses the configuration of") && check.contains("which is that of the file"), "{check}");
+    scene.site.reconfigure("probe_every_ms = 500", "probe_every_ms = 700")?;
+    let (code, check) = scene.ended(&["check"])?;
+    let changed = "the file has changed since in sections central, and this check judges the file";
+    ensure!(code == Some(0) && check.contains(changed), "{code:?} {check}");
+
+    let main = scene.site.config();
+    let good = Good::of(&main)?;
+    std::fs::write(&main, "[site]\nname = 7\n")?;
+    let (code, check) = scene.ended(&["check"])?;
+    ensure!(code == Some(64) && check.contains("the running gateway uses the configuration of"), "{code:?} {check}");
+    ensure!(scene.site.stop_gateway()? == Some(0));
+    let (code, check) = scene.ended(&["check"])?;
+    let former = "a gateway that starts now uses the configuration that ran last, kept in";
+    ensure!(code == Some(64) && check.contains(former), "{code:?} {check}");
+    scene.site.start_gateway()?;
+    good.restore(&main)?;
+    let (code, check) = scene.ended(&["check"])?;
+    let alarm = "the one that ran last, for";
+    ensure!(code == Some(0) && check.contains(alarm) && check.contains("could not be used then"), "{code:?} {check}");
+    std::fs::remove_file(scene.dir().join("uketsuke.toml.former"))?;
+    std::fs::remove_file(&main)?;
+    let (code, check) = scene.ended(&["check"])?;
+    ensure!(code == Some(64) && check.contains("no configuration that ran before is kept"), "{code:?} {check}");
     Ok(())
 }
 
