@@ -192,9 +192,11 @@ async fn both_languages_have_every_page() {
         let english = page(&scene, &format!("{path}?lang=en")).await;
         assert!(english.contains("<html lang=\"en\">"));
         let mut rest = english.replace("みどり薬局", "").replace(">日本語<", "");
-        // What is said without a connection is said in both languages, each marked as what it is.
-        for (start, end) in [("<div lang=\"ja\">", "</div>"), ("<p lang=\"ja\">", "</p>")] {
-            if let Some((before, (_, after))) = rest.split_once(start).and_then(|(b, a)| Some((b, a.split_once(end)?)))
+        // What is said when no page in another language can be had is said in both languages, each marked as what it is.
+        for tag in ["div", "p", "span"] {
+            let (start, end) = (format!("<{tag} lang=\"ja\">"), format!("</{tag}>"));
+            if let Some((before, (_, after))) =
+                rest.split_once(&start).and_then(|(b, a)| Some((b, a.split_once(&end)?)))
             {
                 rest = format!("{before}{after}");
             }
