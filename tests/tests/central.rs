@@ -223,6 +223,23 @@ async fn signatures_and_chains_that_do_not_hold_are_refused() {
     ask(&mut client, &good).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_gateway_that_signs_by_another_certificate_than_that_of_its_connection_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let pki = DevPki::create_or_open(dir.path()).unwrap();
+    let simulator = simulator(&pki).await;
+    let card = card(&pki, "TEST-VALID-0001");
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    let former = sign_by_gateway(&pki, &eligibility_request(&card)).unwrap();
+    ask(&mut client, &former).await.unwrap();
+
+    pki.client("gateway", &ClientOptions::default()).unwrap();
+    let renewed = sign_by_gateway(&pki, &eligibility_request(&card)).unwrap();
+    assert_eq!(ask(&mut client, &renewed).await.unwrap_err().code(), Code::PermissionDenied);
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    ask(&mut client, &renewed).await.unwrap();
+}
+
 /// A card whose certificate ends so many seconds from now.
 fn card_until(pki: &DevPki, name: &str, seconds: i64) -> Card {
     let end = uketsuke_tests::clock::now_ms() / 1000 + seconds;

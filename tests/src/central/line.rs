@@ -58,8 +58,7 @@ pub(super) struct Counters {
 
 impl Counters {
     fn shaken(&self, tls: &TlsStream<TcpStream>) {
-        let leaf = tls.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        let serial = leaf.and_then(|leaf| serial_of_der(leaf).ok()).unwrap_or_default();
+        let serial = leaf(tls).and_then(|leaf| serial_of_der(leaf).ok()).unwrap_or_default();
         *lock(&self.by_serial).entry(serial).or_default() += 1;
     }
 
@@ -67,6 +66,10 @@ impl Counters {
         self.refused.fetch_add(1, Ordering::Relaxed);
         *lock(&self.refused_why).entry(why).or_default() += 1;
     }
+}
+
+fn leaf(tls: &TlsStream<TcpStream>) -> Option<&CertificateDer<'static>> {
+    tls.get_ref().1.peer_certificates().and_then(<[_]>::first)
 }
 
 pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -261,12 +264,19 @@ async fn accept(listener: Option<&TcpListener>) -> io::Result<TcpStream> {
 pub(super) struct ConnectionHandle {
     reset: Arc<watch::Sender<bool>>,
     one_method: Arc<AtomicBool>,
+    /// The certificate that the client showed, DER.
+    shown: Arc<[u8]>,
 }
 
 impl ConnectionHandle {
     /// Resets the connection; answers not yet written are lost.
     pub(super) fn reset(&self) {
         self.reset.send_replace(true);
+    }
+
+    /// Whether the client showed this certificate, DER.
+    pub(super) fn has_shown(&self, certificate: &[u8]) -> bool {
+        *self.shown == *certificate
     }
 
     /// Whether eligibility requests of this connection are never answered.
@@ -299,7 +309,11 @@ impl Connection {
         counters: Arc<Counters>,
     ) -> Self {
         counters.open.fetch_add(1, Ordering::Relaxed);
-        let handle = ConnectionHandle { reset: Arc::new(watch::Sender::new(false)), one_method: Arc::default() };
+        let handle = ConnectionHandle {
+            reset: Arc::new(watch::Sender::new(false)),
+            one_method: Arc::default(),
+            shown: leaf(&tls).map(AsRef::as_ref).unwrap_or_default().into(),
+        };
         let mut own = handle.reset.subscribe();
         let told = Box::pin(async move {
             tokio::select! {

@@ -156,6 +156,18 @@ impl Central {
         done.map(Response::new)
     }
 
+    /// Lets a request meet `mode` when its signer is believed on the connection it came over.
+    async fn serve<T: Spoil>(
+        &self,
+        mode: Mode,
+        request: &Request<Signed>,
+        work: impl FnOnce(&Signed) -> Result<T, Status>,
+    ) -> Result<Response<T>, Status> {
+        let connection: Option<ConnectionHandle> = request.extensions().get().cloned();
+        let believed = by_the_connection(connection.as_ref(), request.get_ref());
+        self.meet(mode, connection, || believed.and_then(|()| work(request.get_ref()))).await
+    }
+
     /// Counts a request and takes its mode.
     fn arrive(&self, count: impl FnOnce(&mut Stats)) -> Mode {
         let mode = self.faults.take();
@@ -520,6 +532,15 @@ fn busy(ms: u64) -> Status {
     status
 }
 
+/// A gateway signs with the pair of its connection: one that signs as another is not believed.
+fn by_the_connection(connection: Option<&ConnectionHandle>, signed: &Signed) -> Result<(), Status> {
+    let shown = connection.is_some_and(|connection| connection.has_shown(&signed.certificate));
+    if signed.signer() != Signer::Gateway || shown {
+        return Ok(());
+    }
+    Err(Status::permission_denied("signed by another certificate than the one of the connection"))
+}
+
 fn institution(code: &str) -> Result<(), Status> {
     if code.len() == 10 && code.bytes().all(|byte| byte.is_ascii_digit()) {
         Ok(())
@@ -540,23 +561,20 @@ pub(super) struct Service(pub(super) Arc<Central>);
 impl OnlineEligibility for Service {
     async fn check_eligibility(&self, request: Request<Signed>) -> Result<Response<EligibilityAnswer>, Status> {
         let mode = self.0.arrive(|stats| stats.eligibility_received += 1);
-        let connection: Option<ConnectionHandle> = request.extensions().get().cloned();
-        if connection.as_ref().is_some_and(ConnectionHandle::leaves_out_one_method) {
+        if request.extensions().get().is_some_and(ConnectionHandle::leaves_out_one_method) {
             return std::future::pending().await;
         }
-        self.0.meet(mode, connection, || self.0.check(request.get_ref())).await
+        self.0.serve(mode, &request, |signed| self.0.check(signed)).await
     }
 
     async fn ask_again(&self, request: Request<Signed>) -> Result<Response<EligibilityAnswer>, Status> {
         let mode = self.0.arrive(|stats| stats.follow_up_received += 1);
-        let connection = request.extensions().get().cloned();
-        self.0.meet(mode, connection, || self.0.ask_again(request.get_ref())).await
+        self.0.serve(mode, &request, |signed| self.0.ask_again(signed)).await
     }
 
     async fn record_consent(&self, request: Request<Signed>) -> Result<Response<ConsentReceipt>, Status> {
         let mode = self.0.arrive(|stats| stats.consent_received += 1);
-        let connection = request.extensions().get().cloned();
-        self.0.meet(mode, connection, || self.0.record(request.get_ref())).await
+        self.0.serve(mode, &request, |signed| self.0.record(signed)).await
     }
 
     /// A ping has no effect, so there is no answer whose loss would matter: `drop_answer` does not touch it. `refuse` is about requests.
