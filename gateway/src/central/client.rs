@@ -1,43 +1,26 @@
 //! One connection to the central system, shared by the requests in flight.
 
-use super::fault::{LineFault, Said};
+use super::fault::LineFault;
 use super::former::{Chosen, Former};
+use super::generation::{Client, Generation, carry, lock};
 use super::link::LinkStatus;
 use super::material::{Fingerprint, Material};
 use super::status::{self, CentralError};
-use super::wire::{GatewaySigner, NotSendable};
-use super::{dial, wire};
+use super::wire;
+use super::wire::NotSendable;
 use crate::clock::Clock;
 use crate::config;
 use crate::store::{OutboxRow, RequestKind};
-use hyper_util::rt::TokioIo;
 use prost::Message;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
 use std::future::Future;
-use std::io;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio_rustls::client::TlsStream;
-use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status};
-use uketsuke_core::line::{self, Call, Effect, Ended, Event, Heard, Tries, Watch};
+use uketsuke_core::line::{self, Call, Effect, Event, Heard, Watch};
 use uketsuke_core::record::Reply;
-use uketsuke_proto::central_v1::online_eligibility_client::OnlineEligibilityClient;
 use uketsuke_proto::central_v1::{EligibilityAnswer, PingRequest};
 use zeroize::Zeroizing;
-
-/// HTTP/2 pings while requests are in flight and while none are: a line that died in silence is noticed within 8 s.
-const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(5);
-const KEEP_ALIVE_DEADLINE: Duration = Duration::from_secs(3);
-
-/// An answer larger than this makes no sense.
-const ANSWER_BYTES_MAX: usize = 256 * 1024;
-
-type Client = OnlineEligibilityClient<Channel>;
 
 /// What a request that took effect came back with.
 pub enum Delivery {
@@ -67,208 +50,6 @@ pub struct CentralClient {
     clock: Clock,
     /// Whether the connection in use is worth keeping.
     watch: Arc<Mutex<Watch>>,
-}
-
-/// One connection with the TLS material that opens it, and opens the next one.
-#[derive(Clone)]
-pub(super) struct Generation {
-    channel: Channel,
-    /// Tells connections apart.
-    id: Arc<()>,
-    way: Arc<Way>,
-    fault: Arc<Mutex<Known>>,
-}
-
-/// Where a connection leads, and with what it is opened.
-struct Way {
-    address: Arc<str>,
-    /// TLS material and the name of the peer; otherwise why our own files cannot be used.
-    ours: Result<(Arc<ClientConfig>, ServerName<'static>), LineFault>,
-    /// Of the same pair that the connection shows: a signature and the connection that it comes over belong together. `None` while our files
-    /// cannot be used.
-    signer: Option<GatewaySigner>,
-    deadline: Duration,
-    /// Calls that were answered, whatever was said.
-    answers: AtomicU64,
-}
-
-/// What is known to be wrong.
-#[derive(Debug, Clone, Default)]
-struct Known {
-    fault: Option<LineFault>,
-    /// A request found it, so that a ping that is answered does not disprove it.
-    by_request: bool,
-}
-
-impl Generation {
-    /// Opens nothing yet. Must be called within a tokio runtime.
-    pub(super) fn new(central: &config::Central, material: &Material) -> Self {
-        let ours = Ok((material.tls.clone(), material.server_name.clone()));
-        Self::to(central, ours, Some(material.parts.pair.signer.clone()))
-    }
-
-    /// A line that stays down because our own files cannot be used. Must be called within a tokio runtime.
-    pub(super) fn without_files(central: &config::Central, why: Said) -> Self {
-        let line = Self::to(central, Err(LineFault::OurFiles(why.clone())), None);
-        lock(&line.fault).fault = Some(LineFault::OurFiles(why));
-        line
-    }
-
-    fn to(
-        central: &config::Central,
-        ours: Result<(Arc<ClientConfig>, ServerName<'static>), LineFault>,
-        signer: Option<GatewaySigner>,
-    ) -> Self {
-        let way = Way {
-            address: central.address.as_str().into(),
-            ours,
-            signer,
-            deadline: Duration::from_millis(central.connect_timeout_ms),
-            answers: AtomicU64::new(0),
-        };
-        Self::open(Arc::new(way), Arc::default())
-    }
-
-    fn open(way: Arc<Way>, fault: Arc<Mutex<Known>>) -> Self {
-        let (to, noted) = (way.clone(), fault.clone());
-        let connector = tower::service_fn(move |_| {
-            let (way, noted) = (to.clone(), noted.clone());
-            async move {
-                let connected = match tokio::time::timeout(way.deadline, connect(&way)).await {
-                    Ok(connected) => connected,
-                    Err(_) => Err(LineFault::Silent(way.address.to_string())),
-                };
-                let mut known = lock(&noted);
-                match &connected {
-                    Err(fault) => *known = Known { fault: Some(fault.clone()), by_request: false },
-                    // The peer looks at our certificate after the handshake: only an answered call takes this back.
-                    Ok(_) if known.fault.as_ref().is_some_and(LineFault::is_about_our_certificate) => {}
-                    Ok(_) => known.disprove_by_less_than_a_request(),
-                }
-                drop(known);
-                connected.map(TokioIo::new).map_err(io::Error::other)
-            }
-        });
-        // The connector brings its own TLS and address; the name here is only the :authority of the requests.
-        let channel = Endpoint::from_static("http://central")
-            .http2_keep_alive_interval(KEEP_ALIVE_EVERY)
-            .keep_alive_timeout(KEEP_ALIVE_DEADLINE)
-            .keep_alive_while_idle(true)
-            .connect_with_connector_lazy(connector);
-        Self { channel, id: Arc::default(), way, fault }
-    }
-
-    /// Another connection in its place, of which the same is known.
-    fn next(&self) -> Self {
-        Self::open(self.way.clone(), self.fault.clone())
-    }
-
-    /// Another connection beside it.
-    fn beside(&self) -> Self {
-        Self::open(self.way.clone(), Arc::default())
-    }
-
-    fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.id, &other.id)
-    }
-
-    /// Whether the service answers; its clock, milliseconds since 1970.
-    pub(super) async fn ping(&self, deadline: Duration) -> Result<i64, CentralError> {
-        let ping = |mut client: Client| async move { client.ping(PingRequest {}).await };
-        let mut line = self.clone();
-        let carrying = carry(&mut line, Self::next, ping);
-        let called = match tokio::time::timeout(deadline, carrying).await {
-            Ok(Ok(response)) => Ok(response.into_inner().central_time_ms),
-            Ok(Err(status)) => Err(status::from_status(&status)),
-            Err(_) => Err(CentralError::TimedOut),
-        };
-        self.note(Call::Ping, called.as_ref().err(), false);
-        called
-    }
-
-    /// What is known to be wrong.
-    pub(super) fn fault(&self) -> Option<LineFault> {
-        lock(&self.fault).fault.clone()
-    }
-
-    fn answers(&self) -> u64 {
-        self.way.answers.load(Ordering::Relaxed)
-    }
-
-    fn count_an_answer(&self) {
-        self.way.answers.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn client(&self) -> Client {
-        Client::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
-    }
-
-    /// A call ended so; `mute` says that it is one of several without an answer.
-    fn note(&self, call: Call, error: Option<&CentralError>, mute: bool) {
-        let mut known = lock(&self.fault);
-        let by_request = call != Call::Ping;
-        let found = match error {
-            Some(CentralError::TimedOut) if mute => {
-                known.fault.take_if(|fault| matches!(fault, LineFault::NoAnswer));
-                known.fault.clone().or(Some(LineFault::Unanswered))
-            }
-            Some(error) => error.fault(known.fault.clone()),
-            None => None,
-        };
-        match found {
-            None if by_request => *known = Known::default(),
-            None => known.disprove_by_less_than_a_request(),
-            found if found == known.fault => known.by_request |= by_request,
-            fault => *known = Known { fault, by_request },
-        }
-    }
-}
-
-impl Known {
-    /// A connection that opens, or a ping that is answered, says nothing about requests that are not answered, or not accepted.
-    fn disprove_by_less_than_a_request(&mut self) {
-        if !(self.by_request && self.fault.as_ref().is_some_and(LineFault::is_about_requests)) {
-            *self = Self::default();
-        }
-    }
-}
-
-/// Makes a call; when the connection ends under it, makes it again over the next one, which stays in `line`.
-async fn carry<T, F>(
-    line: &mut Generation,
-    next: impl Fn(&Generation) -> Generation,
-    call: impl Fn(Client) -> F,
-) -> Result<Response<T>, Status>
-where
-    F: Future<Output = Result<Response<T>, Status>>,
-{
-    let mut tries = Tries::new(line.answers());
-    loop {
-        let called = call(line.client()).await;
-        let status = match called {
-            Ok(response) => {
-                line.count_an_answer();
-                return Ok(response);
-            }
-            Err(status) => status,
-        };
-        let Some(ended) = status::ended(&status) else {
-            if !matches!(status::from_status(&status), CentralError::Unreachable(_)) {
-                line.count_an_answer();
-            }
-            return Err(status);
-        };
-        let Some(pause) = tries.again(ended, line.answers(), rand::random()) else { return Err(status) };
-        tracing::debug!(?ended, ?tries, "a call is made again");
-        tokio::time::sleep(pause).await;
-        if ended != Ended::NotTaken {
-            *line = next(line);
-        }
-    }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl CentralClient {
@@ -330,7 +111,7 @@ impl CentralClient {
         if line.is(ended) {
             *line = ended.next();
         }
-        if Arc::ptr_eq(&line.way, &ended.way) { line.clone() } else { ended.next() }
+        if line.same_way(ended) { line.clone() } else { ended.next() }
     }
 
     /// One call of a row or a probe, within the deadline of calls.
@@ -382,11 +163,7 @@ impl CentralClient {
         if effects.contains(&Effect::Replace) {
             let mut line = self.line.write().unwrap_or_else(PoisonError::into_inner);
             if line.is(&used) {
-                let known = lock(&used.fault).clone();
-                if known.by_request && lock(&beside.fault).fault.is_none() {
-                    *lock(&beside.fault) = known;
-                    lock(&beside.fault).disprove_by_less_than_a_request();
-                }
+                beside.inherit(&used);
                 *line = beside;
                 drop(line);
                 tracing::info!(
@@ -405,7 +182,7 @@ impl CentralClient {
         let line = self.generation();
         // Nothing is sent, and nothing is wrong with this request.
         let unsent = |why: String| CentralError::Unreachable(why);
-        let Some(signer) = &line.way.signer else {
+        let Some(signer) = line.signer() else {
             return Err(unsent(line.fault().map(|fault| fault.to_string()).unwrap_or_default()));
         };
         let signed = wire::signed(&row.request, signer).map_err(|error| match error {
@@ -512,11 +289,4 @@ fn about(row: &OutboxRow, id: &[u8]) -> Result<(), CentralError> {
     } else {
         Err(CentralError::Protocol("answer_to_another_request".into()))
     }
-}
-
-async fn connect(way: &Way) -> Result<TlsStream<TcpStream>, LineFault> {
-    let (tls, name) = way.ours.clone()?;
-    let addresses = dial::resolve(&way.address, way.deadline).await?;
-    let stream = dial::tcp(&addresses, way.deadline).await?;
-    dial::tls(stream, tls, name, way.deadline).await
 }

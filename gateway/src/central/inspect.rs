@@ -1,9 +1,9 @@
 //! The connection check: every layer between here and an answer of the central system, one after the other, in words.
 
-use super::client::Generation;
 use super::dial;
 use super::fault::{LineFault, Said};
 use super::former::Former;
+use super::generation::Generation;
 use super::material::{self, Material};
 use super::status::CentralError;
 use crate::clock::Clock;

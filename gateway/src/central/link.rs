@@ -3,9 +3,10 @@
 //! Promises: a request under way never notices; what cannot be used changes nothing and is said aloud; the former connection takes
 //! requests until the new one has answered, also while nothing can be tried because the line is down. Without usable files from the start the line is down, and the first good ones are used.
 
-use super::client::{CentralClient, Generation};
+use super::client::CentralClient;
 use super::fault::{LineFault, Said};
 use super::former::{Chosen, FormerUse};
+use super::generation::Generation;
 use super::material::{Fingerprint, Material, Validity};
 use super::status::CentralError;
 use crate::clock::Clock;

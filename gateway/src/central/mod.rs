@@ -6,6 +6,7 @@ mod dial;
 mod fault;
 mod files;
 mod former;
+mod generation;
 mod inspect;
 mod link;
 mod material;
