@@ -2,6 +2,7 @@
 
 use super::jst;
 use super::words::Words;
+use crate::retention::DATE_CONFIRMED;
 use crate::store::{Store, StoreError, TrailEntry, ended_word};
 use std::collections::HashSet;
 use uketsuke_core::explain::{self, Advice, Lang};
@@ -119,6 +120,10 @@ fn words(entry: &TrailEntry, w: Words) -> (String, String) {
         };
         Some(format!("{}: {done}", mode.title().pick(w.0)))
     });
+    let known = known.or_else(|| {
+        let confirmed = w.t("装置の時計の日付を確認しました", "the date of the machine's clock was confirmed");
+        (entry.what == DATE_CONFIRMED).then(|| confirmed.to_owned())
+    });
     // Earlier versions kept the name that the program has for it.
     let refusal = Refusal::ALL.into_iter().find(|why| why.word() == entry.detail || format!("{why:?}") == entry.detail);
     let detail = match refusal.filter(|_| entry.what.ends_with("_refused")) {
@@ -163,6 +168,15 @@ mod tests {
         }
         let opened = words(&entry("disaster_opened", "not_open"), Words(Lang::Ja, None));
         assert_eq!(opened.1, "not_open", "a reason is shown as it was given");
+    }
+
+    #[test]
+    fn a_confirmed_date_is_told_in_words() {
+        for lang in [Lang::Ja, Lang::En] {
+            let (what, detail) = words(&entry(DATE_CONFIRMED, "2026-11-29"), Words(lang, None));
+            assert!(!what.contains('_') && what != DATE_CONFIRMED, "{what}");
+            assert_eq!(detail, "2026-11-29");
+        }
     }
 
     #[test]
