@@ -4,8 +4,8 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use std::process::Command;
 use uketsuke_tests::central::ModeSpec;
-use uketsuke_tests::scene::{PIN, Scene};
-use uketsuke_tests::site::{Plan, binary, installed_models};
+use uketsuke_tests::scene::{PIN, STEP, Scene};
+use uketsuke_tests::site::{Plan, binary, installed_models, until};
 
 /// Exit code, standard output, standard error of a command without a site.
 fn uketsuke(arguments: &[&str]) -> Result<(Option<i32>, String, String)> {
@@ -32,6 +32,8 @@ fn every_command_explains_itself() -> Result<()> {
         (&["queue", "rescue", "--help"], &["--to", "--open", "sealed"]),
         (&["queue", "wipe", "--help"], &["--yes", "unsent"]),
         (&["keys", "rotate", "--help"], &["--config", "Back the key file up anew"]),
+        (&["clock", "--help"], &["show", "confirm"]),
+        (&["clock", "confirm", "--help"], &["<YYYY-MM-DD>", "--json", "Japan", "deleted"]),
         (&["backup", "--help"], &["--to", "while the gateway runs"]),
         (&["explain", "--help"], &["[RECEPTION]", "--lang", "staff page"]),
         (&["rules", "--help"], &["--on", "--lang", "--json", "YYYY-MM-DD", "--try", "--since", "--limit"]),
@@ -65,6 +67,9 @@ fn wrong_usage_is_exit_code_64_with_a_hint() -> Result<()> {
         &["queue", "wipe"],
         &["keys"],
         &["backup"],
+        &["clock"],
+        &["clock", "confirm"],
+        &["clock", "confirm", "tomorrow"],
         &["rules", "--on", "2025-02-29"],
         &["rules", "--on", "tomorrow"],
         &["rules", "--try"],
@@ -220,6 +225,33 @@ async fn queue_shows_what_waits_for_people_and_for_programs() -> Result<()> {
 fn said(scene: &Scene, arguments: &[&str]) -> Result<(Option<i32>, Value)> {
     let (code, text) = scene.site.ask(&[arguments, &["--json"]].concat())?;
     Ok((code, serde_json::from_str(&text).with_context(|| format!("{arguments:?}: {text}"))?))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_clock_is_shown_and_its_date_confirmed_through_the_running_gateway_only() -> Result<()> {
+    let mut scene = Scene::prepare(Plan::default())?;
+    scene.central(ModeSpec::new("down"))?;
+    let japan = time::OffsetDateTime::now_utc() + time::Duration::hours(9);
+    let today = japan.date().format(time::macros::format_description!("[year]-[month]-[day]"))?;
+    assert_ne!(said(&scene, &["clock", "show"])?.0, Some(0), "no gateway runs that could be asked");
+    scene.site.start_gateway()?;
+    let (code, status) = said(&scene, &["clock", "show"])?;
+    assert_eq!((code, &status["central_ms"]), (Some(0), &Value::Null), "{status}");
+    let (_, text) = scene.site.ask(&["clock", "show"])?;
+    assert!(text.contains("not heard since the start") && text.contains("nothing is deleted for its age"), "{text}");
+    let (code, refused) = said(&scene, &["clock", "confirm", "2020-02-29"])?;
+    assert!(code == Some(1) && refused["error"].to_string().contains("set the clock"), "{code:?} {refused}");
+    assert_eq!(said(&scene, &["clock", "confirm", &today])?.0, Some(0));
+    let (_, text) = scene.site.ask(&["clock", "show"])?;
+    assert!(text.contains("the date was confirmed by a person"), "{text}");
+
+    scene.central(ModeSpec::new("up"))?;
+    until(STEP, "the central system's clock is heard", || {
+        scene
+            .site
+            .ask(&["clock", "show"])
+            .is_ok_and(|(_, text)| text.contains("the clock agrees with the central system"))
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]

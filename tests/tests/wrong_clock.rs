@@ -1,10 +1,11 @@
 //! A clock that was wrong costs no patient anything, and no reception its place in the store.
 
 use anyhow::{Context, Result};
+use serde_json::Value;
 use uketsuke_tests::central::ledger::Kind;
 use uketsuke_tests::central::{Class, ModeSpec, Numbers, Person};
-use uketsuke_tests::scene::{PIN, Scene};
-use uketsuke_tests::site::Plan;
+use uketsuke_tests::scene::{PIN, STEP, Scene, part};
+use uketsuke_tests::site::{Plan, until};
 
 const READER: &str = "desk-1/a";
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -43,4 +44,109 @@ async fn a_request_that_is_refused_for_its_time_is_asked_again_or_handed_to_staf
 
     // The clock is as wrong as before, but known to be.
     scene.receives_the_next_patient(READER).await
+}
+
+/// Moves the wall clock that the gateway sees, and neither the clock that it counts by nor the times of files.
+fn move_clock(scene: &mut Scene, by: &str) -> Result<()> {
+    let found = std::fs::read_dir("/usr/lib")?.flatten().map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"));
+    let library = found.into_iter().find(|path| path.is_file()).context("no libfaketime; run: deploy/setup --tests")?;
+    for (name, value) in [
+        ("LD_PRELOAD", library.to_str().context("a path of ASCII")?),
+        ("FAKETIME", by),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ("NO_FAKE_STAT", "1"),
+    ] {
+        scene.site.set_environment(name, value);
+    }
+    Ok(())
+}
+
+/// The day in Japan, so many days from now.
+fn day(days: i64) -> Result<String> {
+    let japan = time::OffsetDateTime::now_utc() + time::Duration::hours(9) + time::Duration::days(days);
+    Ok(japan.date().format(time::macros::format_description!("[year]-[month]-[day]"))?)
+}
+
+fn deletion(scene: &Scene) -> Result<String> {
+    let health = scene.health()?;
+    Ok(part(&health, "deletion")["detail"].as_str().unwrap_or_default().to_owned())
+}
+
+/// Waits until the first round of upkeep is over: rows are walked after it.
+fn a_round_is_over(scene: &Scene) -> Result<()> {
+    until(STEP, "rows are walked", || {
+        let metrics = scene.get("/metrics").unwrap_or_default();
+        metrics.lines().any(|line| line.starts_with("uketsuke_store{figure=\"walks\"}") && !line.ends_with(" 0"))
+    })
+}
+
+/// The log lines with these words, over all lives.
+fn logged(scene: &Scene, words: &str) -> Result<Vec<Value>> {
+    let lines = scene.log()?.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).collect::<Vec<_>>();
+    Ok(lines.into_iter().map(|mut line| line["fields"].take()).filter(|fields| fields["message"] == words).collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_with_a_wrong_clock_forgets_nobody_until_the_date_is_confirmed() -> Result<()> {
+    let mut scene = Scene::start(Plan::default())?;
+    let visit = scene.check_in(READER, &scene.card("TEST-VALID-KEPT")?, PIN).await?;
+    scene.until_code(&visit.reception, "confirmed").await?;
+    scene.site.stop_gateway()?;
+    scene.central(ModeSpec::new("down"))?;
+    let marker = scene.dir().join("clock-synchronised");
+    for (by, marked) in
+        [("-3653d", true), ("-3653d", false), ("+401d", true), ("+401d", false), ("+1d", true), ("+1d", false)]
+    {
+        move_clock(&mut scene, by)?;
+        if marked {
+            std::fs::write(&marker, "")?
+        } else {
+            std::fs::remove_file(&marker)?
+        }
+        scene.site.start_gateway()?;
+        a_round_is_over(&scene).with_context(|| format!("{by} {marked}"))?;
+        let said = deletion(&scene)?;
+        assert!(said.starts_with("nothing is deleted for its age, because"), "{by} {marked}: {said}");
+        assert!(said.contains("uketsuke clock confirm"), "{by} {marked}: {said}");
+        scene.until_code(&visit.reception, "confirmed").await.with_context(|| format!("{by} {marked}"))?;
+        println!("{by} {marked}: {said}");
+        scene.site.stop_gateway()?;
+    }
+    assert_eq!(logged(&scene, "deletion of what is old waits")?.len(), 7, "at each start, while nothing is heard");
+    assert!(logged(&scene, "what was older than its limit is deleted")?.is_empty());
+
+    // Heard, the central system says by how much.
+    move_clock(&mut scene, "+1d")?;
+    std::fs::write(&marker, "")?;
+    scene.central(ModeSpec::new("up"))?;
+    scene.site.start_gateway()?;
+    until(STEP, "the difference is said", || {
+        deletion(&scene).is_ok_and(|said| said.contains("24 hours ahead of the central system's: set the clock"))
+    })?;
+    until(STEP, "staff read it", || {
+        scene.get("/staff?lang=en").is_ok_and(|page| page.contains("24 hours ahead of the central system"))
+    })?;
+    scene.site.stop_gateway()?;
+    scene.central(ModeSpec::new("down"))?;
+
+    // Who confirms another date than the clock's confirms nothing; who confirms its date lets deletion go on.
+    move_clock(&mut scene, "+401d")?;
+    scene.site.start_gateway()?;
+    let (refused, _) = scene.site.ask(&["clock", "confirm", &day(0)?, "--json"])?;
+    assert_ne!(refused, Some(0));
+    let (confirmed, said) = scene.site.ask(&["clock", "confirm", &day(401)?, "--json"])?;
+    assert_eq!(confirmed, Some(0), "{said}");
+    until(STEP, "deletion goes on", || {
+        logged(&scene, "what was older than its limit is deleted").is_ok_and(|lines| !lines.is_empty())
+    })?;
+    let lines = logged(&scene, "what was older than its limit is deleted")?;
+    assert_eq!(
+        (&lines[0]["receptions"], &lines[0]["clock"]),
+        (&1.into(), &"date confirmed by a person".into()),
+        "{lines:?}"
+    );
+    assert_eq!((&lines[0]["until"], &lines[0]["settled_until"]), (&day(1)?.into(), &day(341)?.into()), "{lines:?}");
+    let (_, gone) = scene.site.ask(&["explain", &visit.reception, "--json"])?;
+    assert!(!gone.contains("confirmed"), "{gone}");
+    Ok(())
 }
