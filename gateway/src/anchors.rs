@@ -239,7 +239,7 @@ fn ders(path: &Path) -> Result<Vec<Vec<u8>>, String> {
     let fix = |what: String| format!("{what}; put the authority's certificate there");
     match encoding::content(&bytes, &["CERTIFICATE"]).map_err(|said| fix(said.en))? {
         Content::Der(der) => Ok(vec![der.to_vec()]),
-        Content::Pem(pem) => CertificateDer::pem_slice_iter(pem)
+        Content::Pem(pem) => CertificateDer::pem_slice_iter(&pem)
             .map(|der| der.map(|der| der.to_vec()))
             .collect::<Result<_, _>>()
             .map_err(|error| fix(format!("its PEM is damaged: {error}"))),

@@ -2,16 +2,20 @@
 //! there is none.
 
 use crate::central::Said;
+use zeroize::Zeroizing;
 
 /// A section of a PEM file begins with this, its label, and five more hyphens.
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
+/// The end of one section and the beginning of the next in one line.
+const GLUED: &str = "----------BEGIN ";
 const UTF8_BOM: &[u8] = b"\xef\xbb\xbf";
 
-/// PEM without the mark that some editors put in front, or one whole DER value.
+/// PEM in the form that its reader knows, or one whole DER value.
 pub enum Content<'a> {
-    /// Text with at least one section of a wanted label.
-    Pem(&'a [u8]),
+    /// Text with at least one section of a wanted label, each line of it as it should be: what the reader does not take for the beginning
+    /// of a section, it leaves out without a word. Keys pass through here.
+    Pem(Zeroizing<Vec<u8>>),
     /// One value of ASN.1, as long as it says.
     Der(&'a [u8]),
 }
@@ -44,10 +48,11 @@ pub fn content<'a>(bytes: &'a [u8], labels: &[&str]) -> Result<Content<'a>, Said
     pem(bytes, labels)
 }
 
-fn pem<'a>(bytes: &'a [u8], labels: &[&str]) -> Result<Content<'a>, Said> {
-    let text = String::from_utf8_lossy(bytes);
+fn pem<'a>(bytes: &[u8], labels: &[&str]) -> Result<Content<'a>, Said> {
+    let lines = lines(bytes);
+    let text = String::from_utf8_lossy(&lines);
     let begun: Vec<&str> = text.lines().filter_map(|line| label(line, BEGIN)).collect();
-    let ended = text.lines().filter(|line| label(line, END).is_some()).count();
+    let ended: Vec<&str> = text.lines().filter_map(|line| label(line, END)).collect();
     let wanted = labels.first().copied().unwrap_or_default();
     if begun.is_empty() {
         return Err(Said::new(
@@ -55,24 +60,61 @@ fn pem<'a>(bytes: &'a [u8], labels: &[&str]) -> Result<Content<'a>, Said> {
             format!("it is no PEM and no DER: no section \"{wanted}\" begins in it"),
         ));
     }
-    if ended < begun.len() {
+    if ended.len() < begun.len() {
         return Err(Said::new(
             "書きかけです(PEMの終わりの行がありません)",
             "it is half written: a section of PEM has no end",
         ));
     }
-    // A certificate and its key may share a file.
-    if let (false, Some(other)) = (begun.iter().any(|label| labels.contains(label)), begun.first()) {
+    if begun != ended {
+        return Err(Said::new(
+            "PEMの始まりの行と終わりの行が合いません",
+            "it is damaged: the lines that begin and end its sections of PEM do not match",
+        ));
+    }
+    // A certificate and its key may share a file. A section that only looks like a wanted one would be left out in silence.
+    let other = if begun.iter().any(|label| labels.contains(label)) {
+        begun.iter().find(|label| labels.iter().any(|wanted| is_like(label, wanted)))
+    } else {
+        begun.first()
+    };
+    if let Some(other) = other {
         return Err(Said::new(
             format!("「{wanted}」ではなく「{other}」が入っています"),
             format!("it holds \"{other}\" where \"{wanted}\" is wanted"),
         ));
     }
-    Ok(Content::Pem(bytes))
+    drop(text);
+    Ok(Content::Pem(lines))
+}
+
+/// Whether a label is another one for the same thing: "CRL" for "X509 CRL", "TRUSTED CERTIFICATE" for "CERTIFICATE".
+fn is_like(label: &str, wanted: &str) -> bool {
+    let thing = wanted.rsplit(' ').next().unwrap_or(wanted);
+    label != wanted && thing != "KEY" && label.rsplit(' ').next() == Some(thing)
+}
+
+/// The text with its lines as a reader of PEM wants them. Files that were joined have a mark of their encoding in the middle, or an end and
+/// a beginning in one line.
+fn lines(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut lines = Zeroizing::new(Vec::with_capacity(bytes.len() + 16));
+    for line in bytes.split(|byte| matches!(byte, b'\n' | b'\r')) {
+        let line = line.trim_ascii();
+        let mut line = line.strip_prefix(UTF8_BOM).unwrap_or(line).trim_ascii();
+        while let Some(at) = line.windows(GLUED.len()).position(|window| window == GLUED.as_bytes()) {
+            let (end, rest) = line.split_at(at + GLUED.len() - BEGIN.len());
+            lines.extend_from_slice(end);
+            lines.push(b'\n');
+            line = rest;
+        }
+        lines.extend_from_slice(line);
+        lines.push(b'\n');
+    }
+    lines
 }
 
 fn label<'a>(line: &'a str, sign: &str) -> Option<&'a str> {
-    line.trim_end().strip_prefix(sign)?.strip_suffix("-----")
+    line.strip_prefix(sign)?.strip_suffix("-----")
 }
 
 /// In words, when this is UTF-16: ASCII text in it has a zero in every other byte.
@@ -117,8 +159,35 @@ mod tests {
     fn pem_is_read_with_and_without_a_byte_order_mark_and_der_is_known() {
         let pem = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         assert!(matches!(content(pem, CERTIFICATE), Ok(Content::Pem(_))));
-        assert!(matches!(content(&[UTF8_BOM, pem].concat(), CERTIFICATE), Ok(Content::Pem(found)) if found == pem));
+        assert_eq!(sections(&[UTF8_BOM, pem].concat()), 1);
         assert!(matches!(content(&[0x30, 0x03, 0x02, 0x01, 0x05], CERTIFICATE), Ok(Content::Der(_))));
+    }
+
+    /// How many the reader finds.
+    fn sections(bytes: &[u8]) -> usize {
+        use rustls::pki_types::CertificateDer;
+        use rustls::pki_types::pem::PemObject as _;
+        let Ok(Content::Pem(pem)) = content(bytes, CERTIFICATE) else { panic!("{}", said(bytes)) };
+        CertificateDer::pem_slice_iter(&pem).map(Result::unwrap).count()
+    }
+
+    #[test]
+    fn of_files_that_were_joined_no_section_is_left_out() {
+        let one = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----";
+        for joined in [
+            format!("{one}\n{one}\n"),
+            format!("\u{feff}{one}\n\u{feff}{one}\n"),
+            format!("{one}{one}"),
+            format!("{one}\r{one}").replace('\n', "\r"),
+            format!("{one}\n{one}").replace('\n', "\r\n  "),
+        ] {
+            assert_eq!(sections(joined.as_bytes()), 2, "{joined:?}");
+        }
+        let look_alike = one.replace("CERTIFICATE", "TRUSTED CERTIFICATE");
+        assert!(said(format!("{one}\n{look_alike}").as_bytes()).contains("\"TRUSTED CERTIFICATE\""));
+        assert!(said(format!("{one}\n-----END CERTIFICATE-----").as_bytes()).contains("do not match"));
+        let with_key = format!("{one}\n{}", one.replace("CERTIFICATE", "PRIVATE KEY"));
+        assert_eq!(sections(with_key.as_bytes()), 1, "a certificate and its key may share a file");
     }
 
     #[test]

@@ -27,12 +27,17 @@ pub(super) struct Rank {
     made_ms: i64,
 }
 
+/// A list with its place in the file, counted from 1.
+pub(super) type Placed = (usize, CertificateRevocationListDer<'static>);
+
 /// The lists that count.
 #[derive(Clone)]
 pub(super) struct Lists {
     /// All of them, in as many orders as one issuer has lists. TLS looks at the first of an issuer that speaks about a certificate; each
     /// is the first in one order.
     pub(super) orders: Vec<Vec<CertificateRevocationListDer<'static>>>,
+    /// The place in the file of each list of the first order, counted from 1.
+    pub(super) numbers: Vec<usize>,
     /// The first end.
     pub(super) end_ms: i64,
     /// How new each is.
@@ -70,24 +75,30 @@ pub(super) fn judge(
         }
     }
     let end_ms = newest.values().map(|(_, end_s, _)| ms(*end_s)).min().unwrap_or_default();
-    let mut by_issuer: BTreeMap<&[u8], Vec<&CertificateRevocationListDer<'static>>> = BTreeMap::new();
+    let mut by_issuer: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
     for ((issuer, ..), (_, _, index)) in &newest {
-        by_issuer.entry(issuer).or_default().extend(found.get(*index));
+        by_issuer.entry(issuer).or_default().push(*index);
     }
     let most = by_issuer.values().map(Vec::len).max().unwrap_or_default();
-    let orders = (0..most).map(|first| {
-        let rotated =
-            by_issuer.values().flat_map(|lists| (0..lists.len()).map(move |at| lists[(first + at) % lists.len()]));
-        rotated.cloned().collect()
-    });
+    let order = |first: usize| {
+        let rotated = by_issuer.values().map(|lists| lists.iter().cycle().skip(first % lists.len()).take(lists.len()));
+        rotated.flatten().copied().collect::<Vec<_>>()
+    };
+    let ders = |order: Vec<usize>| order.into_iter().filter_map(|index| found.get(index).cloned()).collect();
     Ok(Lists {
-        orders: orders.collect(),
+        orders: (0..most).map(|first| ders(order(first))).collect(),
+        numbers: order(0).into_iter().map(|index| index + 1).collect(),
         end_ms,
         ranks: newest.into_iter().map(|(scope, (rank, ..))| (scope, rank)).collect(),
     })
 }
 
 impl Lists {
+    /// Each once, with its place in the file.
+    pub(super) fn placed(&self) -> Vec<Placed> {
+        self.numbers.iter().copied().zip(self.ders().iter().cloned()).collect()
+    }
+
     /// Each once.
     pub(super) fn ders(&self) -> &[CertificateRevocationListDer<'static>] {
         self.orders.first().map(Vec::as_slice).unwrap_or_default()
@@ -185,13 +196,17 @@ fn judgeable(point: &IssuingDistributionPoint<'_>) -> Result<(), Said> {
     ))
 }
 
-/// The key that signed a list, as far as it is of an authority of ours. Lists of others, such as those between ours and the server, are
-/// judged with the server's certificate.
+/// The key that signed a list of an authority of ours. Lists of others, such as those between ours and the server, are judged with the
+/// server's certificate; the name of their key is all that tells them apart.
 fn signed(list: &CertificateRevocationList<'_>, authorities: &[CertificateDer<'_>]) -> Result<Vec<u8>, Said> {
     let parsed = authorities.iter().filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1));
     let mut named = parsed.filter(|authority| authority.subject() == list.issuer()).peekable();
     if named.peek().is_none() {
-        return Ok(Vec::new());
+        let name = list.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::AuthorityKeyIdentifier(found) => Some(found.key_identifier.as_ref()?.0.to_vec()),
+            _ => None,
+        });
+        return Ok(name.unwrap_or_default());
     }
     if let Some(authority) = named.find(|authority| list.verify_signature(authority.public_key()).is_ok()) {
         return Ok(authority.public_key().raw.to_vec());
@@ -203,12 +218,57 @@ fn signed(list: &CertificateRevocationList<'_>, authorities: &[CertificateDer<'_
     ))
 }
 
+/// What lists have to do with a server's certificate that was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// They are past their end.
+    Expired,
+    /// Another key signed them than the one that signed the certificate.
+    Foreign,
+}
+
+/// Names the lists of the authority of a server's certificate, what is wrong with them, and what to do.
+pub(super) fn unfit(lists: &[Placed], server: &CertificateDer<'_>, now_ms: i64, why: Unfit) -> Said {
+    let parsed =
+        lists.iter().filter_map(|(number, der)| Some((number, CertificateRevocationList::from_der(der).ok()?.1)));
+    let parsed: Vec<_> = parsed.collect();
+    let issuer = X509Certificate::from_der(server).ok().map(|(_, certificate)| certificate.issuer().as_raw().to_vec());
+    let end = |list: &CertificateRevocationList<'_>| list.next_update().map_or(i64::MAX, |end| ms(end.timestamp()));
+    let wrong = |list: &CertificateRevocationList<'_>| why == Unfit::Foreign || end(list) <= now_ms;
+    let of_the_issuer = |list: &CertificateRevocationList<'_>| issuer.as_deref() == Some(list.issuer().as_raw());
+    let mut of: Vec<_> = parsed.iter().filter(|(_, list)| of_the_issuer(list) && wrong(list)).collect();
+    if of.is_empty() {
+        // Of an authority between ours and the server.
+        of = parsed.iter().filter(|(_, list)| wrong(list)).collect();
+    }
+    let told: Vec<_> =
+        of.iter().map(|(number, list)| format!("{number}: {}, {}", list.issuer(), day(end(list)))).collect();
+    let told = told.join("; ");
+    match why {
+        Unfit::Expired => Said::new(
+            format!(
+                "失効リストの期限が切れています({told} まで)。新しい失効リストを central.crl_file に置いてください。"
+            ),
+            format!("our revocation list is out of date ({told}); put a new one to central.crl_file"),
+        ),
+        Unfit::Foreign => Said::new(
+            format!(
+                "失効リスト({told} まで)は、相手の証明書を発行した鍵とは別の、同じ名前の鍵で署名されています。相手の証明書の認証局が出した完全なリストを central.crl_file に置いてください。"
+            ),
+            format!(
+                "a revocation list ({told}) is not signed by the key that signed the server's certificate, but by another key of the same name; \
+                 put the complete list of the authority of the server's certificate to central.crl_file"
+            ),
+        ),
+    }
+}
+
 /// Why no list covers a server's certificate, as far as the lists tell.
-pub(super) fn silent(lists: &[CertificateRevocationListDer<'_>], server: &CertificateDer<'_>) -> Said {
+pub(super) fn silent(lists: &[Placed], server: &CertificateDer<'_>) -> Said {
     let issuer = X509Certificate::from_der(server).ok().map(|(_, certificate)| certificate.issuer().to_string());
     let mut told = Vec::new();
     let mut by_name = false;
-    for (index, der) in lists.iter().enumerate() {
+    for (number, der) in lists {
         let Ok((_, list)) = CertificateRevocationList::from_der(der) else { continue };
         let point = list.extensions().iter().find_map(|extension| match extension.parsed_extension() {
             ParsedExtension::IssuingDistributionPoint(found) => Some(found),
@@ -228,7 +288,7 @@ pub(super) fn silent(lists: &[CertificateRevocationListDer<'_>], server: &Certif
                 of.push_str(", for authorities' certificates only");
             }
         }
-        told.push(format!("{}: {of}", index + 1));
+        told.push(format!("{number}: {of}"));
     }
     let (told, issuer) = (told.join("; "), issuer.unwrap_or_default());
     let (ja, en) = if by_name {

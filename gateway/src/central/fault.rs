@@ -56,11 +56,11 @@ pub enum LineFault {
     /// The peer has something else against our certificate: the TLS alert.
     OurCertificateRefused(String),
     /// Our revocation list is past its date.
-    OurCrlExpired,
+    OurCrlExpired(Said),
     /// Our revocation lists say nothing about the peer's certificate; holds which lists, why, and what to do.
     OurCrlSilent(Said),
     /// A revocation list cannot be judged, or was not signed by the authority that it names.
-    OurCrlUnfit(String),
+    OurCrlUnfit(Said),
     /// The peer's certificate is past its date.
     TheirCertificateExpired,
     /// The peer's certificate is not valid yet.
@@ -177,15 +177,9 @@ impl LineFault {
                 format!("この施設の証明書が拒否されました({alert})。central.certificate_file と施設の登録を確かめてください。"),
                 format!("the central system refuses this gateway: it does not take our certificate ({alert}); check central.certificate_file and the registration of the site"),
             ),
-            Self::OurCrlExpired => (
-                "失効リストの期限が切れています。新しい失効リストを central.crl_file に置いてください。".into(),
-                "our revocation list is out of date; put a new one to central.crl_file".into(),
-            ),
-            Self::OurCrlSilent(said) => (said.ja.clone(), said.en.clone()),
-            Self::OurCrlUnfit(why) => (
-                format!("失効リストを使えません({why})。相手の証明書の認証局が出した完全なリストを central.crl_file に置いてください。"),
-                format!("a revocation list cannot be used ({why}); put the complete list of the authority of the server's certificate to central.crl_file"),
-            ),
+            Self::OurCrlExpired(said) | Self::OurCrlSilent(said) | Self::OurCrlUnfit(said) => {
+                (said.ja.clone(), said.en.clone())
+            }
             Self::TheirCertificateExpired => (
                 "相手の証明書の期限が切れています。この端末の時計が合っていれば相手の問題です。窓口に連絡してください。".into(),
                 "the server's certificate has expired; if this machine's clock is right call the central system's help line".into(),
@@ -285,12 +279,14 @@ impl LineFault {
                     let alert = format!("{alert:?}");
                     Self::certificate_alert(&alert).unwrap_or(Self::Alert(alert))
                 }
-                rustls::Error::InvalidCertRevocationList(unfit) => Self::OurCrlUnfit(match unfit {
-                    rustls::CertRevocationListError::BadSignature => {
-                        "it is not signed by the authority that it names: by another key of the same name".into()
-                    }
-                    other => format!("{other:?}"),
-                }),
+                rustls::Error::InvalidCertRevocationList(unfit) => Self::OurCrlUnfit(Said::new(
+                    format!(
+                        "失効リストを使えません({unfit:?})。相手の証明書の認証局が出した完全なリストを central.crl_file に置いてください。"
+                    ),
+                    format!(
+                        "a revocation list cannot be used ({unfit:?}); put the complete list of the authority of the server's certificate to central.crl_file"
+                    ),
+                )),
                 other => Self::NotTls(other.to_string()),
             };
         };
@@ -299,12 +295,11 @@ impl LineFault {
             Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => Self::TheirCertificateNotYetValid,
             Certificate::Revoked => Self::TheirCertificateRevoked,
             Certificate::UnknownIssuer => Self::TheirAuthorityUnknown,
-            Certificate::Other(other) if let Some(ListsUnfit(said)) = other.0.downcast_ref() => {
-                Self::OurCrlSilent(said.clone())
-            }
-            Certificate::ExpiredRevocationList | Certificate::ExpiredRevocationListContext { .. } => {
-                Self::OurCrlExpired
-            }
+            Certificate::Other(other) if let Some(unfit) = other.0.downcast_ref() => match unfit {
+                ListsUnfit::Silent(said) => Self::OurCrlSilent(said.clone()),
+                ListsUnfit::Expired(said) => Self::OurCrlExpired(said.clone()),
+                ListsUnfit::Foreign(said) => Self::OurCrlUnfit(said.clone()),
+            },
             Certificate::NotValidForName => Self::TheirName("it names none".into()),
             Certificate::NotValidForNameContext { expected, presented } => {
                 Self::TheirName(format!("wanted {}, found {}", expected.to_str(), presented.join(", ")))
@@ -357,12 +352,13 @@ mod tests {
         assert_eq!(theirs(Certificate::Expired), LineFault::TheirCertificateExpired);
         assert_eq!(theirs(Certificate::UnknownIssuer), LineFault::TheirAuthorityUnknown);
         assert_eq!(theirs(Certificate::Revoked), LineFault::TheirCertificateRevoked);
-        assert_eq!(theirs(Certificate::ExpiredRevocationList), LineFault::OurCrlExpired);
-        let silent = ListsUnfit(Said::new("x", "x"));
-        let silent = theirs(Certificate::Other(rustls::OtherError(std::sync::Arc::new(silent))));
-        assert!(matches!(silent, LineFault::OurCrlSilent(_)));
-        let foreign = of(Error::InvalidCertRevocationList(rustls::CertRevocationListError::BadSignature));
-        assert!(matches!(&foreign, LineFault::OurCrlUnfit(why) if why.contains("another key of the same name")));
+        let lists = |unfit| theirs(Certificate::Other(rustls::OtherError(std::sync::Arc::new(unfit))));
+        let said = || Said::new("x", "x");
+        assert_eq!(lists(ListsUnfit::Silent(said())), LineFault::OurCrlSilent(said()));
+        assert_eq!(lists(ListsUnfit::Expired(said())), LineFault::OurCrlExpired(said()));
+        assert_eq!(lists(ListsUnfit::Foreign(said())), LineFault::OurCrlUnfit(said()));
+        let unread = of(Error::InvalidCertRevocationList(rustls::CertRevocationListError::ParseError));
+        assert!(matches!(&unread, LineFault::OurCrlUnfit(said) if said.ja.contains("central.crl_file")));
         assert!(matches!(theirs(Certificate::NotValidForName), LineFault::TheirName(_)));
         assert!(matches!(theirs(Certificate::BadSignature), LineFault::TheirCertificate(_)));
         let alert = |alert| of(Error::AlertReceived(alert));
@@ -388,9 +384,12 @@ mod tests {
             LineFault::OurCertificateRevoked,
             LineFault::OurAuthorityUnknown,
             LineFault::OurCertificateRefused(text()),
-            LineFault::OurCrlExpired,
+            LineFault::OurCrlExpired(Said::new(
+                "期限切れです。置いてください。",
+                "it is out of date; put a new one there",
+            )),
             LineFault::OurCrlSilent(Said::new("どれも対象外です。置いてください。", "none covers it; put one there")),
-            LineFault::OurCrlUnfit(text()),
+            LineFault::OurCrlUnfit(Said::new("使えません。置いてください。", "it is unfit; put another one there")),
             LineFault::TheirCertificateExpired,
             LineFault::TheirCertificateNotYetValid,
             LineFault::TheirAuthorityUnknown,

@@ -158,7 +158,8 @@ impl TlsError {
                 format!("{} {} を読めません({})。正しいファイルを置いてください。", kind.ja(), path.display(), what.ja)
             }
             Self::Crl { path, number, issuer, why } => {
-                format!("{} の{number}番目の失効リスト({issuer})を使えません。{}。", path.display(), why.ja)
+                let of = if issuer.is_empty() { String::new() } else { format!("({issuer})") };
+                format!("{} の{number}番目の失効リスト{of}を使えません。{}。", path.display(), why.ja)
             }
             Self::Parse { kind, path } => {
                 format!("{} {} の中身が正しくありません。正しいファイルを置いてください。", kind.ja(), path.display())
@@ -207,7 +208,7 @@ fn all<T: PemObject + From<Vec<u8>>>(kind: FileKind, path: &Path, labels: &[&str
     let content = |what| TlsError::Content { kind, path: path.to_owned(), what };
     match encoding::content(&bytes, labels).map_err(content)? {
         Content::Der(der) => Ok(vec![T::from(der.to_vec())]),
-        Content::Pem(pem) => T::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| content(broken(&error))),
+        Content::Pem(pem) => T::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|error| content(broken(&error))),
     }
 }
 
@@ -243,6 +244,6 @@ pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsErro
     match encoding::content(&bytes, &["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"]).map_err(content)? {
         Content::Der(der) => PrivateKeyDer::try_from(der.to_vec())
             .map_err(|_| content(Said::new("DERですが秘密鍵ではありません", "it is DER, but no private key"))),
-        Content::Pem(pem) => PrivateKeyDer::from_pem_slice(pem).map_err(|error| content(broken(&error))),
+        Content::Pem(pem) => PrivateKeyDer::from_pem_slice(&pem).map_err(|error| content(broken(&error))),
     }
 }

@@ -1,13 +1,15 @@
 //! The server's certificate, judged by our authorities and revocation lists.
 
-use super::crl::{self, Lists};
+use super::crl::{self, Lists, Placed, Unfit};
 use super::fault::Said;
 use super::tls::{self, FileKind, TlsError};
 use crate::config;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{VerifierBuilderError, WebPkiServerVerifier};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
+use rustls::{
+    CertRevocationListError, CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme,
+};
 use std::fmt::Display;
 use std::path::Path;
 use std::sync::Arc;
@@ -47,7 +49,7 @@ pub(super) struct Explained {
     first: Arc<WebPkiServerVerifier>,
     /// With the lists in each other order.
     others: Vec<Arc<WebPkiServerVerifier>>,
-    lists: Vec<CertificateRevocationListDer<'static>>,
+    lists: Vec<Placed>,
 }
 
 impl Explained {
@@ -61,7 +63,7 @@ impl Explained {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let roots = Arc::new(roots(authorities, &central.ca_file)?);
         let orders = lists.map_or_else(|| vec![Vec::new()], |lists| lists.orders.clone());
-        let lists = orders.first().cloned().unwrap_or_default();
+        let placed = lists.map(Lists::placed).unwrap_or_default();
         let verifiers = orders.into_iter().map(|lists| {
             let verifier = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider.clone());
             verifier.with_crls(lists).enforce_revocation_expiration().build()
@@ -70,7 +72,7 @@ impl Explained {
         let verifiers = verifiers.collect::<Result<Vec<_>, _>>().map_err(unusable)?;
         let (first, others) =
             verifiers.split_first().ok_or_else(|| tls::nothing(FileKind::Authority, &central.ca_file))?;
-        Ok(Self { first: first.clone(), others: others.to_vec(), lists })
+        Ok(Self { first: first.clone(), others: others.to_vec(), lists: placed })
     }
 
     /// What one verifier says that has seen the list of the server's authority. `Revoked` by one list outweighs the silence of all others.
@@ -93,8 +95,15 @@ impl Explained {
 
 /// What our revocation lists have to do with a handshake that failed.
 #[derive(Debug, Error)]
-#[error("{}", self.0.en)]
-pub(super) struct ListsUnfit(pub(super) Said);
+#[error("{}", match self { Self::Silent(said) | Self::Expired(said) | Self::Foreign(said) => &said.en })]
+pub(super) enum ListsUnfit {
+    /// None speaks about the certificate.
+    Silent(Said),
+    /// The one that does is past its end.
+    Expired(Said),
+    /// The one that does is signed by another key.
+    Foreign(Said),
+}
 
 impl ServerCertVerifier for Explained {
     fn verify_server_cert(
@@ -108,12 +117,22 @@ impl ServerCertVerifier for Explained {
         let verified = self.decided(|verifier| {
             verifier.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
         });
-        verified.map_err(|error| match error {
-            rustls::Error::InvalidCertificate(CertificateError::UnknownRevocationStatus) => {
-                let why = Arc::new(ListsUnfit(crl::silent(&self.lists, end_entity)));
-                rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(why)))
-            }
-            error => error,
+        let now_ms = i64::try_from(now.as_secs()).unwrap_or(i64::MAX).saturating_mul(1000);
+        let lists = |why| crl::unfit(&self.lists, end_entity, now_ms, why);
+        verified.map_err(|error| {
+            let unfit = match &error {
+                rustls::Error::InvalidCertificate(CertificateError::UnknownRevocationStatus) => {
+                    ListsUnfit::Silent(crl::silent(&self.lists, end_entity))
+                }
+                rustls::Error::InvalidCertificate(
+                    CertificateError::ExpiredRevocationList | CertificateError::ExpiredRevocationListContext { .. },
+                ) => ListsUnfit::Expired(lists(Unfit::Expired)),
+                rustls::Error::InvalidCertRevocationList(CertRevocationListError::BadSignature) => {
+                    ListsUnfit::Foreign(lists(Unfit::Foreign))
+                }
+                _ => return error,
+            };
+            rustls::Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(unfit))))
         })
     }
 

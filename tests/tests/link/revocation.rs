@@ -153,7 +153,8 @@ async fn a_list_that_says_nothing_of_the_server_is_refused_in_words_of_what_it_s
     ] {
         let scene = Scene::listed(at).await;
         let server = scene.server();
-        scene.put(&[&List { point, ..list(1) }]);
+        // The older one counts as little as if it were not there, and moves the place of the other.
+        scene.put(&[&List { point, ..list(0) }, &List { point, ..list(1) }]);
         let fault = scene.judged().await;
         let Some(words) = words else {
             assert_eq!(fault, None, "{at:?} {point}");
@@ -163,7 +164,7 @@ async fn a_list_that_says_nothing_of_the_server_is_refused_in_words_of_what_it_s
         };
         assert!(matches!(fault, Some(LineFault::OurCrlSilent(_))), "{at:?} {point}: {fault:?}");
         let said = fault.unwrap().to_string();
-        for words in ["1: ", "CN=Uketsuke development link CA", words, "central.crl_file", "put "] {
+        for words in ["2: ", "CN=Uketsuke development link CA", words, "central.crl_file", "put "] {
             assert!(said.contains(words), "{words}: {said}");
         }
     }
@@ -193,15 +194,22 @@ async fn a_server_that_one_of_two_lists_of_its_authority_calls_revoked_is_refuse
 async fn a_list_is_read_as_der_and_behind_a_byte_order_mark_and_other_labels_are_named() {
     let scene = Scene::listed(None).await;
     let server = scene.server();
-    let revoking = scene.pki.list(&List { revoked: &server, ..list(1) }).unwrap();
+    let revoking = scene.pki.list(&List { revoked: &server, ..list(2) }).unwrap();
     let der = pem_to_der(&revoking);
-    for bytes in
-        [der.clone(), [b"\xef\xbb\xbf", revoking.as_bytes()].concat(), revoking.replace('\n', "\r\n").into_bytes()]
-    {
+    let empty = scene.pki.list(&list(1)).unwrap();
+    for bytes in [
+        der.clone(),
+        [b"\xef\xbb\xbf", revoking.as_bytes()].concat(),
+        revoking.replace('\n', "\r\n").into_bytes(),
+        // Two files that were joined.
+        [&*empty, "\u{feff}", &*revoking].concat().into_bytes(),
+        [empty.trim_end(), &*revoking].concat().into_bytes(),
+    ] {
         scene.put_bytes(&bytes);
         assert_eq!(scene.judged().await, Some(LineFault::TheirCertificateRevoked));
     }
     for (bytes, words) in [
+        ([&*empty, &*revoking.replace("X509 CRL", "CRL")].concat().into_bytes(), "it holds \"CRL\" where"),
         (revoking.replace("X509 CRL", "CRL").into_bytes(), "it holds \"CRL\" where \"X509 CRL\" is wanted"),
         (revoking.replace("X509 CRL", "PKCS7").into_bytes(), "it holds \"PKCS7\" where \"X509 CRL\" is wanted"),
         (der[..der.len() - 1].to_vec(), "half written"),
