@@ -3,7 +3,7 @@
 use crate::anchors::CardAnchors;
 use crate::central::{self, CentralClient, Former, LineCheck, LinkStatus};
 use crate::clock::Clock;
-use crate::config::{self, Config, Files};
+use crate::config::{self, Config, Files, left_out};
 use crate::courier::{Courier, CourierParts};
 use crate::exit;
 use crate::face_pool::FacePool;
@@ -147,6 +147,9 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
         health.tell("configuration", false, format!("the one that ran last is used, for the file cannot be: {alarm}"));
     } else if let Err(error) = origin.files.keep(&config, &store).await {
         tracing::warn!(error, "this configuration cannot be kept for a start without it");
+    }
+    for path in left_out(&origin.path) {
+        tracing::warn!(path = %path.display(), "a file beside those of the terminals is not read, because its name does not end in .toml");
     }
     reload::watch(origin.hang_ups, origin.path, config.clone(), health.clone());
     let desk = Desk {

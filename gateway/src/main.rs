@@ -6,5 +6,7 @@
 static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
+    // Before anything else, for without a handler SIGHUP ends the process.
+    uketsuke::reload::survive_early_hang_ups();
     uketsuke::cli::main()
 }

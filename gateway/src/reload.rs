@@ -4,11 +4,21 @@
 use crate::config::Config;
 use crate::health::Health;
 use std::path::PathBuf;
+use std::sync::Arc;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 const PART: &str = "configuration";
 
-/// SIGHUP, heard from the moment this exists: without a listener it ends the process.
+/// From here on SIGHUP does not end `uketsuke run`. What it asks for is done anyway: nothing has been read yet. Other commands end when
+/// their terminal does.
+pub fn survive_early_hang_ups() {
+    if std::env::args_os().nth(1).is_some_and(|command| command == "run") {
+        // Without room for a handler `listen` fails a moment later, and says so.
+        let _ = signal_hook::flag::register(SignalKind::hangup().as_raw_value(), Arc::default());
+    }
+}
+
+/// SIGHUP, heard from the moment this exists.
 ///
 /// # Errors
 /// The operating system's, when it has no room for a handler.

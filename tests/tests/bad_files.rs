@@ -4,9 +4,10 @@
 use anyhow::{Context, Result, ensure};
 use rustix::process::Signal;
 use std::path::Path;
+use std::process::Command;
 use uketsuke_tests::damage::{Damage, Good, site};
 use uketsuke_tests::scene::{PIN, STEP, Scene, detail, part};
-use uketsuke_tests::site::{Plan, until};
+use uketsuke_tests::site::{Plan, binary, until};
 
 use Damage::{Empty, Foreign, HalfWritten, Missing, WrongEncoding, WrongMode};
 
@@ -184,7 +185,7 @@ async fn a_hang_up_at_any_moment_ends_nothing_and_says_what_changed() -> Result<
     let text = std::fs::read_to_string(&config)?;
     // The gateway waits in the middle of its start for the far end of this pipe.
     std::fs::remove_file(&config)?;
-    ensure!(std::process::Command::new("mkfifo").arg(&config).status()?.success());
+    ensure!(Command::new("mkfifo").arg(&config).status()?.success());
     scene.site.spawn_gateway()?;
     let mut pipe = std::fs::OpenOptions::new().write(true).open(&config)?;
     scene.site.gateway()?.signal(Signal::HUP)?;
@@ -196,10 +197,42 @@ async fn a_hang_up_at_any_moment_ends_nothing_and_says_what_changed() -> Result<
 
     scene.site.gateway()?.signal(Signal::HUP)?;
     until(STEP, "nothing changed", || scene.log().is_ok_and(|log| log.contains("it is the one that runs")))?;
+    until(STEP, "the keeper has looked", || {
+        scene.log().is_ok_and(|log| log.contains("they are unchanged and in use"))
+    })?;
     ensure!(!scene.log()?.contains("renewed certificate files"), "nothing was renewed");
     scene.site.reconfigure("probe_every_ms = 500", "probe_every_ms = 700")?;
     scene.site.gateway()?.signal(Signal::HUP)?;
     let changed = |said: String| said.contains("changed since the start: central; restart to use it");
     until(STEP, "the change is said", || detail(&scene, "configuration").is_ok_and(changed))?;
     scene.receives_the_next_patient(READER).await
+}
+
+#[test]
+fn a_hang_up_is_survived_before_the_first_thread_is_there() -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let calls = dir.path().join("calls");
+    let mut command = Command::new("strace");
+    command.args(["-f", "-e", "trace=rt_sigaction,clone,clone3", "-o"]).arg(&calls).arg(binary("uketsuke")?);
+    let ended = command.args(["run", "--config"]).arg(dir.path().join("none.toml")).output()?;
+    ensure!(ended.status.code() == Some(64), "{ended:?}");
+    let calls = std::fs::read_to_string(calls)?;
+    let first = |call: &str| calls.lines().position(|line| line.contains(call));
+    let (heard, thread) = (first("rt_sigaction(SIGHUP, {sa_handler=0x"), first("clone"));
+    ensure!(heard.is_some() && thread.is_some() && heard < thread, "{calls}");
+    Ok(())
+}
+
+#[test]
+fn a_file_beside_the_terminals_that_is_not_read_for_its_name_is_said() -> Result<()> {
+    let scene = Scene::prepare(Plan::default())?;
+    let folder = scene.dir().join("terminals.d");
+    std::fs::create_dir(&folder)?;
+    for name in ["desk-9.toml.txt", "desk-8.conf", ".desk-7.toml.swp", "desk-6.toml~", "desk-5.toml.bak"] {
+        std::fs::write(folder.join(name), "")?;
+    }
+    let (code, said) = scene.ended(&["check"])?;
+    ensure!(code == Some(0) && said.matches("does not end in .toml").count() == 2, "{code:?} {said}");
+    ensure!(said.contains("desk-9.toml.txt") && said.contains("desk-8.conf"), "{said}");
+    Ok(())
 }

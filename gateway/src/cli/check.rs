@@ -4,7 +4,7 @@ use super::out::say;
 use super::store::order;
 use super::{Common, Lang, fail};
 use crate::check::{self, Finding, Grade};
-use crate::config::{Config, ConfigError, Files};
+use crate::config::{Config, ConfigError, Files, left_out};
 use crate::exit;
 use crate::operator::Order;
 use clap::Args;
@@ -42,6 +42,7 @@ impl Check {
             Ok(found) => findings.extend(found),
             Err(error) => return fail(json, exit::GAVE_UP, &error),
         }
+        findings.extend(left_out(&self.common.config).iter().map(|path| unread(path)));
         for finding in &findings {
             if json {
                 say!("{}", serde_json::json!(finding));
@@ -56,6 +57,11 @@ impl Check {
         }
         if findings.iter().any(|finding| finding.grade == Grade::Fatal) { exit::FAILED } else { exit::OK }
     }
+}
+
+fn unread(path: &Path) -> Finding {
+    let text = format!("{} is not read, because its name does not end in .toml: rename or remove it", path.display());
+    Finding { check: "configuration", grade: Grade::Warning, text }
 }
 
 fn forgotten() -> Finding {

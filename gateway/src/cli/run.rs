@@ -30,7 +30,7 @@ impl Run {
                 .expect("the system has threads for two workers")
         };
         let system = actix::System::with_tokio_rt(runtime);
-        // First of all: without a listener SIGHUP ends the process.
+        // Before the configuration is read: what changes after that is heard.
         let hang_ups = match system.block_on(async { reload::listen() }) {
             Ok(hang_ups) => hang_ups,
             Err(error) => return fail(json, exit::GAVE_UP, &error),

@@ -148,6 +148,25 @@ impl Files {
     }
 }
 
+/// Files beside those of the terminals that look like one to a person, and are not read for their name: `desk-2.toml.txt`, `desk-2.conf`.
+/// Hidden files and the copies that editors leave are not meant.
+pub fn left_out(main: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(main.parent().unwrap_or(Path::new("")).join(TERMINALS_DIR));
+    let named = |path: &Path| {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let copied = name.starts_with('.') || ["~", ".bak", ".orig", ".swp"].iter().any(|end| name.ends_with(end));
+        !copied && !is_terminal(path) && path.is_file()
+    };
+    let mut left_out: Vec<_> = entries.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    left_out.retain(|path| named(path));
+    left_out.sort();
+    left_out
+}
+
+fn is_terminal(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml"))
+}
+
 fn terminal_files(main: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let folder = main.parent().unwrap_or(Path::new("")).join(TERMINALS_DIR);
     let entries = match std::fs::read_dir(&folder) {
@@ -158,7 +177,7 @@ fn terminal_files(main: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let mut files = Vec::new();
     for entry in entries {
         let path = entry.map_err(|source| ConfigError::Unreadable { path: folder.clone(), source })?.path();
-        if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("toml")) {
+        if is_terminal(&path) {
             files.push(path);
         }
     }

@@ -10,7 +10,7 @@ mod rules;
 mod validate;
 
 pub use error::{ConfigError, Problem, WrongLine};
-pub use files::{Files, Former};
+pub use files::{Files, Former, left_out};
 
 use serde::Deserialize;
 use std::net::SocketAddr;
