@@ -10,7 +10,7 @@ use std::path::Path;
 use uketsuke_tests::central::{CardIdentity, ModeSpec, Population, Rates};
 use uketsuke_tests::patient::{PatientCard, Way, check_in};
 use uketsuke_tests::pki::{Card, CardOptions};
-use uketsuke_tests::scene::{STEP, Scene, named};
+use uketsuke_tests::scene::{STEP, Scene, named, part};
 use uketsuke_tests::site::{Plan, portrait, until};
 
 const READER: &str = "desk-1/a";
@@ -316,5 +316,25 @@ async fn nothing_personal_or_biometric_is_found_in_anything_the_gateway_writes_o
     assert_eq!(found(&marks, &said(&scene, listener.output())?), nothing, "with everything answered");
     assert_eq!(scene.site.stop_gateway()?, Some(0));
     assert_eq!(found(&marks, &written(&scene)?), nothing, "after an orderly end");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_outside_the_sites_folder_not_even_by_libraries() -> Result<()> {
+    let mut scene = Scene::prepare(Plan { face: true, ..Plan::default() })?;
+    let home = tempfile::tempdir()?;
+    let path = home.path().to_str().context("a temporary folder")?;
+    scene.site.set_environment("HOME", path);
+    scene.site.set_environment("XDG_CACHE_HOME", path);
+    // Some libraries keep quiet where this is set.
+    scene.site.set_environment("CI", "");
+    scene.site.start_gateway()?;
+    until(STEP, "the face method is ready", || {
+        scene.health().is_ok_and(|health| part(&health, "face")["detail"] == "ready")
+    })?;
+    scene.receives_the_next_patient("desk-1/a").await?;
+    ensure!(scene.site.stop_gateway()? == Some(0));
+    let left: Vec<_> = std::fs::read_dir(home.path())?.collect::<std::io::Result<_>>()?;
+    ensure!(left.is_empty(), "{left:?}");
     Ok(())
 }
