@@ -23,9 +23,9 @@ use crate::store::{Figures, Horizon, Inspection, SETTLED_KEPT, Store, StoreError
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
-use uketsuke_core::clock::{CentralTime, Mono, Stamp};
+use uketsuke_core::clock::Stamp;
 use uketsuke_core::date::Date;
-use uketsuke_core::retention::{Deletion, VouchedBy};
+use uketsuke_core::retention::{Deletion, Oldest, VouchedBy};
 
 /// Between looks at how much there is.
 const FIGURES_EVERY: Duration = Duration::from_secs(10);
@@ -66,7 +66,7 @@ pub struct Upkept {
     pub figures: Figures,
     /// How much there is has been counted since the start.
     pub counted: bool,
-    /// Age of the oldest row that waits; 0 when none does.
+    /// The oldest row that waits has waited for at least this long; 0 when none does.
     pub oldest_waiting: Duration,
     /// Whether what is old is deleted; `None` before the first look.
     pub retention: Option<RetentionStatus>,
@@ -196,7 +196,7 @@ async fn look(parts: &UpkeepParts, upkept: &mut Upkept) -> Result<(), StoreError
     tell_changes(upkept.retention.as_ref(), &retention);
     upkept.retention = Some(retention);
     let figures = parts.store.figures().await?;
-    upkept.oldest_waiting = upkept.oldest.age(figures.outbox.oldest_created_ms, parts);
+    upkept.oldest_waiting = upkept.oldest.age(figures.outbox.oldest_created_ms, parts.clock.now(), retention.deletion);
     (upkept.figures, upkept.counted) = (figures, true);
     upkept.many_wait = figures.outbox.pending > parts.limits.attention_waiting;
     upkept.large = figures.database_bytes + figures.log_bytes > parts.limits.attention_bytes;
@@ -271,41 +271,6 @@ async fn believed(parts: &UpkeepParts) -> Result<Option<(i64, VouchedBy)>, Store
         Deletion::GoesOn { now_ms, by } => Some((now_ms, by)),
         Deletion::Waits(_) => None,
     })
-}
-
-/// The oldest row that waits, as it was first seen: from then on its age grows with the machine's own clock, and no jump of the wall clock
-/// makes it older.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Oldest(Option<Seen>);
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Seen {
-    created_ms: i64,
-    age: Duration,
-    at: Mono,
-    /// The central system's clock has been heard by then, so that the age was no guess.
-    central: bool,
-}
-
-impl Oldest {
-    fn age(&mut self, created_ms: Option<i64>, parts: &UpkeepParts) -> Duration {
-        let (now, central) = (parts.clock.now(), parts.clock.central());
-        let Some(created_ms) = created_ms else {
-            self.0 = None;
-            return Duration::ZERO;
-        };
-        let seen = match self.0 {
-            Some(seen) if seen.created_ms == created_ms && seen.central == central.is_some() => seen,
-            _ => {
-                let lower_ms =
-                    central.map_or(now.stamp.wall_ms, |said: CentralTime| said.at(now.mono).min(now.stamp.wall_ms));
-                let age = Duration::from_millis(u64::try_from(lower_ms.saturating_sub(created_ms)).unwrap_or(0));
-                Seen { created_ms, age, at: now.mono, central: central.is_some() }
-            }
-        };
-        self.0 = Some(seen);
-        seen.age + now.mono.since(seen.at)
-    }
 }
 
 async fn set_aside(parts: &UpkeepParts) -> Result<(), StoreError> {

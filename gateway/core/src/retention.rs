@@ -4,6 +4,10 @@
 //! time to this process, or a person must have confirmed the date. What may be deleted is judged by the lower of the two clocks, so that
 //! nothing is deleted that either of them calls too young. A wait is measured without the doubtful clock.
 
+mod oldest;
+
+pub use oldest::Oldest;
+
 use crate::clock::{CentralTime, Mono, Now, agree};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;

@@ -151,7 +151,7 @@ impl Default for Metrics {
         registry.register(
             "store",
             "What the store holds: bytes of the database, its log and its reserve, bytes free on their disk, sealing keys held, isolated \
-             requests, age of the oldest waiting request in seconds, walks through every row, receptions forgotten",
+             requests, seconds that the oldest waiting request has waited at least, walks through every row, receptions forgotten",
             store.clone(),
         );
         let (connections, connections_closed) = (Family::default(), Counter::default());

@@ -333,6 +333,12 @@ async fn a_date_that_a_person_confirms_lets_deletion_go_on_by_the_lower_of_both_
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_jump_of_the_clock_makes_no_row_wait_for_longer() {
+    // The line is down, so the central system's clock is not heard, and the start was made with a clock that is far ahead.
+    let mut scene = Scene::unheard().await;
+    scene.open(1, scene.ago(401 * DAY)).await;
+    look(&scene.parts, &mut scene.upkept).await.unwrap();
+    assert!(scene.upkept.oldest_waiting < Duration::from_secs(60), "{:?}", scene.upkept.oldest_waiting);
+
     let mut scene = Scene::unheard().await;
     scene.open(1, scene.ago(401 * DAY)).await;
     scene.central_is_behind(401 * DAY);
