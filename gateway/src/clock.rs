@@ -38,10 +38,13 @@ impl Clock {
         Mono(seconds.unwrap_or(0).saturating_mul(1000).saturating_add(nanos.unwrap_or(0) / 1_000_000))
     }
 
-    /// The central system has just said that its wall clock shows this, in milliseconds since 1970-01-01 UTC.
+    /// The central system has just said that its wall clock shows this, in milliseconds since 1970-01-01 UTC. An answer without a time
+    /// changes nothing.
     pub fn hear_central(&self, said_ms: i64) {
-        let heard = CentralTime { said_ms, heard: self.mono() };
-        *self.central.lock().unwrap_or_else(PoisonError::into_inner) = Some(heard);
+        match CentralTime::said(said_ms, self.mono()) {
+            Some(heard) => *self.central.lock().unwrap_or_else(PoisonError::into_inner) = Some(heard),
+            None => tracing::debug!(said_ms, "the central system's answer says no time"),
+        }
     }
 
     /// What the central system last said to this process about the time.
@@ -75,6 +78,7 @@ fn boot_id() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use uketsuke_core::clock::EARLIEST_MS;
 
     #[test]
     fn a_second_process_of_one_boot_goes_on_counting_where_the_first_was() {
@@ -93,6 +97,21 @@ mod tests {
             clock.clone().hear_central(clock.stamp().wall_ms - ahead_ms);
             assert_eq!(clock.stamp().synchronised, agrees, "{ahead_ms}");
         }
+    }
+
+    #[test]
+    fn an_answer_of_the_central_system_that_says_no_time_contradicts_no_clock() {
+        let marker = tempfile::NamedTempFile::new().unwrap();
+        let clock = Clock::new(marker.path().into());
+        // An absent field, seconds in place of milliseconds, and the last moment before this program.
+        for said_ms in [0, 1_800_000_000, -1, EARLIEST_MS - 1] {
+            clock.hear_central(said_ms);
+            assert_eq!((clock.central(), clock.stamp().synchronised), (None, true), "{said_ms}");
+        }
+        clock.hear_central(clock.stamp().wall_ms);
+        let heard = clock.central();
+        clock.hear_central(0);
+        assert!(heard.is_some() && clock.central() == heard, "what was heard before stays");
     }
 
     #[test]

@@ -59,6 +59,12 @@ pub struct CentralTime {
 }
 
 impl CentralTime {
+    /// What an answer says; `None` for one that says no time: a field that is absent reads as 1970, and no central system runs on a date at
+    /// which this program did not exist.
+    pub fn said(said_ms: i64, heard: Mono) -> Option<Self> {
+        (said_ms >= EARLIEST_MS).then_some(Self { said_ms, heard })
+    }
+
     /// What its wall clock says, or said, at a moment of this boot, which may lie before the one in which it was heard.
     pub fn at(self, then: Mono) -> i64 {
         let ms = |of: u64| i64::try_from(of).unwrap_or(i64::MAX);

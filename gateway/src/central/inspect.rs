@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
 use tokio_rustls::client::TlsStream;
+use uketsuke_core::clock::{CentralTime, Mono};
 use uketsuke_core::explain::Lang;
 
 /// Clocks may be apart by this much before it is said.
@@ -280,6 +281,12 @@ fn with_date(fault: LineFault, material: &Material, now_ms: i64) -> LineFault {
 }
 
 fn clocks(their_ms: i64, our_ms: i64) -> Result<Said, LineFault> {
+    if CentralTime::said(their_ms, Mono::default()).is_none() {
+        return Ok(Said::new(
+            "資格確認システムの応答に時刻がないため、時計を比べられません",
+            "the central system's answer says no time, so the clocks cannot be compared",
+        ));
+    }
     let apart_ms = their_ms.saturating_sub(our_ms);
     if apart_ms.saturating_abs() > CLOCKS_APART_MAX_MS {
         return Err(LineFault::ClocksApart(apart_ms / 1000));
