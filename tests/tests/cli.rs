@@ -239,6 +239,10 @@ async fn the_clock_is_shown_and_its_date_confirmed_through_the_running_gateway_o
     assert_eq!((code, &status["central_ms"]), (Some(0), &Value::Null), "{status}");
     let (_, text) = scene.site.ask(&["clock", "show"])?;
     assert!(text.contains("not heard since the start") && text.contains("nothing is deleted for its age"), "{text}");
+    assert!(
+        text.contains(&today) && text.contains("JST"),
+        "the date that is asked for is the one that is shown: {text}"
+    );
     let (code, refused) = said(&scene, &["clock", "confirm", "2020-02-29"])?;
     assert!(code == Some(1) && refused["error"].to_string().contains("set the clock"), "{code:?} {refused}");
     assert_eq!(said(&scene, &["clock", "confirm", &today])?.0, Some(0));

@@ -104,7 +104,9 @@ fn warning(part: &str, end_ms: i64, now_ms: i64) -> Said {
 /// A moment as people in Japan read it.
 pub fn day(at_ms: i64) -> String {
     let japan = UtcOffset::from_hms(9, 0, 0).unwrap_or(UtcOffset::UTC);
-    let at = OffsetDateTime::UNIX_EPOCH.saturating_add(time::Duration::milliseconds(at_ms)).to_offset(japan);
+    let at = OffsetDateTime::UNIX_EPOCH.saturating_add(time::Duration::milliseconds(at_ms));
+    // A clock at the end of the calendar has no time in Japan.
+    let at = at.checked_to_offset(japan).unwrap_or(at);
     let (hour, minute, second) = at.to_hms();
     format!("{:04}-{:02}-{:02} {hour:02}:{minute:02}:{second:02} JST", at.year(), u8::from(at.month()), at.day())
 }

@@ -2,6 +2,7 @@
 
 use super::store::{Error, order};
 use super::{Common, ended};
+use crate::central::moment;
 use crate::operator::{Order, Told};
 use crate::retention::RetentionStatus;
 use clap::{Args, Subcommand};
@@ -56,15 +57,35 @@ fn shown(told: Told) -> Result<RetentionStatus, Error> {
 }
 
 fn text(status: &RetentionStatus) -> String {
-    let time = |ms: i64| {
-        let at = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok();
-        at.and_then(|at| at.format(&time::format_description::well_known::Rfc3339).ok())
-            .unwrap_or_else(|| ms.to_string())
-    };
     format!(
         "this machine  {}\ncentral       {}\ndeletion      {}",
-        time(status.wall_ms),
-        status.central_ms.map_or("not heard since the start of the gateway".into(), time),
+        moment(status.wall_ms),
+        status.central_ms.map_or("not heard since the start of the gateway".into(), moment),
         status.words()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use uketsuke_core::retention::{Deletion, Doubt};
+
+    #[test]
+    fn the_date_that_is_shown_is_the_one_that_can_be_confirmed() {
+        // 08:30 in Japan, when it is still the day before by UTC; and clocks beyond the calendar.
+        for (wall_ms, said) in [(1_780_270_200_000, "2026-06-01 08:30:00 JST"), (i64::MAX, "JST"), (i64::MIN, "JST")] {
+            let status = RetentionStatus {
+                deletion: Deletion::Waits(Doubt::NotHeard),
+                wall_ms,
+                central_ms: Some(wall_ms),
+                waited: Duration::ZERO,
+                alarms: false,
+            };
+            let text = text(&status);
+            assert_eq!(text.matches(said).count(), 2, "{text}");
+            let date = Date::of_stamp_jst(wall_ms).to_string();
+            assert!(!said.starts_with("2026") || text.contains(&date), "{text} {date}");
+        }
+    }
 }

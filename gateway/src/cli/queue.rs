@@ -2,6 +2,7 @@
 
 use super::store::{Error, configured, open_store, order};
 use super::{Common, ended};
+use crate::central::moment;
 use crate::config::Config;
 use crate::operator::Order;
 use crate::store::{
@@ -172,12 +173,7 @@ fn show(row: &OutboxDetail) -> String {
         (RowState::Isolated, true) => "set aside: `uketsuke queue retry` sends it on its way again",
         (RowState::Rejected, true) => "refused for good: what is to be done stands at its case (`uketsuke explain`)",
     };
-    let time = |ms: i64| {
-        let at = time::OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000).ok();
-        at.and_then(|at| at.format(&time::format_description::well_known::Rfc3339).ok())
-            .unwrap_or_else(|| ms.to_string())
-    };
-    let not_before = if head.not_before_ms == 0 { "at once".to_owned() } else { time(head.not_before_ms) };
+    let not_before = if head.not_before_ms == 0 { "at once".to_owned() } else { moment(head.not_before_ms) };
     format!(
         "seq         {}\nrequest     {}\nkind        {:?}\nreception   {}\nlane        {:?}\nstate       {:?}\ntries       {}\nlast error  {}\n\
          written     {}\nnot before  {}\nbody        {} bytes, sealed with key {}\nnext        {}",
@@ -189,7 +185,7 @@ fn show(row: &OutboxDetail) -> String {
         head.state,
         head.attempts,
         head.last_error.as_deref().unwrap_or("-"),
-        time(head.created_ms),
+        moment(head.created_ms),
         not_before,
         stored_bytes,
         sealed_with.as_deref().unwrap_or("-"),
