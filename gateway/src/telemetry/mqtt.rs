@@ -13,8 +13,8 @@ use crate::config;
 use crate::handle::SiteHandle;
 use futures_util::stream::{BoxStream, SelectAll, StreamExt};
 use rumqttc::{
-    AsyncClient, ConnectionError, EventLoop, LastWill, MqttOptions, Outgoing, Packet, QoS, StateError, SubscribeFilter,
-    SubscribeReasonCode, mqttbytes,
+    AsyncClient, ConnectionError, EventLoop, LastWill, MqttOptions, Outgoing, Packet, QoS, StateError, SubAck,
+    SubscribeFilter, SubscribeReasonCode, mqttbytes,
 };
 use std::collections::BTreeMap;
 use std::io;
@@ -84,7 +84,6 @@ pub fn spawn(
         published: BTreeMap::new(),
         publish_at: None,
         fault: None,
-        deaf: false,
         told,
     };
     Publisher { task: tokio::spawn(publishing.run(stop)) }
@@ -100,8 +99,8 @@ enum Heard {
         kept: bool,
         payload: bytes::Bytes,
     },
-    /// The broker refuses to tell us what stands in our topics.
-    NotListening,
+    /// Whether the broker tells us what stands in our topics.
+    Listening(bool),
     Ended(End, String),
 }
 
@@ -136,9 +135,7 @@ async fn poll(mut event_loop: EventLoop, heard: mpsc::Sender<Heard>) {
             Ok(Incoming(Packet::Publish(message))) => {
                 Heard::Message { topic: message.topic, kept: message.retain, payload: message.payload }
             }
-            Ok(Incoming(Packet::SubAck(answer))) if answer.return_codes.contains(&SubscribeReasonCode::Failure) => {
-                Heard::NotListening
-            }
+            Ok(Incoming(Packet::SubAck(answer))) => Heard::Listening(granted(&answer)),
             Ok(Out(Outgoing::Publish(id))) => Heard::Sent(id),
             Ok(Out(Outgoing::Disconnect)) => return,
             Ok(_) => continue,
@@ -151,6 +148,11 @@ async fn poll(mut event_loop: EventLoop, heard: mpsc::Sender<Heard>) {
             return;
         }
     }
+}
+
+/// Whether the broker lets us hear all that was asked for.
+fn granted(answer: &SubAck) -> bool {
+    !answer.return_codes.contains(&SubscribeReasonCode::Failure)
 }
 
 /// What the end of a connection means.
@@ -212,8 +214,6 @@ struct Publishing {
     publish_at: Option<Instant>,
     /// Why the last session ended, until the next one is open.
     fault: Option<String>,
-    /// The broker does not tell us what stands in our topics.
-    deaf: bool,
     told: watch::Sender<MqttStatus>,
 }
 
@@ -265,26 +265,13 @@ impl Publishing {
             // An empty one was just cleared.
             Heard::Message { topic, payload, .. } if !payload.is_empty() => self.step(Event::Found(topic)),
             Heard::Message { .. } => {}
-            Heard::NotListening => self.not_listening("the broker refuses the subscription"),
+            Heard::Listening(granted) => self.step(Event::Listening(granted)),
             Heard::Ended(end, error) => {
-                if end == End::Unreadable && self.sessions.is_open() {
-                    self.not_listening(&error);
-                }
                 self.session = None;
                 self.fault = Some(error);
                 self.step(Event::Ended(end));
             }
         }
-    }
-
-    fn not_listening(&mut self, why: &str) {
-        if !std::mem::replace(&mut self.deaf, true) {
-            tracing::warn!(
-                why,
-                "what stands in the gateway's own MQTT topics cannot be read: topics of removed readers stay"
-            );
-        }
-        self.tell();
     }
 
     fn step(&mut self, event: Event) {
@@ -327,8 +314,16 @@ impl Publishing {
     fn tell(&self) {
         let mut now = self.told.borrow().clone();
         let before = (now.condition, now.fault.is_some());
+        let heard_before = now.deaf;
         (now.condition, now.counts) = (self.sessions.condition(), self.sessions.counts());
-        (now.fault, now.deaf) = (self.fault.clone(), self.deaf);
+        (now.fault, now.deaf) = (self.fault.clone(), self.sessions.deaf());
+        match now.unheard() {
+            Some(said) if now.deaf != heard_before => tracing::warn!("MQTT: {}", said.en),
+            None if heard_before.is_some() => {
+                tracing::info!("MQTT: what stands in the gateway's own topics is read again")
+            }
+            _ => {}
+        }
         let changed = now.condition != before.0;
         match now.condition {
             Condition::Up if changed => tracing::info!("MQTT: {}", now.said().en),
@@ -372,5 +367,19 @@ impl Publishing {
         // The connection's task ends after the last packet; what it reports until then must be taken from it.
         let last = async { while session.heard.recv().await.is_some() {} };
         let _ = tokio::time::timeout(GOODBYE_DEADLINE, last).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_refused_topic_makes_a_subscription_refused() {
+        use SubscribeReasonCode::{Failure, Success};
+        let all = Success(QoS::AtMostOnce);
+        for (codes, whole) in [(vec![all, all, all], true), (vec![all, Failure, all], false), (vec![Failure], false)] {
+            assert_eq!(granted(&SubAck::new(1, codes.clone())), whole, "{codes:?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::central::Said;
 use crate::config;
-use uketsuke_core::telemetry::session::{Condition, Counts};
+use uketsuke_core::telemetry::session::{Condition, Counts, Deaf};
 
 /// How it stands with the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,8 +15,8 @@ pub struct MqttStatus {
     pub counts: Counts,
     /// Why the last session ended, until the next one is open.
     pub fault: Option<String>,
-    /// The broker does not tell us what stands in our topics.
-    pub deaf: bool,
+    /// Why nothing is heard of what stands in our topics.
+    pub deaf: Option<Deaf>,
     broker: String,
     client_id: String,
 }
@@ -29,7 +29,7 @@ impl MqttStatus {
             condition: Condition::Connecting,
             counts: Counts::default(),
             fault: None,
-            deaf: false,
+            deaf: None,
             broker: format!("{}:{}", mqtt.host, mqtt.port),
             client_id: mqtt.client_id(site),
         }
@@ -46,6 +46,35 @@ impl MqttStatus {
         (self.enabled && lasting).then(|| self.said())
     }
 
+    /// That nothing is heard of our own topics, in a sentence, with what to do.
+    pub fn unheard(&self) -> Option<Said> {
+        let Self { broker, client_id, .. } = self;
+        Some(match self.deaf? {
+            Deaf::Refused => Said::new(
+                format!(
+                    "{broker} に {client_id} として状態を送っています。ブローカーが読み取りを許していないため、なくなった端末の表示は\
+                     消せません。この接続名に自分のトピックの購読を許してください"
+                ),
+                format!(
+                    "state goes to {broker} as {client_id}, but the broker does not let it be read back: topics of removed readers \
+                     stay; allow this client to subscribe to its own topics"
+                ),
+            ),
+            Deaf::Unreadable => Said::new(
+                format!(
+                    "{broker} に {client_id} として状態を送っています。このゲートウェイのトピックに読み取れないもの(1 MiBを超える\
+                     メッセージなど)が送られたため、なくなった端末の表示は消せません。送ったものを探して止め、保持されたメッセージを消してください。\
+                     10分以内に自動で試し直します"
+                ),
+                format!(
+                    "state goes to {broker} as {client_id}, but something in the gateway's own topics cannot be read, such as a message \
+                     larger than 1 MiB: topics of removed readers stay; find the client that publishes it and delete the retained \
+                     message; it is read again within ten minutes"
+                ),
+            ),
+        })
+    }
+
     /// In a sentence, with what to do.
     pub fn said(&self) -> Said {
         let Self { broker, client_id, .. } = self;
@@ -53,19 +82,12 @@ impl MqttStatus {
             return Said::new("使用していません(mqtt.enabled)", "switched off (mqtt.enabled)");
         }
         match (self.condition, &self.fault) {
-            (Condition::Up, _) if self.deaf => Said::new(
-                format!(
-                    "{broker} に {client_id} として状態を送っています。ブローカーが読み取りを許していないため、なくなった端末の表示は消せません"
-                ),
-                format!(
-                    "state goes to {broker} as {client_id}, but the broker does not let it be read back: topics of removed readers \
-                     stay; allow this client to subscribe to its own topics"
-                ),
-            ),
-            (Condition::Up, _) => Said::new(
-                format!("{broker} に {client_id} として状態を送っています"),
-                format!("state goes to {broker} as {client_id}"),
-            ),
+            (Condition::Up, _) => self.unheard().unwrap_or_else(|| {
+                Said::new(
+                    format!("{broker} に {client_id} として状態を送っています"),
+                    format!("state goes to {broker} as {client_id}"),
+                )
+            }),
             (Condition::Connecting, None) => {
                 Said::new(format!("{broker} につないでいます"), format!("connecting to {broker}"))
             }
@@ -106,5 +128,26 @@ impl MqttStatus {
                 ),
             ),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_subscription_and_an_unreadable_message_have_words_of_their_own_until_they_are_over() {
+        let mqtt = config::Mqtt { enabled: true, ..config::Mqtt::default() };
+        let said = |condition, deaf| MqttStatus { condition, deaf, ..MqttStatus::new(&mqtt, "clinic") }.said();
+        let refused = said(Condition::Up, Some(Deaf::Refused));
+        assert!(refused.en.contains("allow this client to subscribe"), "{}", refused.en);
+        assert!(refused.ja.contains("購読を許してください"), "{}", refused.ja);
+        let unreadable = said(Condition::Up, Some(Deaf::Unreadable));
+        assert!(unreadable.en.contains("larger than 1 MiB") && !unreadable.en.contains("allow"), "{}", unreadable.en);
+        assert!(unreadable.ja.contains("1 MiB") && !unreadable.ja.contains("許"), "{}", unreadable.ja);
+        let well = said(Condition::Up, None);
+        assert_eq!(well.en, format!("state goes to {}:{} as uketsuke-clinic", mqtt.host, mqtt.port));
+        // What is worse is said first.
+        assert_eq!(said(Condition::Stalled, Some(Deaf::Refused)), said(Condition::Stalled, None));
     }
 }

@@ -41,6 +41,8 @@ pub struct Rules {
     pub clear_after: Duration,
     /// Another gateway counts as gone after a session of this length without a sign of it.
     pub quiet: Duration,
+    /// While nothing is heard of our topics, it is asked for again this often.
+    pub listen_again: Duration,
 }
 
 impl Rules {
@@ -58,6 +60,8 @@ impl Rules {
             clear_after: Duration::from_secs(10),
             // Longer than the other gateway's own wait, and than two of its refreshes.
             quiet: (rival_most * 5 / 2).max(refresh * 2 + rival_most),
+            // A message that is far too large costs a session each time that it is met.
+            listen_again: Duration::from_secs(10 * 60),
         }
     }
 }
@@ -93,6 +97,15 @@ impl Condition {
     }
 }
 
+/// Why nothing is heard of what stands in our own topics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deaf {
+    /// The broker refuses the subscription.
+    Refused,
+    /// Something stood there that cannot be read and ended the session.
+    Unreadable,
+}
+
 /// How often things happened since the process started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
@@ -113,7 +126,7 @@ pub enum End {
     Closed,
     /// The broker cannot be reached, refuses us, or fell silent.
     Unreachable,
-    /// Something came in that cannot be read, such as a message far too large: the next sessions do not listen.
+    /// Something came in that cannot be read, such as a message far too large: the next sessions do not listen for a while.
     Unreadable,
 }
 
@@ -141,6 +154,8 @@ pub enum Event {
     Sent(u16),
     /// The broker acknowledged this packet id.
     Acknowledged(u16),
+    /// The broker has answered [`Effect::Listen`]: whether it lets us hear all that was asked for.
+    Listening(bool),
     /// Our own state topic was read.
     Seen(Sighting),
     /// This topic below our root is not empty.
@@ -185,6 +200,8 @@ struct Session {
     opened: Mono,
     /// An earlier session of this process had told the broker our state already.
     told_before: bool,
+    /// Since when the broker lets us hear.
+    hears_since: Option<Mono>,
     /// Publishes without acknowledgement, by packet id, with the time that they left.
     unacknowledged: BTreeMap<u16, Mono>,
     /// Topics of parts that this gateway does not have.
@@ -209,8 +226,10 @@ pub struct Sessions {
     told: bool,
     /// …unless the broker was away meanwhile and came back with what it knew before.
     away: bool,
-    /// Nothing is listened to, because something unreadable came in.
-    deaf: bool,
+    /// Nothing is heard, and why.
+    deaf: Option<Deaf>,
+    /// When it is listened again, while nothing is heard.
+    listen_at: Mono,
     rival_seen: Mono,
     counts: Counts,
 }
@@ -229,7 +248,8 @@ impl Sessions {
             early_ends: 0,
             told: false,
             away: false,
-            deaf: false,
+            deaf: None,
+            listen_at: now.mono,
             rival_seen: now.mono,
             counts: Counts::default(),
         }
@@ -250,6 +270,11 @@ impl Sessions {
         matches!(self.line, Line::Open(_))
     }
 
+    /// Why nothing is heard of our own topics; `None` when it is, or may be.
+    pub fn deaf(&self) -> Option<Deaf> {
+        self.deaf
+    }
+
     /// How often things happened.
     pub fn counts(&self) -> Counts {
         self.counts
@@ -264,7 +289,11 @@ impl Sessions {
                 let overdue = session.oldest().map(|sent| sent.after(self.rules.acknowledge_within));
                 let quiet = self.taken_over().then(|| self.quiet_at(session));
                 let clear = (self.trouble.is_none() && !session.strays.is_empty()).then_some(session.clear_at);
-                [overdue, quiet, clear].into_iter().flatten().min()
+                let hearing = self.deaf.map(|_| match session.hears_since {
+                    Some(since) => since.after(self.rules.clear_after),
+                    None => self.listen_at,
+                });
+                [overdue, quiet, clear, hearing].into_iter().flatten().min()
             }
         }
     }
@@ -281,6 +310,7 @@ impl Sessions {
                 }
             }
             Event::Acknowledged(id) => self.acknowledged(id),
+            Event::Listening(granted) => self.listening(now, granted),
             Event::Seen(sighting) => self.seen(now, sighting, effects),
             Event::Found(topic) => self.found(topic),
             Event::Ended(end) => self.ended(now, end, jitter),
@@ -296,14 +326,43 @@ impl Sessions {
         self.line = Line::Open(Session {
             opened: now,
             told_before: self.told,
+            hears_since: None,
             unacknowledged: BTreeMap::new(),
             strays: BTreeSet::new(),
             clear_at: now.after(self.rules.clear_after),
         });
-        if !self.deaf {
-            effects.push(Effect::Listen);
+        // A new session asks again although the last one was refused: the broker may have been started anew with other rights.
+        if self.deaf != Some(Deaf::Unreadable) || now >= self.listen_at {
+            self.listen(now, effects);
         }
         effects.push(Effect::PublishAll);
+    }
+
+    fn listen(&mut self, now: Mono, effects: &mut Vec<Effect>) {
+        self.listen_at = now.after(self.rules.listen_again);
+        effects.push(Effect::Listen);
+    }
+
+    fn listening(&mut self, now: Mono, granted: bool) {
+        let Line::Open(session) = &mut self.line else { return };
+        session.hears_since = granted.then_some(now);
+        match self.deaf {
+            _ if !granted => self.deaf = Some(Deaf::Refused),
+            Some(Deaf::Refused) => self.deaf = None,
+            // It is over when what stands in the topics has come in and the session has lived on.
+            Some(Deaf::Unreadable) | None => {}
+        }
+    }
+
+    /// Asks again after a while, and finds out that what could not be read is gone.
+    fn hear_again(&mut self, now: Mono, effects: &mut Vec<Effect>) {
+        let Line::Open(session) = &self.line else { return };
+        match session.hears_since {
+            _ if self.deaf.is_none() => {}
+            Some(since) if now >= since.after(self.rules.clear_after) => self.deaf = None,
+            None if now >= self.listen_at => self.listen(now, effects),
+            Some(_) | None => {}
+        }
     }
 
     fn acknowledged(&mut self, id: u16) {
@@ -357,7 +416,10 @@ impl Sessions {
             Line::Open(session) => {
                 let early = now.since(session.opened) < self.rules.early;
                 self.away = end == End::Unreachable;
-                self.deaf |= end == End::Unreadable;
+                if end == End::Unreadable {
+                    self.deaf = Some(Deaf::Unreadable);
+                    self.listen_at = now.after(self.rules.listen_again);
+                }
                 if end == End::Closed && self.taken_over() {
                     self.counts.takeovers += 1;
                     self.rival_seen = now;
@@ -408,6 +470,7 @@ impl Sessions {
                 if self.taken_over() && now >= self.quiet_at(session) {
                     (self.trouble, self.early_ends) = (None, 0);
                 }
+                self.hear_again(now, effects);
                 self.clear(now, effects);
             }
             Line::Waiting { .. } | Line::Opening { .. } => {}

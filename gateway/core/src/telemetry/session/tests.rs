@@ -295,11 +295,62 @@ fn the_topics_of_another_gateway_in_our_place_are_not_cleared_until_it_is_gone()
 }
 
 #[test]
-fn after_something_unreadable_the_next_sessions_publish_without_listening() {
+fn after_something_unreadable_the_next_sessions_publish_without_listening_and_listen_again_after_ten_minutes() {
+    let mut sessions = unreadable_at(30_000);
+    assert_eq!((sessions.condition(), sessions.deaf()), (Condition::Up, Some(Deaf::Unreadable)));
+    // The session lasts: it listens by itself.
+    assert_eq!(due(&sessions), 630_000);
+    assert_eq!(step(&mut sessions, 629_999, Event::Tick), []);
+    assert_eq!(step(&mut sessions, 630_000, Event::Tick), [Effect::Listen]);
+    // The message is still there.
+    step(&mut sessions, 630_001, Event::Listening(true));
+    assert_eq!(sessions.deaf(), Some(Deaf::Unreadable), "what stands in the topics comes after this");
+    step(&mut sessions, 630_002, Event::Ended(End::Unreadable));
+    step(&mut sessions, 630_502, Event::Tick);
+    assert_eq!(step(&mut sessions, 630_502, Event::Opened), [Effect::PublishAll]);
+    assert_eq!(due(&sessions), 1_230_002);
+    // A session that begins when it is due listens before it publishes; and the message is gone.
+    step(&mut sessions, 1_230_001, Event::Ended(End::Closed));
+    let at = due(&sessions);
+    step(&mut sessions, at, Event::Tick);
+    assert_eq!(step(&mut sessions, at, Event::Opened), [Effect::Listen, Effect::PublishAll]);
+    step(&mut sessions, at, Event::Listening(true));
+    assert_eq!(due(&sessions), at + 10_000);
+    step(&mut sessions, at + 10_000, Event::Tick);
+    assert_eq!((sessions.deaf(), sessions.deadline()), (None, None));
+}
+
+/// A session that publishes without listening, because the one before ended at `ms` for something unreadable.
+fn unreadable_at(ms: u64) -> Sessions {
     let mut sessions = up();
-    step(&mut sessions, 30_000, Event::Ended(End::Unreadable));
-    step(&mut sessions, 30_500, Event::Tick);
-    assert_eq!(step(&mut sessions, 30_500, Event::Opened), [Effect::PublishAll]);
+    step(&mut sessions, ms, Event::Ended(End::Unreadable));
+    step(&mut sessions, ms + 500, Event::Tick);
+    assert_eq!(step(&mut sessions, ms + 500, Event::Opened), [Effect::PublishAll]);
+    sessions
+}
+
+#[test]
+fn a_refused_subscription_is_asked_for_again_and_a_granted_one_ends_it() {
+    let mut sessions = up();
+    step(&mut sessions, 100, Event::Listening(false));
+    assert_eq!((sessions.condition(), sessions.deaf()), (Condition::Up, Some(Deaf::Refused)));
+    assert_eq!(step(&mut sessions, 600_000, Event::Tick), [Effect::Listen]);
+    step(&mut sessions, 600_100, Event::Listening(false));
+    // A new session asks at once.
+    step(&mut sessions, 700_000, Event::Ended(End::Closed));
+    let at = due(&sessions);
+    open(&mut sessions, at);
+    assert_eq!(sessions.deaf(), Some(Deaf::Refused), "until the broker says otherwise");
+    step(&mut sessions, at + 1, Event::Listening(true));
+    assert_eq!((sessions.deaf(), sessions.deadline()), (None, None));
+}
+
+#[test]
+fn a_broker_that_answers_no_subscription_is_asked_once_in_ten_minutes() {
+    let mut sessions = unreadable_at(0);
+    assert_eq!(step(&mut sessions, 600_000, Event::Tick), [Effect::Listen]);
+    assert_eq!(step(&mut sessions, 1_199_999, Event::Tick), []);
+    assert_eq!(step(&mut sessions, 1_200_000, Event::Tick), [Effect::Listen]);
 }
 
 /// One gateway at the model of a broker.
@@ -378,6 +429,7 @@ fn any_event() -> impl Strategy<Value = Event> {
         4 => (1u16..5).prop_map(Event::Sent),
         4 => (1u16..5).prop_map(Event::Acknowledged),
         1 => any::<[bool; 4]>().prop_map(|[foreign, younger, online, kept]| Event::Seen(Sighting { foreign, younger, online, kept })),
+        2 => any::<bool>().prop_map(Event::Listening),
         2 => prop_oneof![Just("reader/desk-1/a"), Just("reader/gone/a"), Just("terminal/gone")]
             .prop_map(|topic| Event::Found(format!("{ROOT}/{topic}"))),
         2 => prop_oneof![Just(End::Closed), Just(End::Unreachable), Just(End::Unreadable)].prop_map(Event::Ended),
