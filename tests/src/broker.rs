@@ -2,18 +2,25 @@
 //!
 //! Promises:
 //! * what is not withheld is forwarded whole and in order;
-//! * a withheld acknowledgement never comes later; connection, pings and everything else go on.
+//! * a withheld acknowledgement never comes later; connection, pings and everything else go on;
+//! * a refused subscription is answered as the broker's own refusal is.
 
 use anyhow::{Context, Result, ensure};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 /// MQTT 3.1.1, 2.2.1: the upper half of a packet's first byte.
 const PUBACK: u8 = 4;
+/// The same of an answer to a subscription; MQTT 3.1.1, 3.9.3: its return codes follow the packet id, and this one means failure.
+const SUBACK: u8 = 9;
+const SUBACK_FAILURE: u8 = 0x80;
+/// Type, a length below 128, packet id.
+const SUBACK_HEAD_BYTES: usize = 4;
 /// Largest packet that is forwarded; telemetry is far smaller.
 const PACKET_BYTES_MAX: usize = 1024 * 1024;
 
@@ -27,8 +34,9 @@ pub struct MqttProxy {
 #[derive(Default)]
 struct State {
     withholds: AtomicBool,
+    refuses: AtomicBool,
     withheld: AtomicU64,
-    connections: AtomicU64,
+    accepted: Mutex<Vec<Instant>>,
 }
 
 impl MqttProxy {
@@ -58,9 +66,14 @@ impl MqttProxy {
         self.state.withheld.load(Ordering::SeqCst)
     }
 
-    /// Connections accepted so far.
-    pub fn connections(&self) -> u64 {
-        self.state.connections.load(Ordering::SeqCst)
+    /// From now on every subscription is refused, or no longer.
+    pub fn refuse_subscriptions(&self, refuse: bool) {
+        self.state.refuses.store(refuse, Ordering::SeqCst);
+    }
+
+    /// When each connection so far was accepted.
+    pub fn accepted(&self) -> Vec<Instant> {
+        self.state.accepted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -73,7 +86,7 @@ impl Drop for MqttProxy {
 async fn accept(listener: TcpListener, broker: SocketAddr, state: Arc<State>) {
     let mut connections = tokio::task::JoinSet::new();
     while let Ok((near, _)) = listener.accept().await {
-        state.connections.fetch_add(1, Ordering::SeqCst);
+        state.accepted.lock().unwrap_or_else(PoisonError::into_inner).push(Instant::now());
         let state = state.clone();
         connections.spawn(async move {
             // The end of either direction ends the connection.
@@ -91,10 +104,13 @@ async fn forward(near: TcpStream, broker: SocketAddr, state: &State) -> Result<(
     let up = tokio::io::copy(&mut from_gateway, &mut to_broker);
     let down = async {
         loop {
-            let packet = packet(&mut from_broker).await?;
+            let mut packet = packet(&mut from_broker).await?;
             if packet[0] >> 4 == PUBACK && state.withholds.load(Ordering::SeqCst) {
                 state.withheld.fetch_add(1, Ordering::SeqCst);
                 continue;
+            }
+            if packet[0] >> 4 == SUBACK && state.refuses.load(Ordering::SeqCst) {
+                packet.iter_mut().skip(SUBACK_HEAD_BYTES).for_each(|code| *code = SUBACK_FAILURE);
             }
             to_gateway.write_all(&packet).await?;
         }

@@ -3,7 +3,9 @@
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+use uketsuke_core::telemetry::session::Rules;
 use uketsuke_tests::broker::MqttProxy;
 use uketsuke_tests::process::Child;
 use uketsuke_tests::scene::{PIN, STEP, Scene, part};
@@ -11,6 +13,7 @@ use uketsuke_tests::site::{Plan, until};
 
 const READER: &str = "desk-1/a";
 const ROOT: &str = "uketsuke/demo-clinic";
+const KEEP_ALIVE_S: u64 = 5;
 
 /// The latest message of every topic that a listener has seen; one that was cleared is null.
 fn latest(listener: &Child) -> Result<BTreeMap<String, Value>> {
@@ -46,7 +49,7 @@ fn everything(topics: &BTreeMap<String, Value>) -> bool {
 }
 
 fn with_broker() -> Plan {
-    Plan { mqtt: true, more_config: "keep_alive_s = 5\n".into(), ..Plan::default() }
+    Plan { mqtt: true, more_config: format!("keep_alive_s = {KEEP_ALIVE_S}\n"), ..Plan::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,15 +172,39 @@ fn state(scene: &Scene, state: &str) -> bool {
     figure(scene, &format!("uketsuke_mqtt_state{{state=\"{state}\"}}")).is_ok_and(|value| value == 1)
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_withheld_acknowledgement_ends_the_session_and_the_next_one_publishes_again() -> Result<()> {
-    let mut scene = Scene::prepare(with_broker())?;
-    let proxy = MqttProxy::start(scene.site.mqtt())?;
+/// A proxy before `broker`, and the gateway's configuration pointed at it.
+fn through_a_proxy(scene: &Scene, broker: SocketAddr) -> Result<MqttProxy> {
+    let proxy = MqttProxy::start(broker)?;
     let (ip, own) = (scene.site.mqtt().ip(), proxy.address());
     scene.site.reconfigure(
         &format!("host = \"{ip}\"\nport = 1883"),
         &format!("host = \"{}\"\nport = {}", own.ip(), own.port()),
     )?;
+    Ok(proxy)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_the_broker_refuses_is_said_until_it_is_granted() -> Result<()> {
+    let mut scene = Scene::prepare(with_broker())?;
+    let proxy = through_a_proxy(&scene, scene.site.mqtt())?;
+    proxy.refuse_subscriptions(true);
+    scene.site.start_gateway()?;
+    let said = "does not let it be read back";
+    until(STEP, "refused, in words", || mqtt_part(&scene).1.contains(said))?;
+    assert!(mqtt_part(&scene).0, "state goes out all the same");
+    proxy.refuse_subscriptions(false);
+    scene.site.stop_broker()?;
+    scene.site.start_broker()?;
+    until(Duration::from_secs(45), "granted, and no longer said", || {
+        let (ok, words) = mqtt_part(&scene);
+        ok && !words.contains(said)
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_withheld_acknowledgement_ends_the_session_and_the_next_one_publishes_again() -> Result<()> {
+    let mut scene = Scene::prepare(with_broker())?;
+    let proxy = through_a_proxy(&scene, scene.site.mqtt())?;
     scene.site.start_gateway()?;
     let listener = scene.site.listen_to_mqtt()?;
     until_seen(&listener, STEP, "everything", everything)?;
@@ -201,7 +228,7 @@ async fn a_withheld_acknowledgement_ends_the_session_and_the_next_one_publishes_
     proxy.withhold_acknowledgements(false);
     let from = Instant::now();
     until(Duration::from_secs(45), "up again", || mqtt_part(&scene).0)?;
-    println!("stall: recovered after {:?}, {} connections", from.elapsed(), proxy.connections());
+    println!("stall: recovered after {:?}, {} connections", from.elapsed(), proxy.accepted().len());
     let visit = scene.check_in(READER, &scene.card("TEST-VALID-AFTER")?, PIN).await?;
     scene.until_code(&visit.reception, "confirmed").await?;
     until_seen(&listener, STEP, "a reception after the stall", |topics| {
@@ -211,10 +238,11 @@ async fn a_withheld_acknowledgement_ends_the_session_and_the_next_one_publishes_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_gateways_with_one_client_id_both_say_so_and_leave_each_other_in_place_for_half_a_minute() -> Result<()> {
-    let first = Scene::start(with_broker())?;
+    let mut first = Scene::prepare(with_broker())?;
     let mut second = Scene::prepare(Plan { terminals: vec![("desk-2".into(), vec!["c".into()])], ..with_broker() })?;
-    let (theirs, ours) = (second.site.mqtt().ip(), first.site.mqtt().ip());
-    second.site.reconfigure(&format!("host = \"{theirs}\""), &format!("host = \"{ours}\""))?;
+    let broker = first.site.mqtt();
+    let proxies = [through_a_proxy(&first, broker)?, through_a_proxy(&second, broker)?];
+    first.site.start_gateway()?;
     let listener = first.site.listen_to_mqtt()?;
     until_seen(&listener, STEP, "everything", everything)?;
     second.site.start_gateway()?;
@@ -231,14 +259,21 @@ async fn two_gateways_with_one_client_id_both_say_so_and_leave_each_other_in_pla
         println!("takeover: noticed after {:?}", from.elapsed());
         assert_eq!(scene.health()?["ok"], true, "patients are received all the same");
     }
-    // One is in place, the other comes back after 30 s to 60 s; before both knew it was half a second.
-    let connects = || Ok::<_, anyhow::Error>(sessions(&first, "connects")? + sessions(&second, "connects")?);
-    let (before, from) = (connects()?, Instant::now());
+    // One is in place. The other one was pushed out by the latest connection, and comes back after 30 s to 60 s.
+    let accepted = || {
+        let mut all: Vec<_> = proxies.iter().flat_map(MqttProxy::accepted).collect();
+        all.sort();
+        all
+    };
+    let before = accepted().len();
     println!("takeover: {before} sessions until both knew");
     assert!(before <= 8, "{before} sessions");
-    until(Duration::from_secs(90), "the other one tries again", || connects().is_ok_and(|now| now > before))?;
-    println!("takeover: the next session after {:?}", from.elapsed());
-    assert!(from.elapsed() > Duration::from_secs(10));
+    until(Duration::from_secs(90), "the other one tries again", || accepted().len() > before)?;
+    let accepted = accepted();
+    let waited = accepted[before].duration_since(accepted[before - 1]);
+    println!("takeover: the next session after {waited:?}");
+    let rules = Rules::new(Duration::from_secs(KEEP_ALIVE_S), Duration::from_secs(60));
+    assert!(waited >= rules.rival_retry.delay(1, 0.0), "{waited:?}");
 
     // Neither has cleared what the other one shows.
     let topics = latest(&listener)?;
