@@ -167,8 +167,13 @@ impl Scene {
 
     /// The eligibility requests that took effect, in order.
     pub fn eligibility_effects(&self) -> Result<Vec<Effect>> {
+        self.effects(Kind::Eligibility)
+    }
+
+    /// What took effect of this kind, in order.
+    pub fn effects(&self, kind: Kind) -> Result<Vec<Effect>> {
         let mut effects = self.site.control.ledger()?;
-        effects.retain(|effect| effect.kind == Kind::Eligibility);
+        effects.retain(|effect| effect.kind == kind);
         Ok(effects)
     }
 }

@@ -122,7 +122,13 @@ impl Arguments {
             seed: self.seed,
             rates: self.rates.rates(),
             think_ms: self.think_ms,
-            mode: ModeSpec { mode: self.mode, ms: self.mode_ms, code: self.mode_code, count: self.mode_count },
+            mode: ModeSpec {
+                mode: self.mode,
+                ms: self.mode_ms,
+                code: self.mode_code,
+                count: self.mode_count,
+                only: None,
+            },
             persons,
         })
     }

@@ -50,6 +50,36 @@ pub struct ModeSpec {
     /// For how many requests; without it until changed.
     #[serde(default)]
     pub count: Option<u32>,
+    /// Of which kind: `eligibility`, `follow_up` or `consent`; without it all, and pings.
+    #[serde(default)]
+    pub only: Option<Method>,
+}
+
+/// What is asked of the central system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Method {
+    /// A request for eligibility.
+    Eligibility,
+    /// A request about an earlier one.
+    FollowUp,
+    /// Consents.
+    Consent,
+}
+
+/// A mode, for how many requests, and of which kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Switch {
+    /// The mode.
+    pub mode: Mode,
+    /// For how many requests.
+    pub count: Option<u32>,
+    /// Of which kind.
+    pub only: Option<Method>,
+}
+
+impl Switch {
+    const UP: Self = Self { mode: Mode::Up, count: None, only: None };
 }
 
 const CODES: [(&str, Code); 16] = [
@@ -106,8 +136,13 @@ impl ModeSpec {
         Self { count: Some(count), ..self }
     }
 
-    /// The mode and its count, or a sentence about what is wrong.
-    pub fn parse(&self) -> Result<(Mode, Option<u32>), String> {
+    /// The same for requests of one kind only.
+    pub fn only(self, method: Method) -> Self {
+        Self { only: Some(method), ..self }
+    }
+
+    /// The switch, or a sentence about what is wrong.
+    pub fn parse(&self) -> Result<Switch, String> {
         let mode = match self.mode.as_str() {
             "up" => Mode::Up,
             "down" => Mode::Down,
@@ -123,30 +158,32 @@ impl ModeSpec {
                 return Err(format!("unknown mode {other:?}; known: {known}"));
             }
         };
-        if self.count.is_some() && matches!(mode, Mode::Up | Mode::Down) {
-            return Err(format!("{} takes no count: it is not about requests", self.mode));
+        if (self.count.is_some() || self.only.is_some()) && matches!(mode, Mode::Up | Mode::Down) {
+            return Err(format!("{} takes neither count nor kind: it is not about requests", self.mode));
         }
         if self.count == Some(0) {
             return Err("count is at least 1".to_owned());
         }
-        Ok((mode, self.count))
+        Ok(Switch { mode, count: self.count, only: self.only })
+    }
+}
+
+impl Switch {
+    /// As people and programs write it.
+    pub fn spec(self) -> ModeSpec {
+        let (ms, code) = match self.mode {
+            Mode::Slow(ms) | Mode::Busy(ms) => (Some(ms), None),
+            Mode::Error(code) | Mode::Refuse(code) => {
+                (None, CODES.iter().find(|(_, known)| *known == code).map(|(name, _)| (*name).into()))
+            }
+            Mode::Odd(odd) => (None, ODDITIES.iter().find(|(_, known)| *known == odd).map(|(name, _)| (*name).into())),
+            _ => (None, None),
+        };
+        ModeSpec { mode: self.mode.name().to_owned(), ms, code, count: self.count, only: self.only }
     }
 }
 
 impl Mode {
-    /// The mode as people and programs write it.
-    pub fn spec(self, count: Option<u32>) -> ModeSpec {
-        let (ms, code) = match self {
-            Self::Slow(ms) | Self::Busy(ms) => (Some(ms), None),
-            Self::Error(code) | Self::Refuse(code) => {
-                (None, CODES.iter().find(|(_, known)| *known == code).map(|(name, _)| (*name).into()))
-            }
-            Self::Odd(odd) => (None, ODDITIES.iter().find(|(_, known)| *known == odd).map(|(name, _)| (*name).into())),
-            _ => (None, None),
-        };
-        ModeSpec { mode: self.name().to_owned(), ms, code, count }
-    }
-
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
@@ -180,34 +217,37 @@ fn oddity(name: &str) -> Result<Oddity, String> {
 
 /// The switch itself, shared by the service and the control listener.
 #[derive(Debug)]
-pub(super) struct Faults(Mutex<(Mode, Option<u32>)>);
+pub(super) struct Faults(Mutex<Switch>);
 
 impl Faults {
     pub(super) fn new() -> Self {
-        Self(Mutex::new((Mode::Up, None)))
+        Self(Mutex::new(Switch::UP))
     }
 
-    pub(super) fn set(&self, mode: Mode, count: Option<u32>) {
-        *self.lock() = (mode, count);
+    pub(super) fn set(&self, switch: Switch) {
+        *self.lock() = switch;
     }
 
-    pub(super) fn current(&self) -> (Mode, Option<u32>) {
+    pub(super) fn current(&self) -> Switch {
         *self.lock()
     }
 
     /// The mode for one request; uses up one of its count.
-    pub(super) fn take(&self) -> Mode {
+    pub(super) fn take(&self, method: Method) -> Mode {
         let mut state = self.lock();
-        let mode = state.0;
-        match &mut state.1 {
-            Some(1) => *state = (Mode::Up, None),
+        if state.only.is_some_and(|only| only != method) {
+            return Mode::Up;
+        }
+        let mode = state.mode;
+        match &mut state.count {
+            Some(1) => *state = Switch::UP,
             Some(left) => *left -= 1,
             None => {}
         }
         mode
     }
 
-    fn lock(&self) -> MutexGuard<'_, (Mode, Option<u32>)> {
+    fn lock(&self) -> MutexGuard<'_, Switch> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -96,7 +96,7 @@ async fn get_mode(shared: web::Data<Shared>) -> HttpResponse {
 
 async fn put_mode(shared: web::Data<Shared>, spec: web::Json<ModeSpec>) -> HttpResponse {
     match spec.parse() {
-        Ok((mode, count)) => match shared.set_mode(mode, count).await {
+        Ok(switch) => match shared.set_mode(switch).await {
             Ok(()) => HttpResponse::Ok().json(shared.mode()),
             Err(error) => refuse(StatusCode::INTERNAL_SERVER_ERROR, format!("{error:#}")),
         },

@@ -36,7 +36,7 @@ use tonic::transport::Server;
 use uketsuke_proto::central_v1::online_eligibility_server::OnlineEligibilityServer;
 
 pub use class::{Class, Rates};
-pub use faults::{Mode, ModeSpec};
+pub use faults::{Method, Mode, ModeSpec, Switch};
 pub use frames::{Ending, HalfDead, Rotation};
 pub(crate) use http::{ClockSpec, HalfDeadSpec, Refusal};
 pub use numbers::Numbers;
@@ -110,13 +110,12 @@ struct Shared {
 
 impl Shared {
     fn mode(&self) -> ModeSpec {
-        let (mode, count) = self.central.faults.current();
-        mode.spec(count)
+        self.central.faults.current().spec()
     }
 
-    async fn set_mode(&self, mode: Mode, count: Option<u32>) -> Result<()> {
-        self.central.faults.set(mode, count);
-        if mode == Mode::Down { self.line.close().await } else { self.line.open().await }
+    async fn set_mode(&self, switch: Switch) -> Result<()> {
+        self.central.faults.set(switch);
+        if switch.mode == Mode::Down { self.line.close().await } else { self.line.open().await }
     }
 
     fn stats(&self) -> Stats {
@@ -149,7 +148,7 @@ impl Simulator {
                 "the central simulator listens on loopback or in 198.18.0.0/15 only, not on {address}"
             );
         }
-        let (mode, count) = options.mode.parse().map_err(|error| anyhow!(error))?;
+        let switch = options.mode.parse().map_err(|error| anyhow!(error))?;
         let mut population = Population::new(options.seed, options.rates);
         for person in &options.persons {
             population.wish(person).map_err(|error| anyhow!("person {person:?}: {error}"))?;
@@ -178,7 +177,7 @@ impl Simulator {
                 }),
         );
         let shared = Arc::new(Shared { central, line });
-        shared.set_mode(mode, count).await?;
+        shared.set_mode(switch).await?;
         let http = http::Http::start(options.control, shared.clone())?;
         Ok(Self { shared, http, stop, served })
     }
@@ -195,8 +194,7 @@ impl Simulator {
 
     /// Changes the mode; when this returns it holds.
     pub async fn set_mode(&self, spec: &ModeSpec) -> Result<()> {
-        let (mode, count) = spec.parse().map_err(|error| anyhow!(error))?;
-        self.shared.set_mode(mode, count).await
+        self.shared.set_mode(spec.parse().map_err(|error| anyhow!(error))?).await
     }
 
     /// Makes the connections that are there half dead; those that come are sound.

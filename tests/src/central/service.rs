@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use super::certificates;
 use super::class::Class;
-use super::faults::{Faults, Mode};
+use super::faults::{Faults, Method, Mode, Switch};
 use super::ledger::{Effect, GivenConsent, Kind, Ledger, Purpose};
 use super::line::ConnectionHandle;
 use super::numbers::Numbers;
@@ -169,8 +169,8 @@ impl Central {
     }
 
     /// Counts a request and takes its mode.
-    fn arrive(&self, count: impl FnOnce(&mut Stats)) -> Mode {
-        let mode = self.faults.take();
+    fn arrive(&self, method: Method, count: impl FnOnce(&mut Stats)) -> Mode {
+        let mode = self.faults.take(method);
         let stats = &mut self.state().stats;
         count(stats);
         *stats.by_mode.entry(mode.name().to_owned()).or_default() += 1;
@@ -560,7 +560,7 @@ pub(super) struct Service(pub(super) Arc<Central>);
 #[tonic::async_trait]
 impl OnlineEligibility for Service {
     async fn check_eligibility(&self, request: Request<Signed>) -> Result<Response<EligibilityAnswer>, Status> {
-        let mode = self.0.arrive(|stats| stats.eligibility_received += 1);
+        let mode = self.0.arrive(Method::Eligibility, |stats| stats.eligibility_received += 1);
         if request.extensions().get().is_some_and(ConnectionHandle::leaves_out_one_method) {
             return std::future::pending().await;
         }
@@ -568,21 +568,22 @@ impl OnlineEligibility for Service {
     }
 
     async fn ask_again(&self, request: Request<Signed>) -> Result<Response<EligibilityAnswer>, Status> {
-        let mode = self.0.arrive(|stats| stats.follow_up_received += 1);
+        let mode = self.0.arrive(Method::FollowUp, |stats| stats.follow_up_received += 1);
         self.0.serve(mode, &request, |signed| self.0.ask_again(signed)).await
     }
 
     async fn record_consent(&self, request: Request<Signed>) -> Result<Response<ConsentReceipt>, Status> {
-        let mode = self.0.arrive(|stats| stats.consent_received += 1);
+        let mode = self.0.arrive(Method::Consent, |stats| stats.consent_received += 1);
         self.0.serve(mode, &request, |signed| self.0.record(signed)).await
     }
 
-    /// A ping has no effect, so there is no answer whose loss would matter: `drop_answer` does not touch it. `refuse` is about requests.
+    /// A ping has no effect, so there is no answer whose loss would matter: `drop_answer` does not touch it. `refuse` is about requests, and so
+    /// is whatever is about one kind of them.
     async fn ping(&self, _request: Request<PingRequest>) -> Result<Response<PingReply>, Status> {
         self.0.state().stats.pings_received += 1;
         let mode = match self.0.faults.current() {
-            (Mode::Refuse(_), _) => Mode::Up,
-            (mode, _) => mode,
+            Switch { mode: Mode::Refuse(_), .. } | Switch { only: Some(_), .. } => Mode::Up,
+            Switch { mode, .. } => mode,
         };
         self.0.meet(mode, None, || Ok(PingReply { central_time_ms: self.0.now_ms() })).await
     }
