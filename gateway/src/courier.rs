@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_stream::wrappers::WatchStream;
-use uketsuke_core::outbox::{Circuit, Effect, Event, Head, Plan, Rules, Settle, Tried};
+use uketsuke_core::outbox::{Circuit, Effect, Event, Head, Kind, Plan, Rules, Settle, Tried};
 
 /// Verdicts that nobody waits for and that the store is given at once. More would share a commit, but who stands at a reader waits for
 /// the commit under way.
@@ -154,8 +154,7 @@ impl Courier {
         if self.stopping {
             return self.on(Event::SelectFailed, context);
         }
-        let heads =
-            rows.iter().map(|row| Head { seq: row.seq, order_key: row.order_key, attempts: row.attempts }).collect();
+        let heads = rows.iter().map(OutboxRow::head).collect();
         for row in rows {
             self.rows.insert(row.seq, row);
         }
@@ -320,6 +319,17 @@ impl Courier {
             tracing::info!(state, "the central system");
             self.logged = state;
         }
+    }
+}
+
+impl OutboxRow {
+    /// What the plan needs to know of it.
+    pub fn head(&self) -> Head {
+        let kind = match self.request.kind.asks() {
+            Some(_) => Kind::Question,
+            None => Kind::Consent,
+        };
+        Head { seq: self.seq, kind, order_key: self.order_key, attempts: self.attempts }
     }
 }
 

@@ -6,7 +6,10 @@
 //! all, everything pauses. One row per patient (order key) is in flight at a time.
 //!
 //! A destination that answers probes and no request, or accepts none, is not up for its probes: after a few such requests one at a time
-//! finds out when it serves again, and the state stays *down* until it does.
+//! finds out when it serves again, and the state stays *down* until it does. A request that fails again holds no other up meanwhile.
+//!
+//! *Only questions say that the destination is down.* A patient waits for their answers. Consents may be refused, or hang, while questions
+//! are answered: then they are tried again by themselves, and no patient is told that the line is down.
 //!
 //! The window counts requests that the destination has not answered. One whose verdict is on its way to disk stays in flight, but makes
 //! room for another: neither the line nor a patient at a reader waits for the disk.
@@ -36,7 +39,7 @@ pub struct Rules {
     pub sweep_every: Duration,
     /// Between tries of a row that fails.
     pub retry: Backoff,
-    /// Failures in a row, of whatever rows, after which the destination counts as failing and everything pauses…
+    /// Failures in a row, of whatever questions, after which the destination counts as failing and everything pauses…
     pub failures_max: u32,
     /// …once there has been nothing else for so long: a few rows that fail, or a few hundred, must not hold up those behind them.
     pub failing_for: Duration,
@@ -63,11 +66,22 @@ impl Default for Rules {
     }
 }
 
+/// What is asked of the destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// For eligibility, the first time or again.
+    Question,
+    /// To take consents.
+    Consent,
+}
+
 /// What the plan needs to know of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Head {
     /// Its position.
     pub seq: i64,
+    /// What it asks.
+    pub kind: Kind,
     /// Its patient.
     pub order_key: OrderKey,
     /// Tries that failed although the destination was there.
@@ -180,10 +194,17 @@ pub enum Circuit {
 struct Flight {
     head: Head,
     sent: Mono,
-    /// Deliveries before it was sent: any since then show that the destination works.
-    delivered: u64,
+    /// Questions answered before it was sent: any since then show that the destination works.
+    answered: u64,
     /// The try has ended; its verdict is on its way to disk.
     tried: bool,
+}
+
+impl Head {
+    /// Whether its answer says how the next patient would fare.
+    fn is_fresh_question(&self) -> bool {
+        self.kind == Kind::Question && self.attempts == 0
+    }
 }
 
 /// Whether there may be rows that could go out.
@@ -207,13 +228,15 @@ pub struct Plan {
     circuit: Circuit,
     window: Window,
     in_flight: BTreeMap<i64, Flight>,
-    /// Deliveries so far.
-    delivered: u64,
+    /// Questions answered so far.
+    answered: u64,
     /// Failures since the last delivery, and since when there has been nothing else.
     failures: u32,
     failing_since: Option<Mono>,
-    /// Requests that were not answered or not accepted since the last one that was.
+    /// Questions that were not answered or not accepted since the last one that was.
     doubts: u32,
+    /// The last consent was not taken.
+    doubts_consents: bool,
     /// It is down for requests, and answers probes: one request at a time is sent.
     tries_requests: bool,
     /// No request goes out before, whatever else happens to the line: the destination has asked for a pause, or failed at everything.
@@ -235,10 +258,11 @@ impl Plan {
             circuit: Circuit::Down { probe_at: Some(now.mono) },
             window: Window::new(rules.window_max),
             in_flight: BTreeMap::new(),
-            delivered: 0,
+            answered: 0,
             failures: 0,
             failing_since: None,
             doubts: 0,
+            doubts_consents: false,
             tries_requests: false,
             busy_until: now.mono,
             heard: now.mono,
@@ -373,22 +397,30 @@ impl Plan {
         }
     }
 
-    /// Whether a request may find out whether others would be served.
+    /// Whether a request may find out whether others would be served. One that fails again may hang: a patient who has come waits for a
+    /// fresh one only.
     fn may_try(&self, now: Now) -> bool {
-        self.tries_requests && self.in_flight.is_empty() && now.mono >= self.busy_until
+        let waits = self.waiting().any(Head::is_fresh_question);
+        self.tries_requests && !waits && now.mono >= self.busy_until
+    }
+
+    /// What is out and has no answer yet.
+    fn waiting(&self) -> impl Iterator<Item = &Head> {
+        self.in_flight.values().filter(|flight| !flight.tried).map(|flight| &flight.head)
     }
 
     /// Requests that are out and have no answer yet.
     fn unanswered(&self) -> u32 {
-        count(self.in_flight.values().filter(|flight| !flight.tried).count())
+        count(self.waiting().count())
     }
 
     /// How many more may be sent.
     fn room(&self) -> u32 {
         // A disk that falls behind holds the line back in the end.
         let unwritten = self.window.size().saturating_add(self.rules.window_max);
-        // Requests that have failed before, and may hang again, never take all of the room.
-        let hopeful = self.in_flight.values().any(|flight| !flight.tried && flight.head.attempts == 0);
+        // Requests that have failed before, and may hang again, never take all of the room; nor do consents while they are in doubt.
+        let hopeful = |head: &Head| head.attempts == 0 && (head.kind == Kind::Question || !self.doubts_consents);
+        let hopeful = self.waiting().any(hopeful);
         let room = self.window.size().saturating_sub(self.unanswered()).max(u32::from(!hopeful));
         room.min(unwritten.saturating_sub(count(self.in_flight.len())))
     }
@@ -400,12 +432,15 @@ impl Plan {
             Circuit::Down { .. } if self.may_try(now) => 1,
             Circuit::Down { .. } | Circuit::Paused { .. } => return,
         };
+        let up = self.circuit == Circuit::Up;
         for head in rows.into_iter().take(most) {
             let taken = self.in_flight.values().any(|other| other.head.order_key == head.order_key);
-            if taken || self.in_flight.contains_key(&head.seq) {
+            // Of a destination that is down at most one other request waits beside the fresh one.
+            let too_many = !up && !head.is_fresh_question() && self.unanswered() > 0;
+            if taken || too_many || self.in_flight.contains_key(&head.seq) {
                 continue;
             }
-            self.in_flight.insert(head.seq, Flight { head, sent: now.mono, delivered: self.delivered, tried: false });
+            self.in_flight.insert(head.seq, Flight { head, sent: now.mono, answered: self.answered, tried: false });
             // There was something, so there may be more as soon as there is room.
             self.wanted = self.wanted.max(Wanted::More);
             effects.push(Effect::Send(head.seq));
@@ -415,17 +450,21 @@ impl Plan {
     fn tried(&mut self, now: Now, seq: i64, tried: Tried, jitter: f64, effects: &mut Vec<Effect>) {
         let Some(flight) = self.in_flight.get_mut(&seq) else { return };
         flight.tried = true;
-        let Flight { head, sent, delivered, .. } = *flight;
+        let Flight { head, sent, answered, .. } = *flight;
+        let question = head.kind == Kind::Question;
         if !matches!(tried, Tried::Unreachable | Tried::Doubtful { .. }) {
             self.heard = now.mono;
         }
-        if matches!(tried, Tried::Delivered | Tried::Rejected { .. } | Tried::Failed { .. }) {
+        if question && matches!(tried, Tried::Delivered | Tried::Rejected { .. } | Tried::Failed { .. }) {
             self.serves(now);
+        }
+        if !question {
+            self.doubts_consents = matches!(tried, Tried::Failed { .. } | Tried::Doubtful { .. });
         }
         match tried {
             Tried::Delivered => {
                 self.window.delivered(now.mono.since(sent));
-                self.delivered += 1;
+                self.answered += u64::from(question);
                 self.works();
                 effects.push(Effect::Settle(seq, Settle::Delivered));
             }
@@ -436,12 +475,12 @@ impl Plan {
             Tried::Failed { code } => self.failed(now, head, code, jitter, effects),
             Tried::Doubtful { code } => {
                 self.failed(now, head, code, jitter, effects);
-                // Others were answered while this one was on its way: then it is this one. Of one that has failed before nothing is
-                // concluded: whether the destination is there is asked.
-                if self.delivered == delivered && head.attempts == 0 {
+                // Other questions were answered while this one was on its way: then it is this one. Of one that has failed before, and of
+                // a consent, nothing is concluded: whether the destination is there is asked.
+                if self.answered == answered && head.is_fresh_question() {
                     self.doubts = self.doubts.saturating_add(1);
                     self.go_down(now, jitter);
-                } else if self.delivered == delivered && !self.probing && self.circuit == Circuit::Up {
+                } else if self.answered == answered && !self.probing && self.circuit == Circuit::Up {
                     self.probing = true;
                     effects.push(Effect::Probe);
                 }
@@ -465,6 +504,9 @@ impl Plan {
     fn failed(&mut self, now: Now, head: Head, code: String, jitter: f64, effects: &mut Vec<Effect>) {
         let after = self.rules.retry.delay(head.attempts.saturating_add(1), jitter);
         effects.push(Effect::Settle(head.seq, Settle::Retry { code, after }));
+        if head.kind == Kind::Consent {
+            return;
+        }
         self.failures = self.failures.saturating_add(1);
         let since = *self.failing_since.get_or_insert(now.mono);
         let failing = self.failures >= self.rules.failures_max && now.mono.since(since) >= self.rules.failing_for;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use uketsuke_core::answer::Verdict;
 use uketsuke_core::clock::{Mono, Now, Stamp};
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
-use uketsuke_core::outbox::{Effect, Event, Head, Plan, Rules, Settle, Tried};
+use uketsuke_core::outbox::{Effect, Event, Plan, Rules, Settle, Tried};
 use uketsuke_core::record::{Evidence, Method, Reply, Verification};
 use uuid::Uuid;
 
@@ -67,8 +67,7 @@ impl<F: Fn(RequestId) -> Tried> Line<F> {
             Effect::Select { limit, busy } => {
                 let now_ms = now(self.ms).stamp.wall_ms;
                 let rows = self.store.select(Destination::Central, limit as usize, &busy, now_ms).await.unwrap();
-                let head = |row: OutboxRow| Head { seq: row.seq, order_key: row.order_key, attempts: row.attempts };
-                Event::Selected(rows.into_iter().map(head).collect())
+                Event::Selected(rows.iter().map(OutboxRow::head).collect())
             }
             Effect::Send(seq) => {
                 let id = self.id(seq).await;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use uketsuke::store::{Destination, OutboxRow, Settlement, StoreError};
 use uketsuke_core::clock::{Mono, Now};
 use uketsuke_core::ids::OrderKey;
-use uketsuke_core::outbox::{Circuit, Effect, Event, Head, Plan, Rules, Settle, Tried};
+use uketsuke_core::outbox::{Circuit, Effect, Event, Plan, Rules, Settle, Tried};
 
 /// `central.call_deadline_ms`.
 const CALL_DEADLINE_MS: u64 = 5_000;
@@ -124,8 +124,7 @@ impl World {
         let Some(Ok(rows)) = at_once(selecting) else { return self.plan(life, Event::SelectFailed) };
         self.judge.learn(&self.disk.outbox());
         let Some(courier) = self.courier_in(life) else { return };
-        let head = |row: &OutboxRow| Head { seq: row.seq, order_key: row.order_key, attempts: row.attempts };
-        let heads = rows.iter().map(head).collect();
+        let heads = rows.iter().map(OutboxRow::head).collect();
         for row in rows {
             courier.rows.entry(row.seq).or_insert(row);
         }

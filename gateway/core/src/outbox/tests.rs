@@ -9,7 +9,11 @@ fn now(ms: u64) -> Now {
 }
 
 fn head(seq: i64, patient: u8) -> Head {
-    Head { seq, order_key: OrderKey([patient; 32]), attempts: 0 }
+    Head { seq, kind: Kind::Question, order_key: OrderKey([patient; 32]), attempts: 0 }
+}
+
+fn consent(seq: i64, patient: u8) -> Head {
+    Head { kind: Kind::Consent, ..head(seq, patient) }
 }
 
 fn step(plan: &mut Plan, ms: u64, event: Event) -> Vec<Effect> {
@@ -132,6 +136,64 @@ fn refused() -> Plan {
     plan
 }
 
+#[test]
+fn consents_that_are_refused_or_hang_do_not_take_the_line_down_while_the_destination_is_there() {
+    for tried in [refusal(), doubtful(), Tried::Failed { code: "internal".into() }] {
+        let mut plan = plan();
+        for seq in 1..40 {
+            let ms = u64::try_from(seq).unwrap() * 2_000;
+            step(&mut plan, ms, Event::Wake);
+            step(&mut plan, ms, Event::Selected(vec![consent(seq, u8::try_from(seq).unwrap())]));
+            step(&mut plan, ms, Event::Tried(seq, tried.clone()));
+            step(&mut plan, ms, Event::Settled(seq));
+            step(&mut plan, ms, Event::Selected(vec![]));
+            assert_eq!(plan.circuit(), Circuit::Up, "after {seq}: {tried:?}");
+            step(&mut plan, ms + 1, Event::Probed(true));
+        }
+        step(&mut plan, 90_000, Event::Wake);
+        step(&mut plan, 90_000, Event::Selected(vec![consent(90, 90)]));
+        step(&mut plan, 90_001, Event::Wake);
+        assert_eq!(step(&mut plan, 90_002, Event::Selected(vec![head(91, 91)])).first(), Some(&Effect::Send(91)));
+        step(&mut plan, 90_003, Event::Probed(false));
+        assert!(is_down(&plan), "but when nobody is there it is down");
+    }
+}
+
+#[test]
+fn consents_that_are_taken_hide_no_questions_that_are_not_answered() {
+    let mut plan = two_out();
+    step(&mut plan, 1, Event::Tried(2, Tried::Delivered));
+    step(&mut plan, 1, Event::Selected(vec![consent(4, 4)]));
+    step(&mut plan, 2, Event::Tried(4, Tried::Delivered));
+    step(&mut plan, 3, Event::Settled(4));
+    assert_eq!(plan.circuit(), Circuit::Up);
+    let mut plan = refused();
+    step(&mut plan, 10_000, Event::Wake);
+    step(&mut plan, 10_000, Event::Selected(vec![consent(5, 5)]));
+    step(&mut plan, 10_010, Event::Tried(5, Tried::Delivered));
+    assert!(is_down(&plan), "questions are not answered yet");
+    let mut plan = two_out();
+    step(&mut plan, 1, Event::Tried(2, Tried::Rejected { code: "x".into() }));
+    step(&mut plan, 1, Event::Selected(vec![consent(4, 4)]));
+    step(&mut plan, 2, Event::Tried(4, Tried::Delivered));
+    step(&mut plan, 5_000, Event::Tried(3, doubtful()));
+    assert!(is_down(&plan), "no question was answered meanwhile");
+}
+
+#[test]
+fn a_request_that_hangs_again_does_not_hold_up_a_patient_while_the_line_is_down() {
+    let mut plan = refused();
+    step(&mut plan, 10_000, Event::Wake);
+    let again = |seq, patient| Head { attempts: 1, ..head(seq, patient) };
+    step(&mut plan, 10_000, Event::Selected(vec![again(1, 1)]));
+    assert_eq!(step(&mut plan, 10_001, Event::Selected(vec![again(2, 2)])), [], "one that fails again at a time");
+    step(&mut plan, 10_002, Event::Wake);
+    assert_eq!(step(&mut plan, 10_003, Event::Selected(vec![head(3, 3)]))[0], Effect::Send(3));
+    assert_eq!(step(&mut plan, 10_004, Event::Wake), [], "a fresh one is waited for");
+    step(&mut plan, 10_010, Event::Tried(3, Tried::Delivered));
+    assert_eq!(plan.circuit(), Circuit::Up);
+}
+
 fn refusal() -> Tried {
     Tried::Doubtful { code: "permission_denied".into() }
 }
@@ -159,6 +221,8 @@ fn a_destination_that_answers_pings_and_accepts_no_request_stays_down_until_it_a
         assert_eq!(step(&mut plan, ms + 1, Event::Wake), [], "one at a time");
         step(&mut plan, ms + 5, Event::Tried(seq, refusal()));
         step(&mut plan, ms + 6, Event::Settled(seq));
+        // It looked before that was on disk, and looks once more.
+        assert_eq!(step(&mut plan, ms + 6, Event::Selected(vec![])), [Effect::Select { limit: 1, busy: vec![] }]);
         step(&mut plan, ms + 6, Event::Selected(vec![]));
         assert!(is_down(&plan));
         if step(&mut plan, ms + 1_500, Event::Tick) == [Effect::Probe] {
@@ -275,7 +339,7 @@ fn behind_failing(failing: i64, healthy: i64, mut plan: Plan) -> (u64, u64) {
                     let mut due: Vec<_> = due.map(|(seq, (_, attempts))| (*attempts, *seq)).collect();
                     due.sort_by_key(|(attempts, seq)| (*attempts > 0, *seq));
                     let rows = due.into_iter().take(limit as usize);
-                    let heads = rows.map(|(attempts, seq)| Head { seq, order_key: key(seq), attempts });
+                    let heads = rows.map(|(attempts, seq)| Head { attempts, order_key: key(seq), ..head(seq, 0) });
                     then(1, Event::Selected(heads.collect()));
                 }
                 Effect::Send(seq) if seq <= failing => {

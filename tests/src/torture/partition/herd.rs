@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use uketsuke_core::clock::{Mono, Now, Stamp};
 use uketsuke_core::ids::OrderKey;
-use uketsuke_core::outbox::{Effect, Event, Head, Plan, Rules, Tried};
+use uketsuke_core::outbox::{Effect, Event, Head, Kind, Plan, Rules, Tried};
 
 const GATEWAYS: usize = 500;
 /// What waits at each when the central system returns.
@@ -206,7 +206,12 @@ impl Herd {
                     let waiting = &mut self.gateways[gateway].waiting;
                     let taken: Vec<Head> = waiting
                         .drain(..waiting.len().min(limit as usize))
-                        .map(|seq| Head { seq, order_key: OrderKey([seq as u8; 32]), attempts: 0 })
+                        .map(|seq| Head {
+                            seq,
+                            kind: Kind::Question,
+                            order_key: OrderKey([seq as u8; 32]),
+                            attempts: 0,
+                        })
                         .collect();
                     self.step(gateway, Event::Selected(taken));
                 }
