@@ -128,10 +128,18 @@ impl Watch {
         }
     }
 
-    /// Whether the connection is there, and lets deadlines pass.
+    /// Whether the connection is there, and lets the deadlines of anything or of some kind of call pass.
     pub fn mute(&self) -> bool {
-        let most = self.of_kind.values().chain([&self.anything]).map(|silence| silence.deadlines).max();
-        most.is_some_and(|deadlines| deadlines >= self.rules.silences_max)
+        self.of_kind.values().chain([&self.anything]).any(|silence| self.is_long(silence))
+    }
+
+    /// Whether it lets those of this kind of call pass; one kind says nothing about another.
+    pub fn mute_to(&self, call: Call) -> bool {
+        self.of_kind.get(&call).into_iter().chain([&self.anything]).any(|silence| self.is_long(silence))
+    }
+
+    fn is_long(&self, silence: &Silence) -> bool {
+        silence.deadlines >= self.rules.silences_max
     }
 
     /// The one way in. `jitter` in 0..=1 is fresh randomness.
@@ -286,6 +294,7 @@ mod tests {
         answer(&mut watch, 5_500, Call::Ping);
         answer(&mut watch, 5_600, Call::Eligibility);
         assert_eq!(silence(&mut watch, 6_000, Call::Consent), [Effect::TryBeside]);
+        assert!(watch.mute_to(Call::Consent) && !watch.mute_to(Call::Eligibility));
     }
 
     #[test]

@@ -129,14 +129,14 @@ impl CentralClient {
             },
             Err(_) => (Err(CentralError::TimedOut), Heard::Silence),
         };
-        let mute = self.judge(&line, Event::Ended { call: kind, sent, heard });
+        let mute = self.judge(&line, kind, Event::Ended { call: kind, sent, heard });
         line.note(kind, called.as_ref().err(), mute);
         self.publish();
         called
     }
 
-    /// Thinks about the connection in use after a call on it; returns whether it is mute.
-    fn judge(&self, line: &Generation, event: Event) -> bool {
+    /// Thinks about the connection in use after a call on it; returns whether it is mute to calls of this kind.
+    fn judge(&self, line: &Generation, call: Call, event: Event) -> bool {
         if !line.is(&self.generation()) {
             return false;
         }
@@ -146,7 +146,7 @@ impl CentralClient {
         if effects.contains(&Effect::TryBeside) {
             tokio::spawn(self.clone().try_beside(line.clone()));
         }
-        watch.mute()
+        watch.mute_to(call)
     }
 
     /// Nobody waits for this: requests go on over the connection in use meanwhile.
@@ -227,17 +227,22 @@ impl CentralClient {
 
     /// Tells what is known of the connection in use.
     fn publish(&self) {
-        let fault = self.generation().fault();
+        let known = self.generation().known();
+        let (fault, consents) = (known.fault(), known.consents());
         self.status.send_if_modified(|status| {
-            let changed = status.fault != fault;
-            if changed {
-                match &fault {
-                    Some(fault) => tracing::warn!(%fault, "the line to the central system"),
-                    None => tracing::info!("the line to the central system works"),
-                }
-                status.fault = fault;
+            let changed = (status.fault != fault, status.consents != consents);
+            match &fault {
+                Some(fault) if changed.0 => tracing::warn!(%fault, "the line to the central system"),
+                None if changed.0 => tracing::info!("the line to the central system works"),
+                _ => {}
             }
-            changed
+            match &consents {
+                Some(fault) if changed.1 => tracing::warn!(%fault, "consents are not taken by the central system"),
+                None if changed.1 => tracing::info!("consents are taken by the central system again"),
+                _ => {}
+            }
+            (status.fault, status.consents) = (fault, consents);
+            changed.0 || changed.1
         });
     }
 }

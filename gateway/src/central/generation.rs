@@ -3,10 +3,12 @@
 //! Promises:
 //! * a call whose connection ends under it is made again over the next one, as [`Tries`] allows;
 //! * what travels over a connection is signed by the pair that the connection shows;
-//! * what requests found wrong is not disproved by a connection that opens, or a ping that is answered.
+//! * what requests found wrong is not disproved by a connection that opens, or a ping that is answered;
+//! * what consents found wrong is known apart: it says nothing about questions, and an answered question nothing about it.
 
 use super::dial;
 use super::fault::{LineFault, Said};
+use super::known::Known;
 use super::material::Material;
 use super::status::{self, CentralError};
 use super::wire::GatewaySigner;
@@ -44,7 +46,7 @@ pub(super) struct Generation {
     /// Tells connections apart.
     id: Arc<()>,
     way: Arc<Way>,
-    fault: Arc<Mutex<Known>>,
+    known: Arc<Mutex<Known>>,
 }
 
 /// Where a connection leads, and with what it is opened.
@@ -60,14 +62,6 @@ struct Way {
     answers: AtomicU64,
 }
 
-/// What is known to be wrong.
-#[derive(Debug, Clone, Default)]
-struct Known {
-    fault: Option<LineFault>,
-    /// A request found it, so that a ping that is answered does not disprove it.
-    by_request: bool,
-}
-
 impl Generation {
     /// Opens nothing yet. Must be called within a tokio runtime.
     pub(super) fn new(central: &config::Central, material: &Material) -> Self {
@@ -78,7 +72,7 @@ impl Generation {
     /// A line that stays down because our own files cannot be used. Must be called within a tokio runtime.
     pub(super) fn without_files(central: &config::Central, why: Said) -> Self {
         let line = Self::to(central, Err(LineFault::OurFiles(why.clone())), None);
-        lock(&line.fault).fault = Some(LineFault::OurFiles(why));
+        lock(&line.known).not_connected(LineFault::OurFiles(why));
         line
     }
 
@@ -97,8 +91,8 @@ impl Generation {
         Self::open(Arc::new(way), Arc::default())
     }
 
-    fn open(way: Arc<Way>, fault: Arc<Mutex<Known>>) -> Self {
-        let (to, noted) = (way.clone(), fault.clone());
+    fn open(way: Arc<Way>, known: Arc<Mutex<Known>>) -> Self {
+        let (to, noted) = (way.clone(), known.clone());
         let connector = tower::service_fn(move |_| {
             let (way, noted) = (to.clone(), noted.clone());
             async move {
@@ -106,14 +100,10 @@ impl Generation {
                     Ok(connected) => connected,
                     Err(_) => Err(LineFault::Silent(way.address.to_string())),
                 };
-                let mut known = lock(&noted);
                 match &connected {
-                    Err(fault) => *known = Known { fault: Some(fault.clone()), by_request: false },
-                    // The peer looks at our certificate after the handshake: only an answered call takes this back.
-                    Ok(_) if known.fault.as_ref().is_some_and(LineFault::is_about_our_certificate) => {}
-                    Ok(_) => known.disprove_by_less_than_a_request(),
+                    Err(fault) => lock(&noted).not_connected(fault.clone()),
+                    Ok(_) => lock(&noted).connected(),
                 }
-                drop(known);
                 connected.map(TokioIo::new).map_err(io::Error::other)
             }
         });
@@ -123,12 +113,12 @@ impl Generation {
             .keep_alive_timeout(KEEP_ALIVE_DEADLINE)
             .keep_alive_while_idle(true)
             .connect_with_connector_lazy(connector);
-        Self { channel, id: Arc::default(), way, fault }
+        Self { channel, id: Arc::default(), way, known }
     }
 
     /// Another connection in its place, of which the same is known.
     pub(super) fn next(&self) -> Self {
-        Self::open(self.way.clone(), self.fault.clone())
+        Self::open(self.way.clone(), self.known.clone())
     }
 
     /// Another connection beside it.
@@ -155,8 +145,13 @@ impl Generation {
     }
 
     /// What is known to be wrong.
+    pub(super) fn known(&self) -> Known {
+        lock(&self.known).clone()
+    }
+
+    /// What is known to be wrong with the line, or with questions.
     pub(super) fn fault(&self) -> Option<LineFault> {
-        lock(&self.fault).fault.clone()
+        lock(&self.known).fault()
     }
 
     /// Whether both lead to the same place with the same material.
@@ -171,12 +166,8 @@ impl Generation {
 
     /// It takes the place of `used`: what requests found there is not disproved yet.
     pub(super) fn inherit(&self, used: &Self) {
-        let known = lock(&used.fault).clone();
-        let mut own = lock(&self.fault);
-        if known.by_request && own.fault.is_none() {
-            *own = known;
-            own.disprove_by_less_than_a_request();
-        }
+        let known = used.known();
+        lock(&self.known).inherit(known);
     }
 
     fn answers(&self) -> u64 {
@@ -191,33 +182,9 @@ impl Generation {
         Client::new(self.channel.clone()).max_decoding_message_size(ANSWER_BYTES_MAX)
     }
 
-    /// A call ended so; `mute` says that it is one of several without an answer.
+    /// A call ended so; `mute` says that it is one of several of its kind without an answer.
     pub(super) fn note(&self, call: Call, error: Option<&CentralError>, mute: bool) {
-        let mut known = lock(&self.fault);
-        let by_request = call != Call::Ping;
-        let found = match error {
-            Some(CentralError::TimedOut) if mute => {
-                known.fault.take_if(|fault| matches!(fault, LineFault::NoAnswer));
-                known.fault.clone().or(Some(LineFault::Unanswered))
-            }
-            Some(error) => error.fault(known.fault.clone()),
-            None => None,
-        };
-        match found {
-            None if by_request => *known = Known::default(),
-            None => known.disprove_by_less_than_a_request(),
-            found if found == known.fault => known.by_request |= by_request,
-            fault => *known = Known { fault, by_request },
-        }
-    }
-}
-
-impl Known {
-    /// A connection that opens, or a ping that is answered, says nothing about requests that are not answered, or not accepted.
-    fn disprove_by_less_than_a_request(&mut self) {
-        if !(self.by_request && self.fault.as_ref().is_some_and(LineFault::is_about_requests)) {
-            *self = Self::default();
-        }
+        lock(&self.known).ended(call, error, mute);
     }
 }
 

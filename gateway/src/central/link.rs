@@ -48,6 +48,8 @@ pub struct LinkStatus {
     pub former: Option<FormerUse>,
     /// Why the line does not work, as the last use of it found.
     pub fault: Option<LineFault>,
+    /// Why consents are not taken, as the last ones found; patients are received all the same.
+    pub consents: Option<LineFault>,
 }
 
 impl LinkStatus {
@@ -63,7 +65,17 @@ impl LinkStatus {
             untried: None,
             former: None,
             fault: None,
+            consents: None,
         }
+    }
+
+    /// What is wrong with consents alone.
+    pub fn consents_wait(&self) -> Option<Said> {
+        let said = self.consents.as_ref()?.said();
+        Some(Said::new(
+            format!("同意の登録だけが送れず、送信待ちです(受付は続けられます): {}", said.ja),
+            format!("consents alone are not taken, and wait; check-in goes on: {}", said.en),
+        ))
     }
 
     /// What somebody should see to: ends that are near or past, and files that are not used.

@@ -8,6 +8,7 @@ mod files;
 mod former;
 mod generation;
 mod inspect;
+mod known;
 mod link;
 mod material;
 mod person;
