@@ -1,6 +1,6 @@
 //! Whether the gateway can do its work, part by part: for `/healthz`.
 
-use crate::central::LineFault;
+use crate::central::Reach;
 use crate::clock::Clock;
 use crate::handle::SiteHandle;
 use crate::store::{Store, StoreHealth};
@@ -98,12 +98,14 @@ impl Health {
         let central = *site.central.borrow();
         let down = matches!(central.circuit, Circuit::Down { .. });
         let link = site.link.borrow().clone();
-        let line = match (down, link.fault.as_ref().is_some_and(LineFault::is_connected)) {
+        let line = match (down, Reach::of(link.fault.as_ref())) {
             (false, _) => "reachable",
-            (true, false) => "cannot be reached, receptions are provisional",
-            (true, true) => "connected, but it does not serve this gateway, receptions are provisional",
+            (true, Reach::Nobody) => "cannot be reached, receptions are provisional",
+            (true, Reach::Struggling) => "connected, but it does not work well, receptions are provisional",
+            (true, Reach::NotServing) => "connected, but it does not serve this gateway, receptions are provisional",
         };
-        let why = link.fault.as_ref().map(|fault| format!(": {fault}")).unwrap_or_default();
+        let mut why = link.fault.as_ref().map(|fault| format!(": {fault}")).unwrap_or_default();
+        why.extend(link.consents_wait().map(|said| format!("; {}", said.en)));
         parts.push(HealthPart { name: "central".into(), ok: !down, detail: format!("{line}{why}") });
         let warnings = link.warnings(self.clock.stamp().wall_ms);
         parts.push(HealthPart {

@@ -237,12 +237,6 @@ impl LineFault {
         matches!(self, Self::Unanswered | Self::NotAccepted(_) | Self::NoService)
     }
 
-    /// Whether the peer is reached all the same.
-    pub fn is_connected(&self) -> bool {
-        self.is_about_requests()
-            || matches!(self, Self::NoAnswer | Self::Busy | Self::Failing(_) | Self::ClocksApart(_))
-    }
-
     /// Whether this stands for a peer that may not be talked to any more, whatever worked before.
     pub(super) fn forbids_the_peer(&self) -> bool {
         matches!(self, Self::TheirCertificateRevoked)

@@ -12,6 +12,7 @@ mod known;
 mod link;
 mod material;
 mod person;
+mod reach;
 mod status;
 mod time;
 mod tls;
@@ -25,6 +26,7 @@ pub use inspect::{Layer, LineCheck, Looked, Outcome, inspect, inspect_with_forme
 pub use link::{LinkStatus, watch};
 pub use material::{MaterialError, Validity, day as moment, days_left};
 pub use person::{Fact, Insured, insured, message, waits_for_ticket};
+pub use reach::Reach;
 pub use status::CentralError;
 pub use time::keep_time;
 pub use tls::{FileKind, TlsError};

@@ -6,7 +6,7 @@ use super::lists::{self, Lists};
 use super::orders;
 use super::page;
 use super::words::Words;
-use crate::central::{LineFault, LinkStatus, Said};
+use crate::central::{LinkStatus, Reach, Said};
 use crate::handle::{CourierStatus, ReaderHandle};
 use crate::health::{HealthPart, HealthReport};
 use crate::store::Store;
@@ -196,16 +196,7 @@ fn state_words(state: &'static str, w: Words) -> &'static str {
 fn central(status: CourierStatus, link: &LinkStatus, attention: Vec<String>, now_ms: i64, w: Words) -> CentralFragment {
     let (up, state) = match status.circuit {
         Circuit::Up => (true, w.t("つながっています", "connected")),
-        Circuit::Down { .. } if link.fault.as_ref().is_some_and(LineFault::is_connected) => (
-            false,
-            w.t(
-                "つながっていますが、要求を受け付けません(自動で試し直しています)",
-                "connected, but it does not serve requests; tried again by itself",
-            ),
-        ),
-        Circuit::Down { .. } => {
-            (false, w.t("つながりません(自動でつなぎ直しています)", "not reachable; it is tried again by itself"))
-        }
+        Circuit::Down { .. } => (false, down(Reach::of(link.fault.as_ref()), w)),
         Circuit::Paused { .. } => (false, w.t("混み合っています(少し待っています)", "busy; waiting a little")),
     };
     let since = jst::time_of_day(status.since.wall_ms);
@@ -218,8 +209,22 @@ fn central(status: CourierStatus, link: &LinkStatus, attention: Vec<String>, now
         pending: status.pending,
         rejected: status.rejected,
         fault: link.fault.as_ref().map(|fault| said(fault.said())),
-        warnings: link.warnings(now_ms).into_iter().map(said).collect(),
+        warnings: link.warnings(now_ms).into_iter().chain(link.consents_wait()).map(said).collect(),
         attention,
+    }
+}
+
+fn down(reach: Reach, w: Words) -> &'static str {
+    match reach {
+        Reach::NotServing => w.t(
+            "つながっていますが、要求を受け付けません(自動で試し直しています)",
+            "connected, but it does not serve requests; tried again by itself",
+        ),
+        Reach::Struggling => w.t(
+            "つながっていますが、今はうまく応答しません(自動で試し直しています)",
+            "connected, but it does not work well now; tried again by itself",
+        ),
+        Reach::Nobody => w.t("つながりません(自動でつなぎ直しています)", "not reachable; it is tried again by itself"),
     }
 }
 
