@@ -36,6 +36,9 @@ pub struct Elsewhere {
     pub address: IpAddr,
 }
 
+/// How long a call of the gateways may take.
+pub const CALL_DEADLINE_MS: u64 = 2_000;
+
 /// What a site is made of.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -346,7 +349,7 @@ ca_file = "pki/link-ca.pem"
 certificate_file = "pki/gateway.pem"
 key_file = "pki/gateway.key"
 connect_timeout_ms = 1000
-call_deadline_ms = 2000
+call_deadline_ms = {CALL_DEADLINE_MS}
 probe_every_ms = 500
 
 [card]

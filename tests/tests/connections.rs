@@ -11,10 +11,11 @@ use std::time::Duration;
 use uketsuke::central::{CentralClient, CentralError, LineFault, LinkStatus};
 use uketsuke::clock::Clock;
 use uketsuke::config;
-use uketsuke_tests::central::{Ending, HalfDead, ModeSpec, Options, Rotation, Simulator};
+use uketsuke_tests::central::ledger::Kind;
+use uketsuke_tests::central::{Ending, HalfDead, Method, ModeSpec, Options, Rotation, Simulator};
 use uketsuke_tests::pki::DevPki;
-use uketsuke_tests::scene::{PIN, STEP, Scene, part};
-use uketsuke_tests::site::{Plan, until};
+use uketsuke_tests::scene::{PIN, STEP, Scene, detail, part};
+use uketsuke_tests::site::{CALL_DEADLINE_MS, Plan, until};
 
 /// A simulator in this process, and a line to it.
 struct Line {
@@ -187,8 +188,11 @@ async fn a_service_that_answers_on_no_connection_is_not_stormed_with_connections
 
 #[tokio::test(flavor = "multi_thread")]
 async fn patients_are_confirmed_again_after_a_few_deadlines_on_a_half_dead_connection() -> Result<()> {
+    // Each of them waits for the whole of its deadline.
+    const ANSWER_DEADLINE_MS: u64 = 700;
+    const PROVISIONAL_MAX: u64 = 4 * CALL_DEADLINE_MS / ANSWER_DEADLINE_MS;
     for how in [HalfDead::Mute, HalfDead::OneMethod] {
-        let scene = Scene::start(Plan { answer_deadline_ms: 700, ..Plan::default() })?;
+        let scene = Scene::start(Plan { answer_deadline_ms: ANSWER_DEADLINE_MS, ..Plan::default() })?;
         scene.receives_the_next_patient("desk-1/a").await?;
         let before = scene.site.control.stats()?.handshakes.values().sum::<u64>();
         scene.site.control.half_dead(how)?;
@@ -200,7 +204,8 @@ async fn patients_are_confirmed_again_after_a_few_deadlines_on_a_half_dead_conne
                 break;
             }
             provisional.push(visit.reception);
-            assert!(provisional.len() < 40, "{how:?}: the connection is never left: {}", scene.health()?);
+            let few = provisional.len() as u64 <= PROVISIONAL_MAX;
+            assert!(few, "{how:?}: not left within four deadlines: {}", scene.health()?);
         }
         for reception in &provisional {
             scene.until_code(reception, "confirmed_later").await?;
@@ -268,4 +273,42 @@ async fn a_refusal_by_permission_is_one_state_with_a_line_in_the_log_at_its_begi
     assert!(begin.contains("WARN") && begin.contains("permission_denied"), "{begin}");
     assert!(end.contains("the line to the central system works"), "{end}");
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consents_that_are_not_taken_make_nobody_provisional_and_are_one_line_in_the_log_at_each_end() -> Result<()> {
+    let scene = Scene::start(Plan { answer_deadline_ms: 4_000, ..Plan::default() })?;
+    scene.receives_the_next_patient("desk-1/a").await?;
+    let stats = || scene.site.control.stats();
+    let taken = |many| {
+        until(STEP, "every consent is taken", || scene.effects(Kind::Consent).is_ok_and(|all| all.len() == many))
+    };
+    taken(1)?;
+    let before = scene.log()?.len();
+
+    for (mode, names) in [("refuse", 0..6), ("hang", 6..9)] {
+        scene.central(ModeSpec::new(mode).only(Method::Consent))?;
+        for name in names {
+            let asked = stats()?.consent_received;
+            let (confirmed, provisional) = receptions(&scene, name..name + 1).await?;
+            assert_eq!((confirmed.len(), provisional), (1, vec![]), "{mode}");
+            until(STEP, "its consent was sent", || stats().is_ok_and(|stats| stats.consent_received > asked))?;
+            let health = scene.health()?;
+            assert_eq!(part(&health, "central")["ok"], true, "{mode}: {health}");
+        }
+        if mode == "refuse" {
+            let said = detail(&scene, "central")?;
+            assert!(said.contains("consents alone are not taken") && said.contains("permission_denied"), "{said}");
+            scene.central(ModeSpec::new("up"))?;
+            taken(7)?;
+            let log = scene.log()?.split_off(before);
+            let of_the_line = |line: &&str| line.contains("uketsuke::central") || line.contains("uketsuke::courier");
+            let told: Vec<_> = log.lines().filter(of_the_line).collect();
+            let [begin, end] = told.as_slice() else { panic!("{} lines: {told:#?}", told.len()) };
+            assert!(begin.contains("WARN") && begin.contains("permission_denied"), "{begin}");
+            assert!(end.contains("INFO") && end.contains("consents are taken"), "{end}");
+        }
+    }
+    scene.central(ModeSpec::new("up"))?;
+    taken(10)
 }
