@@ -221,33 +221,28 @@ fn tell_changes(before: Option<&RetentionStatus>, now: &RetentionStatus) {
 
 /// Sets aside, forgets, gives room back. What a wait left over is done in the round after it.
 async fn round(parts: &UpkeepParts, upkept: &mut Upkept) -> Result<(), StoreError> {
-    let UpkeepParts { store, limits, .. } = parts;
-    set_aside(parts).await?;
-    let mut mark = Some(0);
-    let mut receptions = 0;
-    while let (Some(from), Some((now_ms, _))) = (mark, believed(parts).await?) {
-        let horizon = Horizon::of(now_ms, limits.receptions_kept);
-        let (went, next) = store.forget_receptions(from, horizon, STEP_ROWS).await?;
-        receptions += went;
-        mark = next;
-        sleep(STEP_PAUSE).await;
-    }
-    upkept.forgotten += receptions;
-    let (mut notes, mut settled) = (0, 0);
-    // Asked anew before each step: a clock may go wrong between two.
-    while let Some((now_ms, _)) = believed(parts).await? {
-        let before_ms = Horizon::of(now_ms, limits.receptions_kept).before_ms;
-        let went = store.forget_notes(before_ms, STEP_ROWS).await?;
-        let ids = store.forget_settled(Horizon::of(now_ms, SETTLED_KEPT).before_ms, STEP_ROWS).await?;
-        if went + ids == 0 {
-            break;
-        }
-        (notes, settled) = (notes + went, settled + ids);
-        sleep(STEP_PAUSE).await;
-    }
-    if let Some((now_ms, by)) = believed(parts).await?
-        && receptions + notes + settled > 0
-    {
+    let set_aside = set_aside(parts).await;
+    let mut gone = Gone::default();
+    let forgotten = forget(parts, &mut gone).await;
+    upkept.forgotten += gone.receptions;
+    gone.tell(&parts.limits);
+    set_aside.and(forgotten)?;
+    parts.store.shrink(STEP_PAGES).await
+}
+
+/// What one round has deleted. It is told however the round ends: nothing is deleted without a line of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Gone {
+    receptions: u64,
+    notes: u64,
+    settled: u64,
+    /// The clock of the last step that deleted something, and who vouched for it.
+    by: Option<(i64, VouchedBy)>,
+}
+
+impl Gone {
+    fn tell(&self, limits: &Limits) {
+        let Self { receptions, notes, settled, by: Some((now_ms, by)) } = *self else { return };
         let until = |kept| Date::of_stamp_jst(Horizon::of(now_ms, kept).before_ms).to_string();
         tracing::info!(
             receptions,
@@ -262,7 +257,38 @@ async fn round(parts: &UpkeepParts, upkept: &mut Upkept) -> Result<(), StoreErro
             "what was older than its limit is deleted"
         );
     }
-    store.shrink(STEP_PAGES).await
+}
+
+/// Deletes in steps what is older than its limit, and counts each step as soon as it is done. The clock is asked anew before each step: it
+/// may go wrong between two.
+async fn forget(parts: &UpkeepParts, gone: &mut Gone) -> Result<(), StoreError> {
+    let UpkeepParts { store, limits, .. } = parts;
+    let mut mark = Some(0);
+    while let (Some(from), Some((now_ms, by))) = (mark, believed(parts).await?) {
+        let horizon = Horizon::of(now_ms, limits.receptions_kept);
+        let (went, next) = store.forget_receptions(from, horizon, STEP_ROWS).await?;
+        if went > 0 {
+            (gone.receptions, gone.by) = (gone.receptions + went, Some((now_ms, by)));
+        }
+        mark = next;
+        sleep(STEP_PAUSE).await;
+    }
+    while let Some((now_ms, by)) = believed(parts).await? {
+        let before_ms = Horizon::of(now_ms, limits.receptions_kept).before_ms;
+        let notes = store.forget_notes(before_ms, STEP_ROWS).await?;
+        if notes > 0 {
+            (gone.notes, gone.by) = (gone.notes + notes, Some((now_ms, by)));
+        }
+        let settled = store.forget_settled(Horizon::of(now_ms, SETTLED_KEPT).before_ms, STEP_ROWS).await?;
+        if settled > 0 {
+            (gone.settled, gone.by) = (gone.settled + settled, Some((now_ms, by)));
+        }
+        if notes + settled == 0 {
+            break;
+        }
+        sleep(STEP_PAUSE).await;
+    }
+    Ok(())
 }
 
 /// The present by which something may be deleted or set aside for its age, and who vouches for it; `None` while nobody does.

@@ -7,6 +7,8 @@ use crate::store::{
 };
 use crate::store::{StoreConfig, TrailEntry};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
+use tracing::instrument::WithSubscriber;
 use uketsuke_core::answer::Verdict;
 use uketsuke_core::clock::{Mono, Now};
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
@@ -248,6 +250,68 @@ async fn a_row_that_fails_for_too_long_is_set_aside_and_one_that_waits_for_the_l
             state(3, RowState::Pending, Some("internal")),
         ]
     );
+}
+
+/// What is written to the log, as text.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn subscriber(&self) -> impl tracing::Subscriber + Send + Sync + use<> {
+        let log = self.clone();
+        tracing_subscriber::fmt().with_ansi(false).with_writer(move || log.clone()).finish()
+    }
+
+    fn lines_with(&self, words: &str) -> Vec<String> {
+        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        text.lines().filter(|line| line.contains(words)).map(str::to_owned).collect()
+    }
+}
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_deleted_without_a_line_of_the_log_however_the_round_ends() {
+    for closed in [false, true] {
+        let mut scene = Scene::new().await;
+        let old = scene.ago(LONG_AGO);
+        for number in 0..400 {
+            scene.over(number, old).await;
+        }
+        let (store, clock) = (scene.parts.store.clone(), scene.parts.clock.clone());
+        let before = store.commits();
+        // After the first step, which deletes, the clock turns out to be wrong, or the store is closed.
+        let cut_short = async {
+            while store.commits() == before {
+                tokio::task::yield_now().await;
+            }
+            if closed {
+                store.close().await.unwrap();
+            } else {
+                clock.hear_central(clock.stamp().wall_ms - 401 * DAY);
+            }
+        };
+        let log = Log::default();
+        let round = round(&scene.parts, &mut scene.upkept).with_subscriber(log.subscriber());
+        let (ended, ()) = tokio::join!(round, cut_short);
+        assert_eq!(ended.is_err(), closed, "{ended:?}");
+        let gone = scene.upkept.forgotten;
+        assert!((1..400).contains(&gone), "{gone}: the round was cut short");
+        let lines = log.lines_with("is deleted");
+        let until = Date::of_stamp_jst(scene.ago(400 * DAY).wall_ms).to_string();
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        for part in [&format!("receptions={gone} ") as &str, &until, "agrees with the central system"] {
+            assert!(lines[0].contains(part), "{part}: {lines:?}");
+        }
+    }
 }
 
 /// What a round finds old by the wall clock: a reception that is over, with its settled id, a row that fails, a face, a line of the trail.
