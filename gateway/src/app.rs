@@ -139,7 +139,7 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
         tracing::warn!(%error, "orders about the store cannot be given while the gateway runs: no socket beside the database");
     }
     let (upkept_in, upkept) = watch::channel(Upkept::default());
-    let health = Health::new(store.clone(), clock.clone(), upkept.clone());
+    let health = Health::new(store.clone(), clock.clone(), upkept.clone(), config.store.attention_waiting);
     start_face(&config.face, face.clone(), health.clone());
     anchors.clone().keep_trying(health.clone());
     if let Some(alarm) = &origin.alarm {
@@ -168,8 +168,7 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
         circuit: Circuit::Down { probe_at: None },
         in_flight: 0,
         window: 1,
-        pending: 0,
-        rejected: 0,
+        counted: None,
         since: started,
     });
     let (accepting_in, accepting) = watch::channel(true);

@@ -2,7 +2,7 @@
 
 use crate::central::{CentralClient, CentralError, Delivery};
 use crate::clock::Clock;
-use crate::handle::CourierStatus;
+use crate::handle::{Counted, CourierStatus};
 use crate::messages::{Ping, Stop};
 use crate::store::{Destination, Lane, OutboxRow, Settlement, Store};
 use crate::telemetry::Metrics;
@@ -261,9 +261,8 @@ impl Courier {
             match counted {
                 Ok(counts) => {
                     actor.parts.status.send_if_modified(|status| {
-                        let changed = (status.pending, status.rejected) != (counts.pending, counts.rejected);
-                        (status.pending, status.rejected) = (counts.pending, counts.rejected);
-                        changed
+                        let counted = Some(Counted { pending: counts.pending, rejected: counts.rejected });
+                        std::mem::replace(&mut status.counted, counted) != counted
                     });
                 }
                 Err(error) => tracing::warn!(%error, "the outbox cannot be counted"),

@@ -216,6 +216,15 @@ impl ReaderHandle {
     }
 }
 
+/// Requests in a courier's outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counted {
+    /// Those that wait, in flight ones included.
+    pub pending: u64,
+    /// Those that the destination refused for good, kept for the staff.
+    pub rejected: u64,
+}
+
 /// What staff and telemetry see of a courier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CourierStatus {
@@ -225,10 +234,8 @@ pub struct CourierStatus {
     pub in_flight: usize,
     /// Requests that may be without an answer.
     pub window: u32,
-    /// Requests that wait, in flight ones included.
-    pub pending: u64,
-    /// Requests the destination refused for good, kept for the staff.
-    pub rejected: u64,
+    /// What waits; `None` before the first count since the start. Every page, metric and topic that tells how many wait takes it from here.
+    pub counted: Option<Counted>,
     /// Since when the destination is as it is.
     pub since: Stamp,
 }

@@ -2,7 +2,7 @@
 
 use crate::central::Reach;
 use crate::clock::Clock;
-use crate::handle::SiteHandle;
+use crate::handle::{Counted, CourierStatus, SiteHandle};
 use crate::store::{Store, StoreHealth};
 use crate::upkeep::Upkept;
 use serde::Serialize;
@@ -20,6 +20,9 @@ pub struct HealthReport {
     pub ok: bool,
     /// What it is made of.
     pub parts: Vec<HealthPart>,
+    /// The courier as it was when this was reported: a page that shows both takes it from here, so that it never tells two counts.
+    #[serde(skip)]
+    pub central: CourierStatus,
 }
 
 /// The state of one part.
@@ -30,8 +33,17 @@ pub struct HealthPart {
     pub name: String,
     /// Whether it works.
     pub ok: bool,
+    /// It has been wrong for so long that a person must see to it today.
+    pub urgent: bool,
     /// In words; nothing personal.
     pub detail: String,
+}
+
+impl HealthPart {
+    /// One that is not urgent.
+    pub fn new(name: impl Into<String>, ok: bool, detail: impl Into<String>) -> Self {
+        Self { name: name.into(), ok, urgent: false, detail: detail.into() }
+    }
 }
 
 /// Keeps what the parts last said, and asks the others.
@@ -40,15 +52,16 @@ pub struct Health {
     store: Store,
     clock: Clock,
     upkept: watch::Receiver<Upkept>,
+    attention_waiting: u64,
     face: Arc<Mutex<HealthPart>>,
     told: Arc<Mutex<BTreeMap<&'static str, HealthPart>>>,
 }
 
 impl Health {
-    /// The face method counts as loading until it says something.
-    pub fn new(store: Store, clock: Clock, upkept: watch::Receiver<Upkept>) -> Self {
-        let face = HealthPart { name: "face".into(), ok: true, detail: "loading the models".into() };
-        Self { store, clock, upkept, face: Arc::new(Mutex::new(face)), told: Arc::default() }
+    /// The face method counts as loading until it says something. With more than `attention_waiting` requests that wait people are told.
+    pub fn new(store: Store, clock: Clock, upkept: watch::Receiver<Upkept>, attention_waiting: u64) -> Self {
+        let face = HealthPart::new("face", true, "loading the models");
+        Self { store, clock, upkept, attention_waiting, face: Arc::new(Mutex::new(face)), told: Arc::default() }
     }
 
     /// What became of the face method.
@@ -60,7 +73,7 @@ impl Health {
     /// What a part that is not asked says of itself: the latest holds.
     pub fn tell(&self, name: &'static str, ok: bool, detail: String) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        told.insert(name, HealthPart { name: name.into(), ok, detail });
+        told.insert(name, HealthPart::new(name, ok, detail));
     }
 
     /// The state of everything. Only a store that cannot write makes the whole unhealthy: without face, line or one of the readers
@@ -93,9 +106,9 @@ impl Health {
             ),
             StoreHealth::Failed { what } => (false, format!("{what}; the gateway is ending")),
         };
-        let mut parts = vec![HealthPart { name: "store".into(), ok: sound, detail }];
-        parts.extend([queue(&upkept), disk(&upkept), deletion(&upkept)]);
+        let mut parts = vec![HealthPart::new("store", sound, detail)];
         let central = *site.central.borrow();
+        parts.extend([queue(&upkept, central.counted, self.attention_waiting), disk(&upkept), deletion(&upkept)]);
         let down = matches!(central.circuit, Circuit::Down { .. });
         let link = site.link.borrow().clone();
         let line = match (down, Reach::of(link.fault.as_ref())) {
@@ -106,16 +119,13 @@ impl Health {
         };
         let mut why = link.fault.as_ref().map(|fault| format!(": {fault}")).unwrap_or_default();
         why.extend(link.consents_wait().map(|said| format!("; {}", said.en)));
-        parts.push(HealthPart { name: "central".into(), ok: !down, detail: format!("{line}{why}") });
+        parts.push(HealthPart::new("central", !down, format!("{line}{why}")));
         let warnings = link.warnings(self.clock.stamp().wall_ms);
-        parts.push(HealthPart {
-            name: "certificates".into(),
-            ok: warnings.is_empty(),
-            detail: match &warnings[..] {
-                [] => "valid and in use".to_owned(),
-                some => some.iter().map(|said| said.en.as_str()).collect::<Vec<_>>().join("; "),
-            },
-        });
+        let detail = match &warnings[..] {
+            [] => "valid and in use".to_owned(),
+            some => some.iter().map(|said| said.en.as_str()).collect::<Vec<_>>().join("; "),
+        };
+        parts.push(HealthPart::new("certificates", warnings.is_empty(), detail));
         let contradicted = upkept.retention.and_then(|retention| match retention.deletion {
             Deletion::Waits(Doubt::Disagrees { ahead_ms }) => Some(ahead_ms),
             _ => None,
@@ -127,9 +137,9 @@ impl Health {
         } else {
             (false, "not known to be synchronised (clock.synchronised_marker): no card is refused for its dates")
         };
-        parts.push(HealthPart { name: "clock".into(), ok: clock.0, detail: clock.1.into() });
+        parts.push(HealthPart::new("clock", clock.0, clock.1));
         let mqtt = site.mqtt.borrow().clone();
-        parts.push(HealthPart { name: "mqtt".into(), ok: mqtt.ok(), detail: mqtt.said().en });
+        parts.push(HealthPart::new("mqtt", mqtt.ok(), mqtt.said().en));
         parts.push(self.face.lock().unwrap_or_else(PoisonError::into_inner).clone());
         parts.extend(self.told.lock().unwrap_or_else(PoisonError::into_inner).values().cloned());
         for reader in site.readers.iter() {
@@ -139,9 +149,9 @@ impl Health {
                 Some(why) => format!("{}: {why}; it is tried again", status.state),
                 None => status.state.to_owned(),
             };
-            parts.push(HealthPart { name: format!("reader {}", reader.name()), ok, detail });
+            parts.push(HealthPart::new(format!("reader {}", reader.name()), ok, detail));
         }
-        HealthReport { ok, parts }
+        HealthReport { ok, parts, central }
     }
 }
 
@@ -150,14 +160,12 @@ const DELETION_SAID_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Whether what is old is deleted. Nobody is turned away for it. A clock that the central system contradicts is told of at once.
 fn deletion(upkept: &Upkept) -> HealthPart {
-    let (ok, detail) = match &upkept.retention {
-        None => (true, "not looked at yet since the start".to_owned()),
-        Some(retention) => {
-            let wrong = matches!(retention.deletion, Deletion::Waits(Doubt::Disagrees { .. }));
-            (!wrong && retention.waited < DELETION_SAID_AFTER, retention.words())
-        }
+    let Some(retention) = &upkept.retention else {
+        return HealthPart::new("deletion", true, "not looked at yet since the start");
     };
-    HealthPart { name: "deletion".into(), ok, detail }
+    let wrong = matches!(retention.deletion, Deletion::Waits(Doubt::Disagrees { .. }));
+    let ok = !wrong && retention.waited < DELETION_SAID_AFTER;
+    HealthPart { urgent: retention.alarms, ..HealthPart::new("deletion", ok, retention.words()) }
 }
 
 /// What is left of the store's disk.
@@ -167,27 +175,38 @@ fn disk(upkept: &Upkept) -> HealthPart {
         None => "not known how much is free on the disk of the database".to_owned(),
     };
     let low = if upkept.disk_low { ", less than store.attention_free_mib: free some space" } else { "" };
-    HealthPart { name: "disk".into(), ok: !upkept.disk_low, detail: format!("{free}{low}") }
+    HealthPart::new("disk", !upkept.disk_low, format!("{free}{low}"))
 }
 
 /// What the store's limits say. Nobody is turned away for them.
-fn queue(upkept: &Upkept) -> HealthPart {
-    let Upkept { figures, many_wait, large, .. } = upkept;
-    let outbox = &figures.outbox;
-    if !upkept.counted {
-        return HealthPart { name: "queue".into(), ok: true, detail: "not counted yet since the start".into() };
-    }
-    let mut words = vec![format!("{} requests wait, {} are held back or set aside", outbox.pending, outbox.isolated)];
-    if *many_wait {
+fn queue(upkept: &Upkept, counted: Option<Counted>, attention_waiting: u64) -> HealthPart {
+    let isolated = upkept.counted.then_some(upkept.figures.outbox.isolated);
+    let many_wait = counted.is_some_and(|counted| counted.pending > attention_waiting);
+    let mut words = vec![match (counted, isolated) {
+        (Some(Counted { pending, .. }), Some(isolated)) => {
+            format!("{pending} requests wait, {isolated} are held back or set aside")
+        }
+        (Some(Counted { pending, .. }), None) => {
+            format!(
+                "{pending} requests wait, those that are held back or set aside are not counted yet since the start"
+            )
+        }
+        (None, Some(isolated)) => {
+            format!("requests that wait are not counted yet since the start, {isolated} are held back or set aside")
+        }
+        (None, None) => "not counted yet since the start".to_owned(),
+    }];
+    if many_wait {
         words.push("more than store.attention_waiting: see why the central system does not take them".into());
     }
-    if *large {
+    if upkept.large {
         words.push(
             "the database is larger than store.attention_mib: see to the disk, or keep receptions for less long".into(),
         );
     }
-    if outbox.isolated > 0 {
+    let held_back = isolated.is_some_and(|isolated| isolated > 0);
+    if held_back {
         words.push("see `uketsuke queue`".into());
     }
-    HealthPart { name: "queue".into(), ok: !many_wait && !large && outbox.isolated == 0, detail: words.join("; ") }
+    HealthPart::new("queue", !many_wait && !upkept.large && !held_back, words.join("; "))
 }

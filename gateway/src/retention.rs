@@ -187,6 +187,12 @@ impl RetentionStatus {
             }
         };
         let days = self.waited.as_secs() / (24 * 60 * 60);
+        if self.alarms {
+            return format!(
+                "ALARM: nothing has been deleted for its age for {days} days, so personal data are kept beyond their limit, because {doubt}; \
+                 see to it today; if the date is right, confirm it with `uketsuke clock confirm YYYY-MM-DD`"
+            );
+        }
         let since = if days > 0 { format!(" for {days} days") } else { String::new() };
         format!(
             "nothing is deleted for its age{since}, because {doubt}; if the date is right, confirm it with `uketsuke clock confirm YYYY-MM-DD`"

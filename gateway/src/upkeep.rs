@@ -47,8 +47,6 @@ pub const FAILED_TOO_LONG: &str = "failed_too_long";
 /// Where the limits are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Rows that wait for the central system before people are told.
-    pub attention_waiting: u64,
     /// Bytes of the database and its log before people are told.
     pub attention_bytes: u64,
     /// With fewer free bytes on the disk of the database people are told.
@@ -70,8 +68,6 @@ pub struct Upkept {
     pub oldest_waiting: Duration,
     /// Whether what is old is deleted; `None` before the first look.
     pub retention: Option<RetentionStatus>,
-    /// More rows wait than [`Limits::attention_waiting`].
-    pub many_wait: bool,
     /// There are more bytes than [`Limits::attention_bytes`].
     pub large: bool,
     /// The disk has fewer free bytes than [`Limits::attention_free_bytes`].
@@ -198,19 +194,19 @@ async fn look(parts: &UpkeepParts, upkept: &mut Upkept) -> Result<(), StoreError
     let figures = parts.store.figures().await?;
     upkept.oldest_waiting = upkept.oldest.age(figures.outbox.oldest_created_ms, parts.clock.now(), retention.deletion);
     (upkept.figures, upkept.counted) = (figures, true);
-    upkept.many_wait = figures.outbox.pending > parts.limits.attention_waiting;
     upkept.large = figures.database_bytes + figures.log_bytes > parts.limits.attention_bytes;
     upkept.disk_low = figures.free_bytes.is_some_and(|free| free < parts.limits.attention_free_bytes);
     parts.told.send_replace(*upkept);
     Ok(())
 }
 
-/// Says aloud that deletion waits, goes on again, or has waited for too long.
+/// Says aloud that deletion waits, goes on again, or has waited for too long: that one each day.
 fn tell_changes(before: Option<&RetentionStatus>, now: &RetentionStatus) {
     let words = now.words();
     let kind = |status: &RetentionStatus| std::mem::discriminant(&status.deletion);
-    if now.alarms && !before.is_some_and(|before| before.alarms) {
-        tracing::error!(words, "deletion of what is old has waited for two weeks");
+    let days = |status: &RetentionStatus| status.waited.as_secs() / (24 * 60 * 60);
+    if now.alarms && before.is_none_or(|before| !before.alarms || days(before) != days(now)) {
+        tracing::error!(words, days = days(now), "deletion of what is old has waited for two weeks or longer");
     } else if before.is_none_or(|before| kind(before) != kind(now)) {
         match now.deletion {
             Deletion::Waits(_) => tracing::warn!(words, "deletion of what is old waits"),

@@ -23,7 +23,6 @@ impl Store {
     /// As upkeep takes them.
     pub fn limits(&self) -> Limits {
         Limits {
-            attention_waiting: self.attention_waiting,
             attention_bytes: self.attention_mib.saturating_mul(1024 * 1024),
             attention_free_bytes: self.attention_free_mib.saturating_mul(1024 * 1024),
             set_aside_after: Duration::from_secs(u64::from(self.set_aside_after_h) * 60 * 60),

@@ -3,7 +3,7 @@
 use super::state::in_service;
 use super::status::MqttStatus;
 use crate::central::days_left;
-use crate::handle::SiteHandle;
+use crate::handle::{Counted, SiteHandle};
 use crate::upkeep::Upkept;
 use crate::web::Doors;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -76,6 +76,10 @@ struct HappenedLabel {
     happened: &'static str,
 }
 
+/// Of a figure that may be absent.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NoLabels {}
+
 /// Everything that is counted. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
@@ -90,8 +94,8 @@ pub struct Metrics {
     central_up: Gauge,
     central_in_flight: Gauge,
     central_window: Gauge,
-    outbox_pending: Gauge,
-    outbox_rejected: Gauge,
+    outbox_pending: Family<NoLabels, Gauge>,
+    outbox_rejected: Family<NoLabels, Gauge>,
     cases_open: Family<OwnerLabel, Gauge>,
     store: Family<FigureLabel, Gauge>,
     connections: Family<KindLabel, Gauge>,
@@ -119,7 +123,9 @@ impl Default for Metrics {
         let settle = fine_buckets();
         let reader_up = Family::default();
         let reader_restarts = Family::default();
-        let (central_up, outbox_pending, outbox_rejected) = (Gauge::default(), Gauge::default(), Gauge::default());
+        // Families without labels: absent before the first count.
+        let (outbox_pending, outbox_rejected) = (Family::default(), Family::default());
+        let central_up = Gauge::default();
         let (central_in_flight, central_window) = (Gauge::default(), Gauge::default());
         let cases_open = Family::default();
         registry.register("receptions", "Receptions recorded, by what the patient was told", receptions.clone());
@@ -140,7 +146,11 @@ impl Default for Metrics {
             central_in_flight.clone(),
         );
         registry.register("central_window", "Requests that may be without an answer at once", central_window.clone());
-        registry.register("outbox_pending", "Requests that wait for their verdict", outbox_pending.clone());
+        registry.register(
+            "outbox_pending",
+            "Requests that wait for their verdict; absent before the first count since the start",
+            outbox_pending.clone(),
+        );
         registry.register("outbox_rejected", "Requests refused for good", outbox_rejected.clone());
         registry.register(
             "cases_open",
@@ -151,7 +161,9 @@ impl Default for Metrics {
         registry.register(
             "store",
             "What the store holds: bytes of the database, its log and its reserve, bytes free on their disk, sealing keys held, isolated \
-             requests, seconds that the oldest waiting request has waited at least, walks through every row, receptions forgotten",
+             requests, seconds that the oldest waiting request has waited at least, walks through every row, receptions forgotten; for how \
+             many seconds deletion of what is old has waited for a clock that can be believed (deletion_waited_seconds), and whether that \
+             is 14 days or longer (deletion_alarms, 1 or 0)",
             store.clone(),
         );
         let (connections, connections_closed) = (Family::default(), Counter::default());
@@ -287,28 +299,23 @@ impl Metrics {
         self.central_up.set(i64::from(!matches!(central.circuit, Circuit::Down { .. })));
         self.central_in_flight.set(i64::try_from(central.in_flight).unwrap_or(i64::MAX));
         self.central_window.set(i64::from(central.window));
-        self.outbox_pending.set(i64::try_from(central.pending).unwrap_or(i64::MAX));
-        self.outbox_rejected.set(i64::try_from(central.rejected).unwrap_or(i64::MAX));
+        if let Some(Counted { pending, rejected }) = central.counted {
+            self.outbox_pending.get_or_create(&NoLabels {}).set(i64::try_from(pending).unwrap_or(i64::MAX));
+            self.outbox_rejected.get_or_create(&NoLabels {}).set(i64::try_from(rejected).unwrap_or(i64::MAX));
+        }
         let cases = *site.case_counts.borrow();
         for (owner, count) in [("machine", cases.machine), ("desk", cases.desk)] {
             self.cases_open.get_or_create(&OwnerLabel { owner }).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
-        let figures = &upkept.figures;
-        for (figure, value) in [
-            ("database_bytes", figures.database_bytes),
-            ("log_bytes", figures.log_bytes),
-            ("reserve_bytes", figures.reserve_bytes),
-            ("keys", figures.keys),
-            ("isolated", figures.outbox.isolated),
-            ("oldest_waiting_seconds", upkept.oldest_waiting.as_secs()),
-            ("walks", upkept.walks),
-            ("forgotten", upkept.forgotten),
-            ("deletion_waited_seconds", upkept.retention.map_or(0, |retention| retention.waited.as_secs())),
-        ]
-        .into_iter()
-        .chain(figures.free_bytes.map(|bytes| ("free_bytes", bytes)))
-        {
-            self.store.get_or_create(&FigureLabel { figure }).set(i64::try_from(value).unwrap_or(i64::MAX));
+        for (figure, value) in [("walks", upkept.walks), ("forgotten", upkept.forgotten)] {
+            self.figure(figure, value);
+        }
+        if let Some(retention) = upkept.retention {
+            self.figure("deletion_waited_seconds", retention.waited.as_secs());
+            self.figure("deletion_alarms", u64::from(retention.alarms));
+        }
+        if upkept.counted {
+            self.counted(upkept);
         }
         let link = site.link.borrow().clone();
         for (part, end_ms) in link.validity.iter().flat_map(|validity| validity.parts()) {
@@ -323,6 +330,27 @@ impl Metrics {
         // Writing to a String does not fail.
         let _ = encode(&mut text, &registry);
         text
+    }
+
+    fn figure(&self, figure: &'static str, value: u64) {
+        self.store.get_or_create(&FigureLabel { figure }).set(i64::try_from(value).unwrap_or(i64::MAX));
+    }
+
+    fn counted(&self, upkept: &Upkept) {
+        let figures = &upkept.figures;
+        for (figure, value) in [
+            ("database_bytes", figures.database_bytes),
+            ("log_bytes", figures.log_bytes),
+            ("reserve_bytes", figures.reserve_bytes),
+            ("keys", figures.keys),
+            ("isolated", figures.outbox.isolated),
+            ("oldest_waiting_seconds", upkept.oldest_waiting.as_secs()),
+        ]
+        .into_iter()
+        .chain(figures.free_bytes.map(|bytes| ("free_bytes", bytes)))
+        {
+            self.figure(figure, value);
+        }
     }
 
     fn broker(&self, status: &MqttStatus) {

@@ -92,8 +92,11 @@ struct Receptions {
 #[derive(Serialize)]
 struct Outbox {
     central: &'static str,
-    pending: u64,
-    rejected: u64,
+    /// Absent before the first count since the start, like the next one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pending: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected: Option<u64>,
     since_ms: i64,
 }
 
@@ -124,8 +127,8 @@ pub(super) fn snapshot(topics: &Topics, site: &SiteHandle, started: Stamp) -> BT
             Circuit::Paused { .. } => "busy",
             Circuit::Down { .. } => "down",
         },
-        pending: central.pending,
-        rejected: central.rejected,
+        pending: central.counted.map(|counted| counted.pending),
+        rejected: central.counted.map(|counted| counted.rejected),
         since_ms: central.since.wall_ms,
     };
     all.insert(format!("{}/outbox/central", topics.root), json(&outbox));

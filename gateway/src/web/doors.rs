@@ -145,7 +145,7 @@ impl Doors {
                 inner.closed
             ),
         };
-        HealthPart { name: "connections".into(), ok: hit.is_none(), detail }
+        HealthPart::new("connections", hit.is_none(), detail)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

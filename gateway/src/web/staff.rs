@@ -71,7 +71,8 @@ struct CentralFragment {
     up: bool,
     state: &'static str,
     since: String,
-    pending: u64,
+    /// How many requests wait.
+    pending: String,
     rejected: u64,
     attention: Vec<String>,
     /// Why the line does not work.
@@ -128,11 +129,11 @@ pub(super) async fn fragments(state: &WebState, w: Words) -> Result<Fragments, a
         readers.push(row(reader, earlier, w));
     }
     let readers = ReadersFragment { w, readers };
-    let line = (*state.site.central.borrow(), state.site.link.borrow().clone());
     let health = (state.health)();
+    let link = state.site.link.borrow().clone();
     let mut attention = attention(&health, w);
     attention.extend(state.site.mqtt.borrow().attention().map(|said| telemetry_line(&said, w)));
-    let central = central(line.0, &line.1, attention, state.clock.stamp().wall_ms, w);
+    let central = central(health.central, &link, attention, state.clock.stamp().wall_ms, w);
     let lists = match lists::lists(state, w).await {
         Ok(lists) => Some(lists),
         Err(error) => {
@@ -206,8 +207,10 @@ fn central(status: CourierStatus, link: &LinkStatus, attention: Vec<String>, now
         up,
         state,
         since,
-        pending: status.pending,
-        rejected: status.rejected,
+        pending: status
+            .counted
+            .map_or_else(|| w.t("まだ数えていません", "not counted yet").into(), |counted| counted.pending.to_string()),
+        rejected: status.counted.map_or(0, |counted| counted.rejected),
         fault: link.fault.as_ref().map(|fault| said(fault.said())),
         warnings: link.warnings(now_ms).into_iter().chain(link.consents_wait()).map(said).collect(),
         attention,
@@ -238,6 +241,10 @@ fn attention(report: &HealthReport, w: Words) -> Vec<String> {
             "disk" => w.t(
                 "受付を保存するディスクの空きが少なくなっています(受付は続けられます)。管理者に連絡してください: ",
                 "Disk: check-in goes on, but tell the administrator: ",
+            ),
+            "deletion" if part.urgent => w.t(
+                "【至急】時計を確かめられず、保存期限を過ぎた個人情報を14日以上削除できていません(受付は続けられます)。本日中に管理者に連絡してください: ",
+                "URGENT, clock: personal data have been kept beyond their limit for 14 days or longer. Check-in goes on, but tell the administrator today: ",
             ),
             "deletion" => w.t(
                 "時計を確かめられないため、保存期限を過ぎた記録の削除を止めています(受付は続けられます)。管理者に連絡してください: ",

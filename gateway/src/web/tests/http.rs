@@ -36,7 +36,7 @@ async fn text(response: ServiceResponse) -> String {
     String::from_utf8(to_bytes(response.into_body()).await.unwrap().to_vec()).unwrap()
 }
 
-async fn page(scene: &Scene, path: &str) -> String {
+pub(super) async fn page(scene: &Scene, path: &str) -> String {
     let response = get(scene, path).await;
     assert_eq!(response.status(), 200, "{path}");
     text(response).await

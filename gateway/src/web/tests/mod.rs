@@ -1,6 +1,7 @@
 //! The web as browsers meet it.
 
 mod crowd;
+mod health;
 mod http;
 mod screens;
 mod served;
@@ -12,7 +13,7 @@ use crate::central::{Former, LineCheck, LinkStatus, Validity};
 use crate::clock::Clock;
 use crate::config;
 use crate::front_desk::FrontDesk;
-use crate::handle::{self, CourierStatus, ReaderName, ReaderPort, ReaderStatus, SiteHandle, View};
+use crate::handle::{self, Counted, CourierStatus, ReaderName, ReaderPort, ReaderStatus, SiteHandle, View};
 use crate::health::{HealthPart, HealthReport};
 use crate::modes::ModesHandle;
 use crate::reconciler::CaseOrder;
@@ -42,7 +43,7 @@ struct Scene {
     state: WebState,
     port: ReaderPort,
     _odd: ReaderPort,
-    _central: watch::Sender<CourierStatus>,
+    central: watch::Sender<CourierStatus>,
     link: watch::Sender<LinkStatus>,
     restarts: async_channel::Receiver<ReaderName>,
     cases: async_channel::Receiver<CaseOrder>,
@@ -77,15 +78,14 @@ impl Scene {
             circuit: Circuit::Down { probe_at: None },
             in_flight: 0,
             window: 1,
-            pending: 3,
-            rejected: 0,
+            counted: Some(Counted { pending: 3, rejected: 0 }),
             since: NOW,
         });
         let (restart_in, restarts) = async_channel::bounded(1);
         let (cases_in, cases) = async_channel::bounded(1);
         let (accepting_in, accepting) = watch::channel(true);
         let healthy = Arc::new(AtomicBool::new(true));
-        let asked = healthy.clone();
+        let (asked, asked_central) = (healthy.clone(), central.clone());
         let far = NOW.wall_ms + 1_000 * 24 * 3_600_000;
         let validity = Validity { certificate_ms: far, authorities_ms: far, crl_ms: None };
         let link_in = watch::Sender::new(LinkStatus::new(Some(validity), 30));
@@ -119,7 +119,7 @@ impl Scene {
             metrics: Arc::new(|| "# EOF\n".to_owned()),
             health: Arc::new(move || {
                 let ok = asked.load(Ordering::Relaxed);
-                HealthReport { ok, parts: vec![HealthPart { name: "store".into(), ok, detail: "…".into() }] }
+                HealthReport { ok, parts: vec![HealthPart::new("store", ok, "…")], central: *asked_central.borrow() }
             }),
             doors: crate::web::Doors::default(),
             beat_every: crate::web::BEAT_EVERY,
@@ -129,7 +129,7 @@ impl Scene {
             state,
             port,
             _odd: odd,
-            _central: central_in,
+            central: central_in,
             link: link_in,
             restarts,
             cases,
