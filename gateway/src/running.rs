@@ -31,6 +31,9 @@ pub struct LineMaterial {
     pub refused: Option<Said>,
     /// Why they could not be tried yet.
     pub untried: Option<Said>,
+    /// What receptions meet on the line; `None` while it works.
+    #[serde(default)]
+    pub trouble: Option<Said>,
 }
 
 impl LineMaterial {
@@ -41,6 +44,7 @@ impl LineMaterial {
             former: link.former.clone(),
             refused: link.refused.clone(),
             untried: link.untried.clone(),
+            trouble: link.trouble(),
         }
     }
 }

@@ -256,6 +256,15 @@ async fn a_refusal_by_permission_is_one_state_with_a_line_in_the_log_at_its_begi
         })?;
     }
     assert_eq!(provisional.len(), 6);
+    // A ping is answered, so a look at the line by a connection of its own finds nothing.
+    let (_, check) = scene.ended(&["check"])?;
+    assert!(
+        check.lines().any(|line| line.starts_with("warn  running line") && line.contains("permission_denied")),
+        "{check}"
+    );
+    let page = scene.get("/staff/line?lang=en")?;
+    assert!(page.contains("is not well") && page.contains("permission_denied"), "{page}");
+    assert!(!page.contains("Everything works"), "{page}");
 
     scene.central(ModeSpec::new("up"))?;
     for reception in &provisional {

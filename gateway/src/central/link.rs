@@ -69,6 +69,11 @@ impl LinkStatus {
         }
     }
 
+    /// What receptions meet on the line, whatever a connection made to look at it finds.
+    pub fn trouble(&self) -> Option<Said> {
+        self.fault.as_ref().map(LineFault::said).or_else(|| self.consents_wait())
+    }
+
     /// What is wrong with consents alone.
     pub fn consents_wait(&self) -> Option<Said> {
         let said = self.consents.as_ref()?.said();

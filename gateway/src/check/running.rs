@@ -25,7 +25,10 @@ pub fn ask(database: &Path) -> Option<Result<Running, String>> {
 /// In words: what it uses, and how the files differ from that.
 pub(super) fn findings(asked: &Result<Running, String>, judged: &Config, lang: Lang) -> Vec<Finding> {
     match asked {
-        Ok(running) => vec![configuration(running, judged), line(&running.line, lang)],
+        Ok(running) => {
+            let found = [configuration(running, judged), certificates(&running.line, lang)];
+            found.into_iter().chain(trouble(&running.line, lang)).collect()
+        }
         Err(error) => vec![Finding {
             check: "running",
             grade: Grade::Warning,
@@ -67,7 +70,21 @@ fn configuration(running: &Running, judged: &Config) -> Finding {
     Finding { check: "running configuration", grade, text }
 }
 
-fn line(line: &LineMaterial, lang: Lang) -> Finding {
+/// This check looks at the line by a connection of its own, which may fare better.
+fn trouble(line: &LineMaterial, lang: Lang) -> Option<Finding> {
+    let why = line.trouble.as_ref()?.pick(lang);
+    let text = match lang {
+        Lang::Ja => format!("動作中のゲートウェイの回線は正常ではありません(以下の検査は別の接続で行います): {why}"),
+        Lang::En => {
+            format!(
+                "the line of the running gateway does not work well (what follows is tried on a connection apart): {why}"
+            )
+        }
+    };
+    Some(Finding { check: "running line", grade: Grade::Warning, text })
+}
+
+fn certificates(line: &LineMaterial, lang: Lang) -> Finding {
     let check = "running certificates";
     let since = line.taken_ms.map(moment).unwrap_or_default();
     let (grade, text) = match (&line.former, &line.refused, &line.untried, line.taken_ms) {

@@ -14,6 +14,8 @@ struct LinePage<'a> {
     w: Words,
     site: &'a str,
     works: bool,
+    /// What receptions meet on the gateway's own connection.
+    trouble: Option<String>,
     lines: Vec<Line>,
     warnings: Vec<String>,
 }
@@ -28,11 +30,13 @@ struct Line {
 pub(super) async fn page(request: HttpRequest, state: web::Data<WebState>) -> HttpResponse {
     let w = Words::of(&request);
     let looked = state.line.run().await;
-    let warnings = state.site.link.borrow().warnings(state.clock.stamp().wall_ms);
+    let link = state.site.link.borrow().clone();
+    let warnings = link.warnings(state.clock.stamp().wall_ms);
     let page = LinePage {
         w,
         site: &state.site.site,
         works: looked.iter().all(|looked| matches!(looked.outcome, Outcome::Fine(_))),
+        trouble: link.trouble().map(|said| said.pick(w.0).to_owned()),
         lines: looked.iter().map(|looked| line(looked, w)).collect(),
         warnings: warnings.into_iter().map(|said| said.pick(w.0).to_owned()).collect(),
     };
