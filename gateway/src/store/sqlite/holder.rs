@@ -25,6 +25,9 @@ impl fmt::Display for Holder {
     }
 }
 
+/// SQLite keeps a lock of its own on this byte for as long as it has the index open (the dead man's switch, same place).
+const OPEN_LOCK: u64 = 128;
+
 /// Who else holds the writer's lock on the log's index with this inode; `None` when no other program does, or nobody can tell.
 pub(super) fn of_the_write_lock(index_inode: u64) -> Option<Holder> {
     let locks = fs::read_to_string("/proc/locks").ok()?;
@@ -35,19 +38,45 @@ pub(super) fn of_the_write_lock(index_inode: u64) -> Option<Holder> {
     Some(Holder { pid, program })
 }
 
-/// The process of a write lock on [`WRITE_LOCK`] that is not ours. A line of proc_locks(5) is
-/// `1: POSIX  ADVISORY  WRITE 4711 08:01:1234 120 120`; one with `->` waits for the lock.
-fn writer(locks: &str, inode: u64, own: u32) -> Option<u32> {
-    locks.lines().find_map(|line| {
+/// A lock as proc_locks(5) tells it: `1: POSIX  ADVISORY  WRITE 4711 08:01:1234 120 120`. A line with `->` waits for one.
+struct Lock<'a> {
+    kind: &'a str,
+    /// 0 in another container.
+    pid: u32,
+    /// Device and inode.
+    file: &'a str,
+    from: u64,
+    to: u64,
+}
+
+impl<'a> Lock<'a> {
+    fn read(line: &'a str) -> Option<Self> {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [_, "POSIX" | "OFDLCK", _, "WRITE", pid, file, from, to] = words[..] else { return None };
-        // The device is left out: some file systems tell stat(2) another one than the kernel shows here.
-        let on_the_index = file.rsplit(':').next()?.parse() == Ok(inode);
-        let to = if to == "EOF" { u64::MAX } else { to.parse().ok()? };
-        let covers = (from.parse::<u64>().ok()?..=to).contains(&WRITE_LOCK);
+        let [_, "POSIX" | "OFDLCK", _, kind, pid, file, from, to] = words[..] else { return None };
         let pid = pid.parse::<i64>().ok().map(|pid| u32::try_from(pid).unwrap_or(0))?;
-        (on_the_index && covers && pid != own).then_some(pid)
-    })
+        let to = if to == "EOF" { u64::MAX } else { to.parse().ok()? };
+        Some(Self { kind, pid, file, from: from.parse().ok()?, to })
+    }
+
+    fn covers(&self, byte: u64) -> bool {
+        (self.from..=self.to).contains(&byte)
+    }
+
+    fn has_inode(&self, inode: u64) -> bool {
+        self.file.rsplit(':').next().is_some_and(|word| word.parse() == Ok(inode))
+    }
+}
+
+/// The process of a write lock on [`WRITE_LOCK`] that is not ours. Another file system has files of the same inode: the device is the one
+/// that our own lock on the index shows here, because some file systems tell stat(2) another one. Without such a lock, as before the index
+/// is open, the inode has to do.
+fn writer(locks: &str, inode: u64, own: u32) -> Option<u32> {
+    let locks = || locks.lines().filter_map(Lock::read).filter(|lock| lock.has_inode(inode));
+    let ours = locks().find(|lock| lock.pid == own && lock.covers(OPEN_LOCK));
+    locks()
+        .filter(|lock| lock.kind == "WRITE" && lock.pid != own && lock.covers(WRITE_LOCK))
+        .find(|lock| ours.as_ref().is_none_or(|ours| ours.file == lock.file))
+        .map(|lock| lock.pid)
 }
 
 /// The ranges of read and write locks that this process holds on a file.
@@ -86,6 +115,15 @@ mod tests {
         assert_eq!(writer(LOCKS, 555, 1), Some(0), "in another container");
         assert_eq!(writer(LOCKS, 1, 1), None);
         assert_eq!(writer("nonsense\n1: POSIX\n", 1, 1), None);
+    }
+
+    #[test]
+    fn a_file_of_the_same_inode_on_another_file_system_names_nobody() {
+        let other = "6: POSIX  ADVISORY  WRITE 88 00:2f:1234 0 EOF\n";
+        assert_eq!(writer(&format!("{other}{LOCKS}"), 1234, 77), Some(4711));
+        let alone: String =
+            LOCKS.lines().filter(|line| !line.contains("4711")).map(|line| format!("{line}\n")).collect();
+        assert_eq!(writer(&format!("{other}{alone}"), 1234, 77), None);
     }
 
     #[test]
