@@ -281,7 +281,7 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
     accepting_in.send_replace(false);
     match ending {
         Ending::Asked => shutdown::let_receptions_finish(&site).await,
-        Ending::StoreFailed => shutdown::let_the_failure_be_seen().await,
+        Ending::StoreFailed => shutdown::let_the_failure_be_seen(&store).await,
         Ending::GaveUp => {}
     }
     stop.desks.send_replace(true);
@@ -300,12 +300,14 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
     if let Some(mqtt) = mqtt {
         mqtt.stopped().await;
     }
+    // Whoever asks hears why it takes long, if it does.
+    store.secured().await;
     if let Some((web, serving, _)) = served {
         web.stop(true).await;
         let _ = serving.await;
     }
     if let Err(error) = store.close().await {
-        tracing::error!(%error, "the store did not close in order; nothing acknowledged is lost");
+        tracing::error!(%error, "the store did not close in order");
     }
     tracing::info!("stopped");
     Ok(ending.exit_code())

@@ -104,7 +104,7 @@ impl Health {
                 false,
                 format!("{holder} holds the write lock of the database; end it, then receptions go on by themselves"),
             ),
-            StoreHealth::Failed { what } => (false, format!("{what}; the gateway is ending")),
+            StoreHealth::Failed { what } => (false, format!("{what}; the gateway ends once nothing is left to be saved")),
         };
         let mut parts = vec![HealthPart::new("store", sound, detail)];
         let central = *site.central.borrow();

@@ -13,8 +13,8 @@ const FINISH_DEADLINE: Duration = Duration::from_secs(10);
 /// The last screen of a reception stays up this long unless the card is taken before: "done" is to be seen.
 const LAST_SCREEN: Duration = Duration::from_secs(2);
 /// A store that has failed is said everywhere for this long before anything stops: patients in the middle of a reception are sent to
-/// the desk in words, the staff page says why, and whoever asks `/healthz` every second or two hears it. No longer: only the next
-/// start can receive patients again.
+/// the desk in words, the staff page says why, and whoever asks `/healthz` every second or two hears it. No longer, unless something is
+/// still to be saved: only the next start can receive patients again.
 const FAILURE_SHOWN: Duration = Duration::from_secs(3);
 
 /// Why the gateway ends.
@@ -79,8 +79,8 @@ impl Signals {
     }
 }
 
-/// Waits for a reason to end. After the first signal a second one ends the process at once, which is safe: everything that was
-/// acknowledged is on disk.
+/// Waits for a reason to end. A signal that comes after that ends the process without waiting for anybody, but never before everything
+/// that was acknowledged is on disk under a name.
 pub async fn wait(mut signals: Signals, store: &Store, children: &[&Child]) -> Ending {
     let mut health = store.health();
     let given_up = futures_util::future::select_all(children.iter().map(|child| {
@@ -98,9 +98,11 @@ pub async fn wait(mut signals: Signals, store: &Store, children: &[&Child]) -> E
         _ = given_up => Ending::GaveUp,
     };
     let code = i32::from(ending.exit_code());
+    let store = store.clone();
     tokio::spawn(async move {
         signals.asked().await;
-        tracing::warn!("asked again, ending at once");
+        tracing::warn!("asked again, ending as soon as everything acknowledged is on disk");
+        store.secured().await;
         std::process::exit(code);
     });
     ending
@@ -116,9 +118,10 @@ pub async fn let_receptions_finish(site: &SiteHandle) {
         tokio::time::timeout(LAST_SCREEN, no_reader_is(site, |state| matches!(state, "take_card" | "notice"))).await;
 }
 
-/// Waits while screens and `/healthz` say that nothing can be recorded. Readers take no new cards by now.
-pub async fn let_the_failure_be_seen() {
-    tokio::time::sleep(FAILURE_SHOWN).await;
+/// Waits while screens and `/healthz` say that nothing can be recorded, and for as long as the store still has something to save: what
+/// keeps it from that is said there. Readers take no new cards by now.
+pub async fn let_the_failure_be_seen(store: &Store) {
+    tokio::join!(tokio::time::sleep(FAILURE_SHOWN), store.secured());
 }
 
 fn at_rest(state: &str) -> bool {

@@ -464,6 +464,14 @@ impl Store {
         }
     }
 
+    /// Resolves when the process may end without losing what was acknowledged: its files are where they were, or it is saved elsewhere.
+    /// A save that fails is tried again, for as long as it takes.
+    pub async fn secured(&self) {
+        if let Backend::Sqlite(sqlite) = &self.0 {
+            sqlite.secured().await;
+        }
+    }
+
     /// Commits what is queued, empties the write-ahead log and closes, for every handle.
     pub async fn close(self) -> Result<(), StoreError> {
         backend!(self, backend => backend.close().await)

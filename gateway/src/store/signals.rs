@@ -97,6 +97,11 @@ impl Signals {
         self.saving.send_replace(begins);
     }
 
+    /// How the saving goes. It replaces the reason of the failure: nothing is more urgent.
+    pub(super) fn saving_tells(&self, what: &str) {
+        self.health.send_replace(StoreHealth::Failed { what: what.to_owned() });
+    }
+
     /// Resolves when nothing is being saved.
     pub(super) async fn saved(&self) {
         // The sender is a part of this.

@@ -1,6 +1,6 @@
 //! Removing a store for good.
 
-use super::sqlite::{index_of, log_of};
+use super::sqlite::{index_of, leftovers, log_of};
 use super::{Destination, KeyError, Keys, OpenError, OutboxCounts, Store, StoreConfig, StoreError, beside};
 use std::fs;
 use std::io;
@@ -54,8 +54,9 @@ pub async fn wipe(config: &StoreConfig, keys: Keys, key_file: &Path) -> Result<V
     refused?;
     Keys::destroy(key_file)?;
     let mut removed = vec![key_file.to_owned()];
-    let beside = ["ballast", "control", "head", "lock", "saving"].map(|suffix| beside(&config.path, suffix));
-    for path in [config.path.clone(), log_of(&config.path), index_of(&config.path)].into_iter().chain(beside) {
+    let beside = ["ballast", "control", "head", "head.new", "lock"].map(|suffix| beside(&config.path, suffix));
+    let files = [config.path.clone(), log_of(&config.path), index_of(&config.path)].into_iter().chain(beside);
+    for path in files.chain(leftovers(&config.path)) {
         match fs::remove_file(&path) {
             Ok(()) => removed.push(path),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

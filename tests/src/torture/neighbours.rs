@@ -57,6 +57,8 @@ enum Gone {
     LogAndIndex,
     Everything,
     DatabaseReplacedByItsCopy,
+    /// Then a row is written: through an index of its own into the gateway's log.
+    IndexThenWrites,
 }
 
 impl Neighbour {
@@ -76,13 +78,14 @@ impl Neighbour {
     /// The first cycles go through all of them, so that a short run has seen each.
     fn draw(cycle: u32, rng: &mut StdRng) -> Self {
         use Gone::*;
-        const ALL: [Neighbour; 9] = [
+        const ALL: [Neighbour; 10] = [
             Neighbour::Shell,
             Neighbour::WriterLock,
             Neighbour::Deletes(LogAndIndex),
             Neighbour::Backup,
             Neighbour::LongReader,
             Neighbour::Deletes(Database),
+            Neighbour::Deletes(IndexThenWrites),
             Neighbour::VacuumInto,
             Neighbour::Copy,
             Neighbour::ReadOnlyShell,
@@ -90,7 +93,7 @@ impl Neighbour {
         if let Some(first) = ALL.get(cycle as usize - 1) {
             return *first;
         }
-        let gone = [Database, Log, Index, LogAndIndex, Everything, DatabaseReplacedByItsCopy];
+        let gone = [Database, Log, Index, LogAndIndex, Everything, DatabaseReplacedByItsCopy, IndexThenWrites];
         match ALL.choose(rng) {
             Some(Self::Deletes(_)) | None => Self::Deletes(*gone.choose(rng).unwrap_or(&Database)),
             Some(other) => *other,
@@ -259,10 +262,14 @@ impl Visit<'_> {
         match gone {
             Gone::Database => std::fs::remove_file(database)?,
             Gone::Log => std::fs::remove_file(&log)?,
-            Gone::Index => std::fs::remove_file(&index)?,
+            Gone::Index | Gone::IndexThenWrites => std::fs::remove_file(&index)?,
             Gone::LogAndIndex => [&log, &index].into_iter().try_for_each(std::fs::remove_file)?,
             Gone::Everything => [database, &log, &index].into_iter().try_for_each(std::fs::remove_file)?,
             Gone::DatabaseReplacedByItsCopy => std::fs::rename(taken.join("copy.db"), database)?,
+        }
+        if gone == Gone::IndexThenWrites {
+            // The gateway may have noticed and saved everything before: then this fails, or is kept beside.
+            let _ = shell(database, &["CREATE TABLE IF NOT EXISTS of_another_program (what)"]);
         }
         let mut noticed = None;
         while self.site.gateway()?.is_running() {

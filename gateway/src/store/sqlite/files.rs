@@ -11,7 +11,7 @@
 
 use crate::store::{OpenError, beside, sync_folder};
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Seek as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -74,8 +74,7 @@ pub(super) struct Files {
 pub(super) struct Misplaced {
     /// Which.
     pub(super) path: PathBuf,
-    /// The database itself is still ours, and no other program has written to a log of its own beside it: what is in our log belongs
-    /// into it.
+    /// The database itself is still ours, and no log or index of another program lies beside it: what is in our log belongs into it.
     pub(super) database_is_ours: bool,
 }
 
@@ -104,9 +103,23 @@ impl Files {
     /// What is not in its place any more; `None` while all three are. Three calls of stat(2).
     pub(super) fn misplaced(&self) -> Option<Misplaced> {
         let lost = [&self.database, &self.log, &self.index].into_iter().find(|held| !held.is_in_place())?;
-        let other_log = !self.log.is_in_place() && fs::metadata(&self.log.path).is_ok_and(|found| found.len() > 0);
-        let database_is_ours = self.database.is_in_place() && !other_log;
+        // Whoever made the other one may have written: to the database, or through an index of its own to our log, of which our index
+        // knows nothing. Its length tells nothing: a log that was moved into the database may be empty again.
+        let others = [&self.log, &self.index].into_iter().any(|held| !held.is_in_place() && held.path.exists());
+        let database_is_ours = self.database.is_in_place() && !others;
         Some(Misplaced { path: lost.path.clone(), database_is_ours })
+    }
+
+    /// Copies database and log byte by byte, whatever they hold: for a person, where SQLite can make nothing of them.
+    pub(super) fn copy_raw(&self, to: &Path) -> io::Result<()> {
+        for (held, to) in [(&self.log, log_of(to)), (&self.database, to.to_owned())] {
+            let mut copy = create_private(&to)?;
+            let mut from = &held.file;
+            from.rewind()?;
+            io::copy(&mut from, &mut copy)?;
+            copy.sync_all()?;
+        }
+        sync_folder(to)
     }
 
     /// Makes database, log and their names durable.
@@ -182,18 +195,8 @@ mod tests {
                     fs::write(&path, b"").unwrap();
                 }
                 let found = files.misplaced().unwrap();
-                assert_eq!(found, Misplaced { path, database_is_ours: !suffix.is_empty() });
+                assert_eq!(found, Misplaced { path, database_is_ours: !suffix.is_empty() && !replaced });
             }
         }
-    }
-
-    #[test]
-    fn a_database_beside_which_another_program_has_written_a_log_is_not_ours_alone() {
-        let folder = tempfile::tempdir().unwrap();
-        let database = folder.path().join("store.db");
-        let files = Files::open(&database).unwrap();
-        fs::remove_file(log_of(&database)).unwrap();
-        fs::write(log_of(&database), b"frames").unwrap();
-        assert!(!files.misplaced().unwrap().database_is_ours);
     }
 }

@@ -47,6 +47,7 @@ pub use backup::{BackedUp, BackupError};
 pub(super) use files::{index_of, log_of};
 pub(super) use rescue::rescue;
 pub use rescue::{RescueError, RescuedTable};
+pub(super) use saved::leftovers;
 
 use super::command::{Command, Outcome};
 use super::keys::id_word;
@@ -160,7 +161,7 @@ impl Sqlite {
     pub(super) async fn close(&self) -> Result<(), StoreError> {
         if let Some(jobs) = &self.jobs {
             if let Err(failed) = self.signals.check() {
-                self.signals.saved().await;
+                self.secured().await;
                 return Err(failed);
             }
             let (done, closed) = oneshot::channel();
@@ -175,6 +176,18 @@ impl Sqlite {
             Err(failed @ StoreError::Fatal { .. }) => Err(failed),
             _ => Ok(()),
         }
+    }
+
+    /// See [`crate::store::Store::secured`].
+    pub(super) async fn secured(&self) {
+        if let Some(jobs) = &self.jobs {
+            // Also after a failure: the files may have been deleted since. A writer that has ended has looked before.
+            let (done, looked) = oneshot::channel();
+            if jobs.send(Job::Tidy(Tidying::Look, done)).await.is_ok() {
+                let _ = looked.await;
+            }
+        }
+        self.signals.saved().await;
     }
 
     /// What is not used because it is not as it was written, or cannot be opened. Everybody is told; without its key nothing goes on.

@@ -6,6 +6,7 @@ use crate::store::keys::Keys;
 use crate::store::rotation::Rotation;
 use crate::store::scene::{config, opening};
 use crate::store::{Class, Inspection, OpenError, Store, StoreConfig, StoreError, StoreHealth};
+use futures_util::FutureExt as _;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use std::fs;
@@ -80,7 +81,8 @@ async fn meddled(meddle: impl Fn(&Path)) -> (tempfile::TempDir, Keys) {
     // Nothing is written: an idle gateway notices too.
     let mut health = store.health();
     let failed = health.wait_for(|health| matches!(health, StoreHealth::Failed { .. }));
-    let StoreHealth::Failed { what } = &*failed.await.unwrap() else { unreachable!() };
+    // Cloned: as long as the value is borrowed, the store cannot say anything else.
+    let StoreHealth::Failed { what } = failed.await.unwrap().clone() else { unreachable!() };
     assert!(what.contains(&config.path.display().to_string()) && what.contains("deleted, moved or replaced"), "{what}");
     assert_eq!(
         store.open_reception(opening(4, 4)).await.unwrap_err().class(),
@@ -131,6 +133,102 @@ async fn what_another_program_put_in_the_databases_place_is_kept_beside_it_and_t
     assert_eq!(store.receptions(9).await.unwrap().len(), 3);
     assert_eq!(store.figures().await.unwrap().put_aside, 1);
     assert_eq!(fs::read_to_string(folder.path().join("store.db.aside")).unwrap(), "of another program");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_program_wrote_after_it_had_deleted_files_is_kept_beside_and_told() {
+    // Only the index: the other program recovers our log and writes into it. Both: it writes to a log of its own, and empties that.
+    for with_log in [false, true] {
+        let (folder, keys) = meddled(|database| {
+            fs::remove_file(index_of(database)).unwrap();
+            if with_log {
+                fs::remove_file(log_of(database)).unwrap();
+            }
+            let emptied = if with_log { "PRAGMA wal_checkpoint(TRUNCATE);" } else { "" };
+            let wrote = format!("CREATE TABLE of_another_program (what); {emptied}");
+            assert!(Command::new("sqlite3").arg(database).arg(wrote).status().unwrap().success());
+        })
+        .await;
+        let config = config(folder.path());
+        let store = next_start(&config, &keys).await;
+        assert_eq!(store.receptions(9).await.unwrap().len(), 3);
+        assert_eq!(store.figures().await.unwrap().put_aside, 1, "nobody is told, with_log = {with_log}");
+        let aside = folder.path().join("store.db.aside");
+        let kept = Command::new("sqlite3").arg(&aside).arg("SELECT COUNT(*) FROM of_another_program").output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&kept.stdout).trim(), "0", "with_log = {with_log}: {kept:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_save_that_fails_is_said_and_tried_again_and_nothing_ends_before_it_succeeds() {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+    let config = StoreConfig { ballast_bytes: 100_000, ..config(folder.path()) };
+    let store = Store::open(&config, keys.clone()).await.unwrap();
+    store.open_reception(opening(1, 1)).await.unwrap();
+    let in_the_way = folder.path().join("store.db.saved");
+    fs::create_dir(&in_the_way).unwrap();
+    fs::remove_file(&config.path).unwrap();
+    let mut health = store.health();
+    let tells = |words: &'static str| move |health: &StoreHealth| matches!(health, StoreHealth::Failed { what } if what.contains(words));
+    health.wait_for(tells("held by this process alone, so do not end it")).await.unwrap();
+    assert!(!folder.path().join("store.db.ballast").exists(), "the room that is kept for a full disk is for this");
+    assert!(store.secured().now_or_never().is_none(), "the process may end although nothing is saved");
+    assert!(store.clone().close().now_or_never().is_none(), "the process may end although nothing is saved");
+    fs::remove_dir(&in_the_way).unwrap();
+    health.wait_for(tells("everything acknowledged is saved in")).await.unwrap();
+    store.secured().await;
+    store.close().await.unwrap_err();
+    let store = next_start(&config, &keys).await;
+    assert_eq!(store.receptions(9).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_are_deleted_after_another_failure_are_saved_before_the_end() {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+    let config = config(folder.path());
+    let store = Store::open(&config, keys.clone()).await.unwrap();
+    store.open_reception(opening(1, 1)).await.unwrap();
+    store.as_sqlite().unwrap().signals().failed("something else");
+    fs::remove_file(&config.path).unwrap();
+    store.close().await.unwrap_err();
+    let store = next_start(&config, &keys).await;
+    assert_eq!(store.receptions(9).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_that_are_deleted_on_a_full_idle_disk_are_noticed() {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+    let config = config(folder.path());
+    let store = Store::open(&config, keys.clone()).await.unwrap();
+    store.open_reception(opening(1, 1)).await.unwrap();
+    // No room comes back by itself: what is kept has to be there, and a folder is in its way.
+    store.as_sqlite().unwrap().signals().full(false);
+    fs::remove_file(log_of(&config.path)).unwrap();
+    let failed = |health: &StoreHealth| matches!(health, StoreHealth::Failed { .. });
+    store.health().wait_for(failed).await.unwrap();
+    store.close().await.unwrap_err();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_copy_that_an_earlier_store_left_stops_no_new_store_and_is_left() {
+    let (folder, keys) = meddled(|database| fs::remove_file(database).unwrap()).await;
+    let config = config(folder.path());
+    // Until the last task of the first life has ended.
+    while crate::store::sqlite::files::lock(&config.path).is_err() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for name in ["store.db-wal", "store.db-shm", "store.db.head"] {
+        fs::remove_file(folder.path().join(name)).unwrap();
+    }
+    let store = next_start(&config, &Keys::random()).await;
+    assert_eq!(store.receptions(9).await.unwrap().len(), 0, "a new store");
+    store.close().await.unwrap();
+    assert!(folder.path().join("store.db.saved").exists());
+    for name in ["store.db", "store.db.head"] {
+        fs::remove_file(folder.path().join(name)).unwrap();
+    }
+    let store = next_start(&config, &keys).await;
+    assert_eq!(store.receptions(9).await.unwrap().len(), 3, "its own keys, and nothing else is left: taken");
 }
 
 async fn other_program(database: &Path) -> SqliteConnection {

@@ -47,7 +47,9 @@ pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Ope
     let path = &config.path;
     let file = |doing| move |source| OpenError::Io { path: path.clone(), doing, source };
     let lock = files::lock(path)?;
-    if saved::take_up(path).map_err(file("take up the copy that was saved when its files were deleted or replaced"))? {
+    if saved::take_up(path, is_copy_of_these_keys(config, keys).await)
+        .map_err(file("take up the copy that was saved when its files were deleted or replaced"))?
+    {
         tracing::error!(
             database = %path.display(),
             "the store's files had been deleted or replaced by another program; everything was saved and is in use again"
@@ -83,6 +85,16 @@ pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Ope
             Err(error)
         }
     }
+}
+
+/// Whether a saved copy lies beside the database that was sealed with these keys.
+async fn is_copy_of_these_keys(config: &StoreConfig, keys: &Keys) -> bool {
+    let copy = StoreConfig { path: saved::copy_of(&config.path), ..config.clone() };
+    let Ok(Some(Contents { meta: Some(meta), .. })) = look(&copy).await else { return false };
+    let Ring { current, former } = keys.ring();
+    std::iter::once(&current)
+        .chain(&former)
+        .any(|key| keys.check(key, &meta.head.store_id).ct_eq(&meta.key_check).into())
 }
 
 /// Does this again and again for as long as another program's lock is in the way: it passes, or a person ends that program. Whoever

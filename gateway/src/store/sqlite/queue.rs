@@ -28,6 +28,8 @@ pub(super) enum Tidying {
     Checkpoint,
     /// Give unused pages back, at most so many, and move the log as far as nobody has to wait.
     Shrink { pages: u32 },
+    /// See whether the files are where they were.
+    Look,
 }
 
 /// The way in.

@@ -4,15 +4,17 @@
 //! are gone. So the connection that has them open saves them first.
 //!
 //! Promises:
-//! * [`save`] puts everything into the database if that is still ours, else into `<database>.saved` with a head file that fits. The copy
-//!   appears under this name only when it and its head file are on disk.
+//! * [`save`] puts everything into the database if that is still ours, else, or if that fails, into `<database>.saved` with a head file
+//!   that fits. The copy appears under this name only when it and its head file are on disk. What lay there of another store is put aside.
 //! * The next start takes the copy by itself ([`take_up`]) and keeps what stood in its place as `<database>.aside`.
 //! * A copy of another store, or one that is behind what was acknowledged, is left where it is, and is not used.
 
-use super::files::{Misplaced, index_of, log_of, sync_copy};
+use super::files::{Files, Misplaced, index_of, log_of, sync_copy};
+use super::{Trouble, trouble};
 use crate::store::side_file::{Found, Head, SideFile};
 use crate::store::{beside, sync_folder};
 use sqlx::SqliteConnection;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -24,6 +26,8 @@ pub(super) enum Place {
     Database,
     /// In a copy beside it.
     Copy(PathBuf),
+    /// Byte by byte, under a name that no start takes: another program has spoiled the database under the log.
+    Raw(PathBuf),
 }
 
 /// Why it could not be saved.
@@ -37,42 +41,97 @@ pub(super) enum NotSaved {
     Io(#[from] io::Error),
 }
 
-fn copy_of(database: &Path) -> PathBuf {
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Database => f.write_str("the database"),
+            Self::Copy(copy) => write!(f, "{}", copy.display()),
+            Self::Raw(aside) => write!(f, "{} and its -wal, byte by byte", aside.display()),
+        }
+    }
+}
+
+/// Where a copy is saved.
+pub(super) fn copy_of(database: &Path) -> PathBuf {
     beside(database, "saved")
 }
 
-/// Saves what the connection holds. Nothing else uses the connection meanwhile.
+/// Saves what the connection holds. Nothing else uses the connection meanwhile. May be tried again after an error.
 pub(super) async fn save(
     conn: &mut SqliteConnection,
     database: &Path,
     head: Head,
+    files: &Files,
     misplaced: &Misplaced,
 ) -> Result<Place, NotSaved> {
     if misplaced.database_is_ours {
-        let emptied: (i64, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *conn).await?;
-        // A program that reads at this moment keeps the log from being emptied: then a copy.
-        if emptied.0 == 0 && emptied.1 == emptied.2 {
-            return Ok(Place::Database);
+        match sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *conn).await {
+            // A program that reads at this moment keeps the log from being emptied, and one may just have begun to write: then a copy.
+            Ok((0, in_log, moved))
+                if i64::eq(&in_log, &moved) && files.misplaced().is_none_or(|found| found.database_is_ours) =>
+            {
+                files.sync()?;
+                return Ok(Place::Database);
+            }
+            Ok::<(i64, i64, i64), _>(_) => {}
+            Err(error) => tracing::error!(%error, "the log could not be moved into the database; a copy is made"),
         }
     }
     let (copy, draft) = (copy_of(database), beside(database, "saving"));
-    match fs::remove_file(&draft) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-        _ => {}
-    }
+    remove_if_there(&draft)?;
     // Made here for its permissions; SQLite takes an empty file as none.
     drop(super::files::create_private(&draft)?);
-    sqlx::query("VACUUM INTO ?").bind(draft.display().to_string()).execute(conn).await?;
-    sync_copy(&draft)?;
-    SideFile::start(&copy, head)?;
-    fs::rename(&draft, &copy)?;
-    sync_folder(database)?;
+    let saved = async {
+        sqlx::query("VACUUM INTO ?").bind(draft.display().to_string()).execute(conn).await?;
+        sync_copy(&draft)?;
+        put_away(&copy, database, head)?;
+        SideFile::start(&copy, head)?;
+        fs::rename(&draft, &copy)?;
+        Ok(sync_folder(database)?)
+    };
+    if let Err(error) = saved.await {
+        // Half a copy only takes room.
+        let _ = fs::remove_file(&draft);
+        if let NotSaved::Database(error) = &error
+            && trouble(error) == Trouble::Damaged
+        {
+            // The other program has written into the database what does not go with our log: no try will ever succeed.
+            let aside = free_name(database)?;
+            files.copy_raw(&aside)?;
+            return Ok(Place::Raw(aside));
+        }
+        return Err(error);
+    }
     Ok(Place::Copy(copy))
 }
 
+/// Puts aside what lies where a copy is to be saved, unless it is an earlier copy of the same store.
+fn put_away(copy: &Path, database: &Path, head: Head) -> io::Result<()> {
+    let lies = fs::metadata(copy).is_ok_and(|found| found.is_file());
+    let ours = matches!(SideFile::read(copy)?, Found::Head(found) if found.store_id == head.store_id && found.commits <= head.commits);
+    if !lies || ours {
+        return Ok(());
+    }
+    let aside = free_name(database)?;
+    for (from, to) in [(SideFile::path(copy), SideFile::path(&aside)), (copy.to_owned(), aside)] {
+        match fs::rename(&from, &to) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Puts a saved copy in the place of the database, before anything of the store is opened; whether there was one to take. Killed at any
-/// point, the next start goes on.
-pub(super) fn take_up(database: &Path) -> io::Result<bool> {
+/// point, the next start goes on. Where nothing tells which store had been here, the copy has to be one of the store's keys.
+pub(super) fn take_up(database: &Path, of_these_keys: bool) -> io::Result<bool> {
     let copy = copy_of(database);
     let saved_head = SideFile::path(&copy);
     if !fs::exists(&copy)? {
@@ -82,12 +141,16 @@ pub(super) fn take_up(database: &Path) -> io::Result<bool> {
             _ => Ok(false),
         };
     }
-    if !is_to_be_taken(SideFile::read(&copy)?, SideFile::read(database)?) {
+    if !is_to_be_taken(SideFile::read(&copy)?, SideFile::read(database)?, of_these_keys) {
         tracing::error!(
             copy = %copy.display(),
             "this copy is of another store, or has fewer commits than were acknowledged; it is not used: look at it, then move it away"
         );
         return Ok(false);
+    }
+    if let (Found::Head(head), Found::Missing) = (SideFile::read(&copy)?, SideFile::read(database)?) {
+        // Before it is the database: one without its head file is refused.
+        SideFile::start(database, head)?;
     }
     // The log first: one that is not the copy's must never lie beside it.
     let aside = free_name(database)?;
@@ -107,12 +170,12 @@ pub(super) fn take_up(database: &Path) -> io::Result<bool> {
 }
 
 /// A copy is of the store whose commits were acknowledged, and has all of them.
-fn is_to_be_taken(copy: Found, acknowledged: Found) -> bool {
+fn is_to_be_taken(copy: Found, acknowledged: Found, of_these_keys: bool) -> bool {
     let Found::Head(copy) = copy else { return false };
     match acknowledged {
         Found::Head(told) => copy.store_id == told.store_id && copy.commits >= told.commits,
-        // Deleted with the rest; the copy has a head file of its own.
-        Found::Missing => true,
+        // Deleted with the rest, or of a new store in a folder where another one had been.
+        Found::Missing => of_these_keys,
         Found::Damaged => false,
     }
 }
@@ -140,6 +203,18 @@ fn free_name(database: &Path) -> io::Result<PathBuf> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
+/// What a save, and a start after it, may have left here.
+pub(in crate::store) fn leftovers(database: &Path) -> Vec<PathBuf> {
+    let asides = names(database).take_while(|name| name.exists() || log_of(name).exists());
+    let each = |of: PathBuf| [log_of(&of), index_of(&of), SideFile::path(&of), of];
+    asides
+        .chain([copy_of(database)])
+        .flat_map(each)
+        .chain([beside(database, "saving")])
+        .filter(|path| path.exists())
+        .collect()
+}
+
 /// How many databases were put aside and still lie there for somebody to look at.
 pub(super) fn put_aside(database: &Path) -> u64 {
     // Counted while they are there: whoever has looked at one removes it.
@@ -158,14 +233,15 @@ mod tests {
     #[test]
     fn a_copy_is_taken_only_if_it_is_of_this_store_and_lacks_nothing() {
         let found = |store, commits| Found::Head(head(store, commits));
-        assert!(is_to_be_taken(found(1, 5), found(1, 5)));
-        assert!(is_to_be_taken(found(1, 6), found(1, 5)), "a commit that nobody heard of");
-        assert!(is_to_be_taken(found(1, 5), Found::Missing));
-        assert!(!is_to_be_taken(found(1, 4), found(1, 5)), "behind");
-        assert!(!is_to_be_taken(found(2, 5), found(1, 5)), "of another store");
-        assert!(!is_to_be_taken(Found::Missing, found(1, 5)));
-        assert!(!is_to_be_taken(Found::Damaged, Found::Missing));
-        assert!(!is_to_be_taken(found(1, 5), Found::Damaged));
+        assert!(is_to_be_taken(found(1, 5), found(1, 5), true));
+        assert!(is_to_be_taken(found(1, 6), found(1, 5), true), "a commit that nobody heard of");
+        assert!(is_to_be_taken(found(1, 5), Found::Missing, true));
+        assert!(!is_to_be_taken(found(1, 5), Found::Missing, false), "of other keys");
+        assert!(!is_to_be_taken(found(1, 4), found(1, 5), true), "behind");
+        assert!(!is_to_be_taken(found(2, 5), found(1, 5), true), "of another store");
+        assert!(!is_to_be_taken(Found::Missing, found(1, 5), true));
+        assert!(!is_to_be_taken(Found::Damaged, Found::Missing, true));
+        assert!(!is_to_be_taken(found(1, 5), Found::Damaged, true));
     }
 
     #[test]
@@ -190,12 +266,12 @@ mod tests {
             if done == 4 {
                 fs::rename(copy_of(&database), &database).unwrap();
             }
-            assert_eq!(take_up(&database).unwrap(), done < 4);
+            assert_eq!(take_up(&database, false).unwrap(), done < 4);
             assert_eq!(fs::read_to_string(&database).unwrap(), "saved", "after {done} steps");
             assert!(!log_of(&database).exists() && !index_of(&database).exists());
             assert!(!SideFile::path(&copy_of(&database)).exists());
             assert_eq!(put_aside(&database), u64::from(done < 3));
-            assert!(!take_up(&database).unwrap());
+            assert!(!take_up(&database, false).unwrap());
         }
     }
 
@@ -203,11 +279,12 @@ mod tests {
     fn what_was_put_aside_before_is_kept() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("store.db");
+        SideFile::start(&database, head(1, 5)).unwrap();
         for round in 1..=3 {
             fs::write(&database, format!("foreign {round}")).unwrap();
             SideFile::start(&copy_of(&database), head(1, 5)).unwrap();
             fs::write(copy_of(&database), "saved").unwrap();
-            assert!(take_up(&database).unwrap());
+            assert!(take_up(&database, false).unwrap());
             assert_eq!(put_aside(&database), round);
         }
         assert_eq!(fs::read_to_string(folder.path().join("store.db.aside-2")).unwrap(), "foreign 2");

@@ -8,13 +8,15 @@
 //!   from then on new receptions are [`StoreError::Full`], and the writer keeps looking for room.
 //! * A lock of another program is waited for, as long as a patient waits; its holder is named until it is gone.
 //! * Before each acknowledgement it is seen that database, log and index are where they were; if not, nothing more is acknowledged, and
-//!   what was is saved.
+//!   what was is saved, however long that takes.
+
+mod neighbours;
 
 use super::files::Files;
 use super::open::{LOCK_LOOK_EVERY, Opened};
 use super::queue::{Job, Queue, Tidying};
 use super::write::{Batch, Told};
-use super::{Trouble, holder, saved, trouble};
+use super::{Trouble, trouble};
 use crate::store::ballast::Ballast;
 use crate::store::command::{Command, Outcome};
 use crate::store::keys::Keys;
@@ -55,6 +57,8 @@ pub(super) struct Writer {
     locked_since: Option<Instant>,
     /// Whether another program held the lock at the last look during a lull.
     was_held: bool,
+    /// The files had been deleted or replaced, and everything is saved: nothing is to be done any more.
+    is_saved: bool,
     files: Files,
     lock: File,
 }
@@ -97,6 +101,7 @@ impl Writer {
             lock_patience: config.busy_timeout,
             locked_since: None,
             was_held: false,
+            is_saved: false,
             files,
             lock,
         }
@@ -122,24 +127,21 @@ impl Writer {
     }
 
     async fn next(&mut self) -> Option<Job> {
-        while self.signals.is_full() {
-            // Also while there is no lull: whoever is refused now may be received in a few seconds.
-            if Instant::now() >= self.look_at {
-                self.look_at = Instant::now() + FULL_PROBE_EVERY;
-                self.look_for_room().await;
-            } else if let Ok(job) = tokio::time::timeout_at(self.look_at, self.queue.next()).await {
-                return job;
-            }
-        }
         loop {
+            // Also while there is no lull: whoever is refused now may be received in a few seconds.
+            if self.signals.is_full() && Instant::now() >= self.look_at {
+                self.look_at = Instant::now() + FULL_PROBE_EVERY;
+                self.are_files_in_place().await;
+                self.look_for_room().await;
+            }
             let patience = if self.signals.is_locked() { LOCK_LOOK_EVERY } else { FILES_LOOK_EVERY };
             if let Ok(job) = tokio::time::timeout(patience, self.queue.next()).await {
                 return job;
             }
             if self.signals.is_locked() {
                 self.look_for_the_lock().await;
-            } else {
-                self.look_for_a_holder();
+            } else if !self.signals.is_full() {
+                self.look_for_a_holder().await;
             }
             self.are_files_in_place().await;
         }
@@ -190,72 +192,6 @@ impl Writer {
         }
     }
 
-    fn tell_the_holder(&mut self) {
-        self.locked_since.get_or_insert_with(Instant::now);
-        let holder = holder::of_the_write_lock(self.files.index_inode());
-        let holder =
-            holder.map_or_else(|| "a program that cannot be found out".to_owned(), |holder| holder.to_string());
-        if !self.signals.is_locked() {
-            tracing::error!(holder, "another program holds the write lock of the store's database; end that program");
-        }
-        self.signals.locked(holder);
-    }
-
-    fn lock_is_gone(&mut self) {
-        self.locked_since = None;
-        tracing::info!("the lock of another program on the store's database is gone");
-        self.signals.well();
-    }
-
-    /// Without it nobody would hear of another program's lock before the next patient meets it. A program that only writes now and then
-    /// is not there twice in a row.
-    fn look_for_a_holder(&mut self) {
-        let is_held = holder::of_the_write_lock(self.files.index_inode()).is_some();
-        if std::mem::replace(&mut self.was_held, is_held) && is_held {
-            self.tell_the_holder();
-        }
-    }
-
-    async fn look_for_the_lock(&mut self) {
-        match sqlx::query("BEGIN IMMEDIATE").execute(&mut self.conn).await {
-            Ok(_) => {
-                let _ = sqlx::query("ROLLBACK").execute(&mut self.conn).await;
-                self.lock_is_gone();
-            }
-            Err(error) if trouble(&error) == Trouble::Busy => self.tell_the_holder(),
-            // Whatever else is wrong is found, and said, by the next write.
-            Err(_) => self.lock_is_gone(),
-        }
-    }
-
-    /// Whether database, log and index are where they were. If not, nothing is acknowledged from here on, everything is saved, and
-    /// the process has to end.
-    async fn are_files_in_place(&mut self) -> bool {
-        if self.signals.check().is_err_and(|error| error != StoreError::Closed) {
-            return false;
-        }
-        let Some(misplaced) = self.files.misplaced() else { return true };
-        self.signals.saving(true);
-        let saving = if misplaced.database_is_ours {
-            "what was acknowledged is being moved into the database".to_owned()
-        } else {
-            format!("what was acknowledged is being saved to {}.saved", self.path.display())
-        };
-        self.signals.failed(&format!(
-            "another program has deleted, moved or replaced {}; {saving}, and the next start takes it by itself",
-            misplaced.path.display()
-        ));
-        match saved::save(&mut self.conn, &self.path, self.head, &misplaced).await {
-            Ok(place) => tracing::error!(?place, "everything that was acknowledged is saved"),
-            Err(error) => tracing::error!(
-                %error,
-                "what was acknowledged could not be saved; put back the deleted file, or the latest backup, before the next start"
-            ),
-        }
-        self.signals.saving(false);
-        false
-    }
-
     async fn alone(&mut self, command: &Command) -> Outcome {
         let begins = matches!(command, Command::Open(_));
         if begins && self.last_reserve {
@@ -292,6 +228,10 @@ impl Writer {
     /// One transaction, its side file, and what is told of it.
     async fn attempt(&mut self, commands: &[&Command]) -> Result<Vec<Outcome>, Trouble> {
         if self.signals.check().is_err() {
+            return Err(Trouble::Fatal);
+        }
+        // What another program has written to files of its own meanwhile is not to be overwritten.
+        if !self.are_files_in_place().await {
             return Err(Trouble::Fatal);
         }
         #[cfg(test)]
@@ -379,7 +319,9 @@ impl Writer {
         }
         self.signals.full(false);
         self.look_at = Instant::now() + FULL_PROBE_EVERY;
-        self.checkpoint().await;
+        if self.are_files_in_place().await {
+            self.checkpoint().await;
+        }
     }
 
     /// Room for the reserve as it was means room for everything.
@@ -402,8 +344,11 @@ impl Writer {
     }
 
     async fn tidy(&mut self, what: Tidying) -> Result<(), StoreError> {
+        // First of all: what is moved into a database by a log that is not in use any more spoils it.
+        self.are_files_in_place().await;
         self.signals.check()?;
         let done = match what {
+            Tidying::Look => Ok(true),
             // First without waiting for anybody: nobody queues behind a reader that takes its time.
             Tidying::Checkpoint => match self.move_log("PRAGMA wal_checkpoint(PASSIVE)").await {
                 Ok(true) => self.move_log("PRAGMA wal_checkpoint(TRUNCATE)").await,
@@ -439,6 +384,7 @@ impl Writer {
         // Readers first: one of them may keep the log from being emptied.
         self.readers.close().await;
         if self.files.misplaced().is_some() {
+            self.are_files_in_place().await;
             // When it closes, SQLite moves its log into whatever stands in the database's place, and removes the log that lies beside it.
             std::mem::forget((self.conn, self.files));
             return;
