@@ -198,10 +198,11 @@ async fn files_that_are_deleted_after_another_failure_are_saved_before_the_end()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn files_that_are_deleted_on_a_full_idle_disk_are_noticed() {
     let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
-    let config = config(folder.path());
+    let config = StoreConfig { ballast_bytes: 100_000, ..config(folder.path()) };
+    // No room comes back: a folder is in the reserve's way.
+    fs::create_dir(folder.path().join("store.db.ballast")).unwrap();
     let store = Store::open(&config, keys.clone()).await.unwrap();
     store.open_reception(opening(1, 1)).await.unwrap();
-    // No room comes back by itself: what is kept has to be there, and a folder is in its way.
     store.as_sqlite().unwrap().signals().full(false);
     fs::remove_file(log_of(&config.path)).unwrap();
     let failed = |health: &StoreHealth| matches!(health, StoreHealth::Failed { .. });
