@@ -189,6 +189,11 @@ pub fn detail(scene: &Scene, name: &str) -> Result<String> {
     Ok(part(&scene.health()?, name)["detail"].as_str().context("the part")?.to_owned())
 }
 
+/// Whether a health report says that faces can be compared.
+pub fn is_face_ready(health: &str) -> bool {
+    serde_json::from_str(health).is_ok_and(|health: Value| part(&health, "face")["detail"] == "ready")
+}
+
 /// The screen of this name.
 pub fn named(name: &str) -> impl Fn(&Shown) -> bool {
     move |shown| shown.name == name

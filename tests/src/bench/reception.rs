@@ -5,6 +5,7 @@ use super::histogram::Histogram;
 use super::machine::{FsyncReference, resident_mib};
 use crate::patient::{Camera, Manner, PatientCard, Way, check_in_as};
 use crate::report::{Report, quantile, rounded};
+use crate::scene::is_face_ready;
 use crate::site::{Plan, Site, portrait, until};
 use anyhow::{Context, Result};
 use rand::Rng;
@@ -38,9 +39,7 @@ pub(super) fn run(settings: Settings, report: &mut Report) -> Result<()> {
     let last_start = Instant::now();
     let pid = site.gateway()?.pid();
     let web = site.web();
-    until(FACE_READY, "the face method is ready", || {
-        read(web, "/healthz").is_ok_and(|health| health.contains(r#""face","ok":true,"detail":"ready""#))
-    })?;
+    until(FACE_READY, "the face method is ready", || read(web, "/healthz").is_ok_and(|health| is_face_ready(&health)))?;
     let face_ready_ms = starts_ms.last().copied().unwrap_or_default() + last_start.elapsed().as_secs_f64() * 1000.0;
     std::thread::sleep(IDLE);
     let idle_mib = resident_mib(pid)?;

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use uketsuke_tests::central::ledger::Kind;
 use uketsuke_tests::central::{Class, ModeSpec, Numbers, Person};
 use uketsuke_tests::patient::{Camera, CardInSlot, Kiosk, PatientCard, Visit, Way, check_in};
+use uketsuke_tests::scene::is_face_ready;
 use uketsuke_tests::site::{Plan, Site, portrait, until};
 
 /// Runs the whole story: face, PIN, impostor, ineligible patient, cut line, reconciliation.
@@ -362,7 +363,7 @@ async fn wait_for_face(site: &Site) -> Result<()> {
     let deadline = Instant::now() + STEP;
     loop {
         let health = get(site, "/healthz").await?;
-        if health.contains("\"face\",\"ok\":true,\"detail\":\"ready\"") {
+        if is_face_ready(&health) {
             return Ok(());
         }
         if Instant::now() > deadline {
