@@ -5,7 +5,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use uketsuke::store::{Keeping, KeptName, Keys, Store, StoreConfig};
+use uketsuke_tests::central::ModeSpec;
 use uketsuke_tests::damage::{Damage, Good, site, until_kept, until_line};
+use uketsuke_tests::pki::List;
 use uketsuke_tests::scene::{PIN, STEP, Scene, detail};
 use uketsuke_tests::site::until;
 use zeroize::Zeroizing;
@@ -188,6 +190,27 @@ async fn a_list_older_than_one_that_was_accepted_is_refused_after_a_restart_what
     }
     newest.restore(&path)?;
     until_line(&scene, true)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_nobody_is_seen_to_have_signed_makes_no_later_one_old() -> Result<()> {
+    let mut scene = site()?;
+    // Nothing is proved: only what can be seen in the file itself counts.
+    scene.central(ModeSpec::new("down"))?;
+    let path = pki(&scene, "link-crl.pem");
+    let ours = std::fs::read_to_string(&path)?;
+    let now = time::OffsetDateTime::now_utc();
+    let (made, ends) = (now - time::Duration::hours(1), now + time::Duration::days(1));
+    for number in [999, 5] {
+        let theirs = List { number, made, ends, revoked: &[], point: "", extensions: "" };
+        std::fs::write(&path, [&*ours, &*scene.site.pki.list_of_stranger(&theirs)?].concat())?;
+        scene.site.start_gateway()?;
+        let (_, said) = scene.ended(&["check"])?;
+        ensure!(said.contains("ok    running certificates"), "{number}: {said}");
+        ensure!(!said.contains("is older than"), "{number}: {said}");
+        ensure!(scene.site.stop_gateway()? == Some(0));
+    }
+    Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]

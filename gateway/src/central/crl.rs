@@ -14,9 +14,17 @@ use std::path::Path;
 use x509_parser::extensions::{DistributionPointName, GeneralName, IssuingDistributionPoint, ParsedExtension};
 use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
 
-/// Which certificates a list speaks about: its issuer's name, the issuer's public key where that authority is ours, and its issuing
-/// distribution point, each as it stands in certificate or list.
-pub(super) type Scope = (Vec<u8>, Vec<u8>, Vec<u8>);
+/// Which key signed a list.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub(super) enum Signer {
+    /// The public key of an authority of ours, which verifies it.
+    Seen(Vec<u8>),
+    /// That of another authority: no more than the name that the list itself gives it (RFC 5280, 5.2.1); empty without one.
+    Claimed(Vec<u8>),
+}
+
+/// Which certificates a list speaks about: its issuer's name, its signer, and its issuing distribution point as it stands in the list.
+pub(super) type Scope = (Vec<u8>, Signer, Vec<u8>);
 
 /// How new a list is: its number (RFC 5280, 5.2.3), and when it was made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -106,8 +114,8 @@ impl Lists {
 }
 
 /// Whether an authority of ours is seen to have signed the list.
-pub(super) fn is_signed((_, key, _): &Scope) -> bool {
-    !key.is_empty()
+pub(super) fn is_signed((_, signer, _): &Scope) -> bool {
+    matches!(signer, Signer::Seen(_))
 }
 
 /// What a list that was judged before speaks about.
@@ -169,8 +177,8 @@ fn fit(list: &CertificateRevocationList<'_>, authorities: &[CertificateDer<'_>])
             _ => {}
         }
     }
-    let key = signed(list, authorities)?;
-    Ok(((list.issuer().as_raw().to_vec(), key, point.to_vec()), end.timestamp()))
+    let signer = signed(list, authorities)?;
+    Ok(((list.issuer().as_raw().to_vec(), signer, point.to_vec()), end.timestamp()))
 }
 
 fn judgeable(point: &IssuingDistributionPoint<'_>) -> Result<(), Said> {
@@ -196,9 +204,9 @@ fn judgeable(point: &IssuingDistributionPoint<'_>) -> Result<(), Said> {
     ))
 }
 
-/// The key that signed a list of an authority of ours. Lists of others, such as those between ours and the server, are judged with the
+/// The key that signed a list. Lists of authorities that are not ours, such as those between ours and the server, are judged with the
 /// server's certificate; the name of their key is all that tells them apart.
-fn signed(list: &CertificateRevocationList<'_>, authorities: &[CertificateDer<'_>]) -> Result<Vec<u8>, Said> {
+fn signed(list: &CertificateRevocationList<'_>, authorities: &[CertificateDer<'_>]) -> Result<Signer, Said> {
     let parsed = authorities.iter().filter_map(|der| Some(X509Certificate::from_der(der).ok()?.1));
     let mut named = parsed.filter(|authority| authority.subject() == list.issuer()).peekable();
     if named.peek().is_none() {
@@ -206,10 +214,10 @@ fn signed(list: &CertificateRevocationList<'_>, authorities: &[CertificateDer<'_
             ParsedExtension::AuthorityKeyIdentifier(found) => Some(found.key_identifier.as_ref()?.0.to_vec()),
             _ => None,
         });
-        return Ok(name.unwrap_or_default());
+        return Ok(Signer::Claimed(name.unwrap_or_default()));
     }
     if let Some(authority) = named.find(|authority| list.verify_signature(authority.public_key()).is_ok()) {
-        return Ok(authority.public_key().raw.to_vec());
+        return Ok(Signer::Seen(authority.public_key().raw.to_vec()));
     }
     Err(Said::new(
         "同じ名前の別の鍵で署名されています。central.ca_file の認証局が出したリストを置くか、その認証局の新しい証明書を central.ca_file に加えてください",

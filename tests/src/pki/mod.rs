@@ -113,6 +113,11 @@ impl DevPki {
         lists::signed(&link::namesake(self)?, list).context("making a namesake's revocation list")
     }
 
+    /// The same by an authority that nobody here trusts.
+    pub fn list_of_stranger(&self, list: &List<'_>) -> Result<String> {
+        lists::signed(&self.other_ca_pem(), list).context("making a stranger's revocation list")
+    }
+
     /// The directory itself.
     pub fn dir(&self) -> &Path {
         &self.dir
