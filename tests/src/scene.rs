@@ -55,9 +55,7 @@ impl Scene {
     pub fn start_with_face(changes: &[(&str, &str)]) -> Result<Self> {
         let plan = Plan { face: true, ..Plan::default() };
         let scene = Self::start_with(plan, changes).context("the face method needs its models; run: deploy/setup")?;
-        until(STEP, "the face method is ready", || {
-            scene.health().is_ok_and(|health| part(&health, "face")["detail"] == "ready")
-        })?;
+        until(STEP, "the face method is ready", || scene.get("/healthz").is_ok_and(|health| is_face_ready(&health)))?;
         Ok(scene)
     }
 

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 use uketsuke_tests::patient::PatientCard;
 use uketsuke_tests::process::Child;
+use uketsuke_tests::scene::is_face_ready;
 use uketsuke_tests::site::{Plan, Site, assets, portrait, until};
 
 /// A browser on a busy machine takes its time.
@@ -31,7 +32,7 @@ fn site_with_card(dir: &Path, name: &str) -> (Site, PatientCard) {
     let url = format!("http://{}/healthz", site.web());
     let ready = || {
         let body = ureq::get(&url).call().ok().and_then(|mut answer| answer.body_mut().read_to_string().ok());
-        body.is_some_and(|health| health.contains("\"detail\":\"ready\""))
+        body.is_some_and(|health| is_face_ready(&health))
     };
     until(Duration::from_secs(30), "the face method is ready", ready).unwrap();
     (site, card)

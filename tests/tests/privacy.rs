@@ -10,7 +10,7 @@ use std::path::Path;
 use uketsuke_tests::central::{CardIdentity, ModeSpec, Population, Rates};
 use uketsuke_tests::patient::{PatientCard, Way, check_in};
 use uketsuke_tests::pki::{Card, CardOptions};
-use uketsuke_tests::scene::{STEP, Scene, named, part};
+use uketsuke_tests::scene::{STEP, Scene, is_face_ready, named};
 use uketsuke_tests::site::{Plan, portrait, until};
 
 const READER: &str = "desk-1/a";
@@ -232,9 +232,7 @@ async fn nothing_personal_or_biometric_is_found_in_anything_the_gateway_writes_o
     let trace = ours.map(|name| format!("{name}=trace")).join(",");
     scene.site.set_environment("RUST_LOG", &format!("debug,{trace}"));
     scene.site.start_gateway()?;
-    until(STEP, "the face method is ready", || {
-        scene.get("/healthz").is_ok_and(|health| health.contains("\"detail\":\"ready\""))
-    })?;
+    until(STEP, "the face method is ready", || scene.get("/healthz").is_ok_and(|health| is_face_ready(&health)))?;
     let listener = scene.site.listen_to_mqtt()?;
 
     let photo = portrait("chip.jp2")?;
@@ -329,9 +327,7 @@ async fn nothing_is_written_outside_the_sites_folder_not_even_by_libraries() -> 
     // Some libraries keep quiet where this is set.
     scene.site.set_environment("CI", "");
     scene.site.start_gateway()?;
-    until(STEP, "the face method is ready", || {
-        scene.health().is_ok_and(|health| part(&health, "face")["detail"] == "ready")
-    })?;
+    until(STEP, "the face method is ready", || scene.get("/healthz").is_ok_and(|health| is_face_ready(&health)))?;
     scene.receives_the_next_patient("desk-1/a").await?;
     ensure!(scene.site.stop_gateway()? == Some(0));
     let left: Vec<_> = std::fs::read_dir(home.path())?.collect::<std::io::Result<_>>()?;
