@@ -15,7 +15,7 @@ use crate::operator::{Gateway, Operator};
 use crate::reader::{Desk, ReaderParts, Scribe};
 use crate::reconciler::{self, CaseCounts, Reconciler, ReconcilerParts};
 use crate::reload;
-use crate::running::{LineMaterial, Running};
+use crate::running::{LineMaterial, Running, WithBroker};
 use crate::shutdown::{self, Ending, Signals};
 use crate::site::{Site, SiteParts};
 use crate::store::{Class, Keys, Store, StoreConfig};
@@ -130,10 +130,11 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
 
     let metrics = Metrics::default();
     let face = Arc::new(OnceLock::new());
+    let (mqtt_in, mqtt_status) = watch::channel(MqttStatus::new(&config.mqtt, &config.site.name));
     let operator = Operator::new(store.clone(), config.store.key_file.clone(), clock.clone()).of_gateway(Gateway {
         former: former.clone(),
         anchors: anchors.clone(),
-        running: running(&origin, started.wall_ms, central.status()),
+        running: running(&origin, started.wall_ms, central.status(), mqtt_status.clone()),
     });
     if let Err(error) = operator.clone().listen(&config.store.path) {
         tracing::warn!(%error, "orders about the store cannot be given while the gateway runs: no socket beside the database");
@@ -173,7 +174,6 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
     });
     let (accepting_in, accepting) = watch::channel(true);
     let (handles, terminals) = readers(&config, &desk, &clock, &metrics, &central_status, &accepting);
-    let (mqtt_in, mqtt_status) = watch::channel(MqttStatus::new(&config.mqtt, &config.site.name));
     let site = SiteHandle {
         site: config.site.name.as_str().into(),
         readers: handles.into(),
@@ -318,6 +318,7 @@ fn running(
     origin: &Origin,
     started_ms: i64,
     link: watch::Receiver<LinkStatus>,
+    mqtt: watch::Receiver<MqttStatus>,
 ) -> Arc<dyn Fn() -> Running + Send + Sync> {
     let (path, files, alarm) = (origin.path.clone(), origin.files.clone(), origin.alarm.clone());
     Arc::new(move || Running {
@@ -326,6 +327,7 @@ fn running(
         files: files.clone(),
         alarm: alarm.clone(),
         line: LineMaterial::of(&link.borrow()),
+        broker: WithBroker::of(&mqtt.borrow()),
     })
 }
 

@@ -1,5 +1,6 @@
 //! What `uketsuke check` looks at: everything a start needs, and everything a reception uses, without changing anything.
 
+mod broker;
 pub mod running;
 
 use crate::anchors::CardAnchors;
@@ -8,8 +9,6 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::{self, Keys, Store, StoreConfig};
 use serde::Serialize;
-use std::time::Duration;
-use tokio::net::TcpStream;
 use uketsuke_core::explain::Lang;
 use uketsuke_face::{ModelDir, models};
 
@@ -36,10 +35,8 @@ pub struct Finding {
     pub text: String,
 }
 
-/// A broker that takes longer to accept is not there.
-const BROKER_DEADLINE: Duration = Duration::from_secs(2);
-
-/// Runs every check. `lang` is that of the sentences about the connection; everything else is for whoever installs, in English.
+/// Runs every check. `lang` is that of the sentences about the connections to the central system and to the broker; everything else is for
+/// the person who installs, in English.
 pub async fn all(config: &Config, lang: Lang) -> Vec<Finding> {
     let mut findings = vec![Finding {
         check: "configuration",
@@ -58,7 +55,8 @@ pub async fn all(config: &Config, lang: Lang) -> Vec<Finding> {
     findings.extend(ports(config));
     findings.extend(central(config, &former, asked.is_some(), lang).await);
     if config.mqtt.enabled {
-        findings.push(broker(config).await);
+        let running = asked.as_ref().and_then(|asked| asked.as_ref().ok());
+        findings.push(broker::finding(config, running.and_then(|running| running.broker.as_ref()), lang).await);
     }
     findings
 }
@@ -216,17 +214,4 @@ fn layer(looked: &Looked, lang: Lang) -> Finding {
         Outcome::Failed(_) | Outcome::NotTried => Grade::Warning,
     };
     Finding { check, grade, text: looked.words(lang) }
-}
-
-async fn broker(config: &Config) -> Finding {
-    let address = (config.mqtt.host.as_str(), config.mqtt.port);
-    let connected = match tokio::time::timeout(BROKER_DEADLINE, TcpStream::connect(address)).await {
-        Ok(connected) => connected.map_err(|error| error.to_string()),
-        Err(_) => Err("no answer".to_owned()),
-    };
-    let (host, port) = address;
-    let words = connected
-        .map(|_| format!("{host}:{port} accepts connections"))
-        .map_err(|why| format!("{host}:{port} cannot be reached ({why}); telemetry will wait for it"));
-    graded("mqtt", Grade::Warning, words)
 }

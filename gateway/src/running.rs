@@ -2,6 +2,7 @@
 
 use crate::central::{FormerUse, LinkStatus, Said};
 use crate::config::Files;
+use crate::telemetry::MqttStatus;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -18,6 +19,25 @@ pub struct Running {
     pub alarm: Option<String>,
     /// On the line.
     pub line: LineMaterial,
+    /// With the broker; `None` while telemetry is switched off.
+    #[serde(default)]
+    pub broker: Option<WithBroker>,
+}
+
+/// How it stands with the broker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WithBroker {
+    /// Whether state reaches it.
+    pub ok: bool,
+    /// In a sentence.
+    pub said: Said,
+}
+
+impl WithBroker {
+    /// As telemetry says of itself.
+    pub fn of(mqtt: &MqttStatus) -> Option<Self> {
+        mqtt.enabled.then(|| Self { ok: mqtt.ok(), said: mqtt.said() })
+    }
 }
 
 /// What the line uses.

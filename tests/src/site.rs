@@ -2,6 +2,8 @@
 //!
 //! Each site has a loopback address of its own, so that fixed ports never clash and survive restarts.
 
+mod broker;
+
 use crate::central::Rates;
 use crate::control::Central;
 use crate::patient::{Camera, Kiosk, PatientCard};
@@ -100,6 +102,7 @@ pub struct Site {
     gateway_environment: Vec<(String, String)>,
     gateway_user: Option<u32>,
     broker: Option<Child>,
+    broker_rules: String,
 }
 
 impl Site {
@@ -152,6 +155,7 @@ impl Site {
             gateway_environment: Vec::new(),
             gateway_user: None,
             broker: None,
+            broker_rules: "allow_anonymous true".to_owned(),
         };
         if site.plan.mqtt {
             site.start_broker()?;
@@ -297,36 +301,6 @@ impl Site {
     pub fn ask(&self, arguments: &[&str]) -> Result<(Option<i32>, String)> {
         let output = self.uketsuke(arguments)?.output()?;
         Ok((output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned()))
-    }
-
-    /// Stops the broker, as when its machine goes down.
-    pub fn stop_broker(&mut self) -> Result<()> {
-        self.broker.take().context("no broker runs")?.kill9().map(drop)
-    }
-
-    /// Starts the broker (again).
-    pub fn start_broker(&mut self) -> Result<()> {
-        let config = self.dir.join("mosquitto.conf");
-        let text = format!(
-            "listener {MQTT_PORT} {}\nallow_anonymous true\npersistence false\nset_tcp_nodelay true\n",
-            self.ip
-        );
-        std::fs::write(&config, text)?;
-        let mut command = Command::new("/usr/sbin/mosquitto");
-        command.arg("-c").arg(&config);
-        let broker = Child::spawn(command, self.dir.join("mosquitto.log"))?;
-        let mqtt = self.mqtt();
-        until(READY, "the broker accepts connections", || std::net::TcpStream::connect(mqtt).is_ok())?;
-        self.broker = Some(broker);
-        Ok(())
-    }
-
-    /// Everything published so far and from now on, written to a file by mosquitto's own client.
-    pub fn listen_to_mqtt(&self) -> Result<Child> {
-        let mut command = Command::new("mosquitto_sub");
-        let mqtt = self.mqtt();
-        command.args(["-h", &mqtt.ip().to_string(), "-p", &mqtt.port().to_string(), "-v", "-t", "#"]);
-        Child::spawn(command, self.dir.join("mqtt.log"))
     }
 
     fn configuration(&self) -> Result<String> {

@@ -92,7 +92,7 @@ fn each_library_is_named_in_one_place_only() -> Result<()> {
         ("sqlx", &["gateway/src/store/"][..]),
         ("tonic", &["gateway/src/central/"]),
         ("tonic_prost", &["gateway/src/central/"]),
-        ("rumqttc", &["gateway/src/telemetry/mqtt.rs"]),
+        ("rumqttc", &["gateway/src/telemetry/mqtt"]),
         ("actix_web", &["gateway/src/web/"]),
         ("actix_ws", &["gateway/src/web/"]),
         ("ort", &["gateway/face/"]),

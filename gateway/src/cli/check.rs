@@ -12,7 +12,7 @@ use std::path::Path;
 
 #[derive(Args)]
 pub(super) struct Check {
-    /// Language of the sentences about the connection to the central system
+    /// Language of the sentences about the connections to the central system and the MQTT broker
     #[arg(long, value_enum, default_value = "en")]
     lang: Lang,
     /// First delete the certificate, key, authorities and lists that worked before and stand in for files that cannot be used; also while

@@ -6,5 +6,6 @@ mod state;
 mod status;
 
 pub use metrics::Metrics;
+pub use mqtt::probe::{Probed, Refusal, probe as probe_mqtt};
 pub use mqtt::{Publisher, spawn as spawn_mqtt};
 pub use status::MqttStatus;

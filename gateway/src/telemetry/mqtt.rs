@@ -6,6 +6,8 @@
 //! [`Sessions`] decides; this performs. Each session has a client of its own, because rumqttc keeps the packet id that it waits for,
 //! and events that nobody has read, beyond the end of a connection.
 
+pub mod probe;
+
 use super::state::{self, Topics};
 use super::status::MqttStatus;
 use crate::clock::Clock;
