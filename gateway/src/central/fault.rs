@@ -100,7 +100,7 @@ pub enum LineFault {
 }
 
 impl LineFault {
-    /// What happened, whose it is, and what to do.
+    /// What happened, whose it is, and what to do. One table, so that the compiler sees that every fault has words.
     pub fn said(&self) -> Said {
         let (ja, en) = match self {
             Self::Name { host, why } => (
@@ -153,14 +153,6 @@ impl LineFault {
                 format!("資格確認システムが応答に失敗しています({code})。続くときは窓口に連絡してください。"),
                 format!("the central system fails at a plain call ({code}); call its help line if this goes on"),
             ),
-            _ => return self.tls_said(),
-        };
-        Said::new(ja, en)
-    }
-
-    /// Of everything that TLS finds.
-    fn tls_said(&self) -> Said {
-        let (ja, en) = match self {
             Self::OurCertificateExpired(ended) => (
                 format!("この施設の証明書の期限が切れています({})。新しい証明書と鍵を central.certificate_file と central.key_file に置いてください。", ended.ja),
                 format!("the central system refuses this gateway: our certificate expired {}; put a new one with its key to central.certificate_file and central.key_file", ended.en),
@@ -216,7 +208,6 @@ impl LineFault {
                 format!("相手がTLSを話していません({why})。central.address のポートを確かめてください。"),
                 format!("the other side does not speak TLS ({why}); check the port of central.address"),
             ),
-            other => (format!("{other:?}"), format!("{other:?}")),
         };
         Said::new(ja, en)
     }
