@@ -128,6 +128,7 @@ impl Arguments {
                 code: self.mode_code,
                 count: self.mode_count,
                 only: None,
+                of: None,
             },
             persons,
         })

@@ -53,6 +53,19 @@ pub struct ModeSpec {
     /// Of which kind: `eligibility`, `follow_up` or `consent`; without it all, and pings.
     #[serde(default)]
     pub only: Option<Method>,
+    /// Of which gateway; without it all.
+    #[serde(default)]
+    pub of: Option<Whose>,
+}
+
+/// Requests of one gateway, by the serial of its certificate in lower-case hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Whose {
+    /// Those that come over a connection on which it was shown, whoever signed them.
+    Connection(String),
+    /// Those that were signed with its key.
+    Signer(String),
 }
 
 /// What is asked of the central system.
@@ -67,8 +80,8 @@ pub enum Method {
     Consent,
 }
 
-/// A mode, for how many requests, and of which kind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A mode, for how many requests, of which kind, and whose.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Switch {
     /// The mode.
     pub mode: Mode,
@@ -76,10 +89,17 @@ pub struct Switch {
     pub count: Option<u32>,
     /// Of which kind.
     pub only: Option<Method>,
+    /// Of which gateway.
+    pub of: Option<Whose>,
 }
 
 impl Switch {
-    const UP: Self = Self { mode: Mode::Up, count: None, only: None };
+    pub(super) const UP: Self = Self { mode: Mode::Up, count: None, only: None, of: None };
+
+    /// Whether it is about every call, pings included.
+    pub(super) fn is_about_all(&self) -> bool {
+        self.only.is_none() && self.of.is_none() && !matches!(self.mode, Mode::Refuse(_))
+    }
 }
 
 const CODES: [(&str, Code); 16] = [
@@ -141,6 +161,11 @@ impl ModeSpec {
         Self { only: Some(method), ..self }
     }
 
+    /// The same for requests of one gateway only.
+    pub fn of(self, whose: Whose) -> Self {
+        Self { of: Some(whose), ..self }
+    }
+
     /// The switch, or a sentence about what is wrong.
     pub fn parse(&self) -> Result<Switch, String> {
         let mode = match self.mode.as_str() {
@@ -158,13 +183,14 @@ impl ModeSpec {
                 return Err(format!("unknown mode {other:?}; known: {known}"));
             }
         };
-        if (self.count.is_some() || self.only.is_some()) && matches!(mode, Mode::Up | Mode::Down) {
-            return Err(format!("{} takes neither count nor kind: it is not about requests", self.mode));
+        let about_some = self.count.is_some() || self.only.is_some() || self.of.is_some();
+        if about_some && matches!(mode, Mode::Up | Mode::Down) {
+            return Err(format!("{} takes neither count, kind nor gateway: it is not about requests", self.mode));
         }
         if self.count == Some(0) {
             return Err("count is at least 1".to_owned());
         }
-        Ok(Switch { mode, count: self.count, only: self.only })
+        Ok(Switch { mode, count: self.count, only: self.only, of: self.of.clone() })
     }
 }
 
@@ -179,7 +205,7 @@ impl Switch {
             Mode::Odd(odd) => (None, ODDITIES.iter().find(|(_, known)| *known == odd).map(|(name, _)| (*name).into())),
             _ => (None, None),
         };
-        ModeSpec { mode: self.mode.name().to_owned(), ms, code, count: self.count, only: self.only }
+        ModeSpec { mode: self.mode.name().to_owned(), ms, code, count: self.count, only: self.only, of: self.of }
     }
 }
 
@@ -229,13 +255,13 @@ impl Faults {
     }
 
     pub(super) fn current(&self) -> Switch {
-        *self.lock()
+        self.lock().clone()
     }
 
-    /// The mode for one request; uses up one of its count.
-    pub(super) fn take(&self, method: Method) -> Mode {
+    /// The mode for one request; uses up one of its count. `is_of` says whose it is.
+    pub(super) fn take(&self, method: Method, is_of: impl FnOnce(&Whose) -> bool) -> Mode {
         let mut state = self.lock();
-        if state.only.is_some_and(|only| only != method) {
+        if state.only.is_some_and(|only| only != method) || !state.of.as_ref().is_none_or(is_of) {
             return Mode::Up;
         }
         let mode = state.mode;

@@ -279,6 +279,11 @@ impl ConnectionHandle {
         *self.shown == *certificate
     }
 
+    /// The certificate that the client showed, DER.
+    pub(super) fn shown(&self) -> &[u8] {
+        &self.shown
+    }
+
     /// Whether eligibility requests of this connection are never answered.
     pub(super) fn leaves_out_one_method(&self) -> bool {
         self.one_method.load(Ordering::Relaxed)

@@ -36,7 +36,7 @@ use tonic::transport::Server;
 use uketsuke_proto::central_v1::online_eligibility_server::OnlineEligibilityServer;
 
 pub use class::{Class, Rates};
-pub use faults::{Method, Mode, ModeSpec, Switch};
+pub use faults::{Method, Mode, ModeSpec, Switch, Whose};
 pub use frames::{Ending, HalfDead, Rotation};
 pub(crate) use http::{ClockSpec, HalfDeadSpec, Refusal};
 pub use numbers::Numbers;
@@ -114,8 +114,9 @@ impl Shared {
     }
 
     async fn set_mode(&self, switch: Switch) -> Result<()> {
+        let down = switch.mode == Mode::Down;
         self.central.faults.set(switch);
-        if switch.mode == Mode::Down { self.line.close().await } else { self.line.open().await }
+        if down { self.line.close().await } else { self.line.open().await }
     }
 
     fn stats(&self) -> Stats {

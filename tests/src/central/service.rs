@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use super::certificates;
 use super::class::Class;
-use super::faults::{Faults, Method, Mode, Switch};
+use super::faults::{Faults, Method, Mode, Switch, Whose};
 use super::ledger::{Effect, GivenConsent, Kind, Ledger, Purpose};
 use super::line::ConnectionHandle;
 use super::numbers::Numbers;
@@ -30,6 +30,7 @@ use super::odd::Spoil;
 use super::population::{CardIdentity, Outcome, Population, Which, hex, unhex};
 use super::signed::{Trust, id};
 use crate::clock::now_ms;
+use crate::pki::serial_of_der;
 
 /// A consent is valid for 24 hours (domain facts A.3).
 const CONSENT_VALIDITY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -169,8 +170,8 @@ impl Central {
     }
 
     /// Counts a request and takes its mode.
-    fn arrive(&self, method: Method, count: impl FnOnce(&mut Stats)) -> Mode {
-        let mode = self.faults.take(method);
+    fn arrive(&self, method: Method, request: &Request<Signed>, count: impl FnOnce(&mut Stats)) -> Mode {
+        let mode = self.faults.take(method, |whose| is_of(request, whose));
         let stats = &mut self.state().stats;
         count(stats);
         *stats.by_mode.entry(mode.name().to_owned()).or_default() += 1;
@@ -532,6 +533,20 @@ fn busy(ms: u64) -> Status {
     status
 }
 
+/// Whether a request is of this gateway.
+fn is_of(request: &Request<Signed>, whose: &Whose) -> bool {
+    let shows = |certificate: &[u8], serial: &String| serial_of_der(certificate).is_ok_and(|found| found == *serial);
+    match whose {
+        Whose::Connection(serial) => {
+            request.extensions().get::<ConnectionHandle>().is_some_and(|connection| shows(connection.shown(), serial))
+        }
+        Whose::Signer(serial) => {
+            let signed = request.get_ref();
+            signed.signer() == Signer::Gateway && shows(&signed.certificate, serial)
+        }
+    }
+}
+
 /// A gateway signs with the pair of its connection: one that signs as another is not believed.
 fn by_the_connection(connection: Option<&ConnectionHandle>, signed: &Signed) -> Result<(), Status> {
     let shown = connection.is_some_and(|connection| connection.has_shown(&signed.certificate));
@@ -560,7 +575,7 @@ pub(super) struct Service(pub(super) Arc<Central>);
 #[tonic::async_trait]
 impl OnlineEligibility for Service {
     async fn check_eligibility(&self, request: Request<Signed>) -> Result<Response<EligibilityAnswer>, Status> {
-        let mode = self.0.arrive(Method::Eligibility, |stats| stats.eligibility_received += 1);
+        let mode = self.0.arrive(Method::Eligibility, &request, |stats| stats.eligibility_received += 1);
         if request.extensions().get().is_some_and(ConnectionHandle::leaves_out_one_method) {
             return std::future::pending().await;
         }
@@ -568,23 +583,20 @@ impl OnlineEligibility for Service {
     }
 
     async fn ask_again(&self, request: Request<Signed>) -> Result<Response<EligibilityAnswer>, Status> {
-        let mode = self.0.arrive(Method::FollowUp, |stats| stats.follow_up_received += 1);
+        let mode = self.0.arrive(Method::FollowUp, &request, |stats| stats.follow_up_received += 1);
         self.0.serve(mode, &request, |signed| self.0.ask_again(signed)).await
     }
 
     async fn record_consent(&self, request: Request<Signed>) -> Result<Response<ConsentReceipt>, Status> {
-        let mode = self.0.arrive(Method::Consent, |stats| stats.consent_received += 1);
+        let mode = self.0.arrive(Method::Consent, &request, |stats| stats.consent_received += 1);
         self.0.serve(mode, &request, |signed| self.0.record(signed)).await
     }
 
     /// A ping has no effect, so there is no answer whose loss would matter: `drop_answer` does not touch it. `refuse` is about requests, and so
-    /// is whatever is about one kind of them.
+    /// is whatever is about one kind of them or about one gateway.
     async fn ping(&self, _request: Request<PingRequest>) -> Result<Response<PingReply>, Status> {
         self.0.state().stats.pings_received += 1;
-        let mode = match self.0.faults.current() {
-            Switch { mode: Mode::Refuse(_), .. } | Switch { only: Some(_), .. } => Mode::Up,
-            Switch { mode, .. } => mode,
-        };
+        let Switch { mode, .. } = Some(self.0.faults.current()).filter(Switch::is_about_all).unwrap_or(Switch::UP);
         self.0.meet(mode, None, || Ok(PingReply { central_time_ms: self.0.now_ms() })).await
     }
 }
