@@ -340,6 +340,7 @@ fn tried(error: CentralError) -> Tried {
         CentralError::Busy(pause) => Tried::Busy(pause),
         CentralError::Rejected(code) => Tried::Rejected { code },
         CentralError::Protocol(code) => Tried::Failed { code },
+        CentralError::NotBelieved(_) => Tried::Failed { code: "signature_not_believed".into() },
     }
 }
 

@@ -4,10 +4,10 @@
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::path::PathBuf;
-use uketsuke_tests::central::ModeSpec;
 use uketsuke_tests::central::ledger::Kind;
+use uketsuke_tests::central::{Method, ModeSpec, Whose};
 use uketsuke_tests::patient::{Way, go_through};
-use uketsuke_tests::pki::ClientOptions;
+use uketsuke_tests::pki::{ClientOptions, serial_of};
 use uketsuke_tests::scene::{PIN, STEP, Scene, named, part};
 use uketsuke_tests::site::{Plan, until};
 
@@ -36,6 +36,13 @@ impl Pair {
         std::fs::copy(scene.site.pki.other_client_pem(), pem)?;
         std::fs::copy(scene.site.pki.other_client_key(), key).map(drop).context("the foreign key")
     }
+}
+
+/// A gateway that looks at its files often, and a central system that may have something against a pair.
+fn prepared() -> Result<Scene> {
+    let scene = Scene::prepare(Plan { answer_deadline_ms: 700, ..Plan::default() })?;
+    scene.site.reconfigure("call_deadline_ms = 2000", "call_deadline_ms = 2000\nwatch_every_ms = 100")?;
+    Ok(scene)
 }
 
 fn says(scene: &Scene, name: &str, words: &str) -> Result<()> {
@@ -67,8 +74,7 @@ async fn received_provisionally(scene: &Scene, name: &str, way: Way) -> Result<S
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_patients_said_while_a_foreign_or_a_former_pair_lay_there_is_delivered_once() -> Result<()> {
-    let mut scene = Scene::prepare(Plan { answer_deadline_ms: 700, ..Plan::default() })?;
-    scene.site.reconfigure("call_deadline_ms = 2000", "call_deadline_ms = 2000\nwatch_every_ms = 100")?;
+    let mut scene = prepared()?;
     scene.site.start_gateway()?;
     let pair = Pair::of(&scene)?;
 
@@ -113,8 +119,12 @@ async fn what_patients_said_while_a_foreign_or_a_former_pair_lay_there_is_delive
     scene.central(ModeSpec::new("up"))?;
     scene.until_code(&later[2], "confirmed_later").await?;
 
-    let mut all = later;
-    all.push(asked.reception);
+    later.push(asked.reception);
+    taken_once(&scene, &later)
+}
+
+/// What each of these receptions asked and agreed to took effect once, and nothing else did.
+fn taken_once(scene: &Scene, all: &[String]) -> Result<()> {
     let of_all = |kind: Kind| {
         let effects = scene.site.control.ledger().unwrap_or_default();
         let effects: Vec<_> = effects.into_iter().filter(|effect| effect.kind == kind).collect();
@@ -128,4 +138,50 @@ async fn what_patients_said_while_a_foreign_or_a_former_pair_lay_there_is_delive
         ensure!(effect.times_applied == 1 && effect.consents.len() == consents, "{effect:?}");
     }
     Ok(())
+}
+
+fn queued(scene: &Scene) -> Result<serde_json::Value> {
+    let (_, queue) = scene.site.ask(&["queue", "--json"])?;
+    Ok(serde_json::from_str::<serde_json::Value>(&queue)?["counts"].take())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_pair_signed_that_nobody_believes_is_kept_and_a_bad_request_under_a_good_pair_is_final() -> Result<()> {
+    const SAID: &str = "calls invalid what this gateway signs";
+    let mut scene = prepared()?;
+    // The code is that of a bad request.
+    let signer = Whose::Signer(serial_of(&scene.site.pki.gateway_pem())?);
+    scene.central(ModeSpec { code: Some("INVALID_ARGUMENT".into()), ..ModeSpec::new("refuse").of(signer) })?;
+    scene.site.start_gateway()?;
+
+    let mut all = vec![received_provisionally(&scene, "TEST-VALID-LOOKED-AT", Way::Staff).await?];
+    says(&scene, "certificates", SAID)?;
+    // What the card signed is believed; what was agreed to waits.
+    let by_card = scene.check_in(READER, &scene.card("TEST-VALID-TYPED")?, PIN).await?;
+    ensure!(by_card.ending.text().contains(DONE) && !by_card.ending.text().contains(PROVISIONAL), "{by_card:?}");
+    all.push(by_card.reception);
+    all.push(received_provisionally(&scene, "TEST-VALID-LOOKED-AT-TOO", Way::Staff).await?);
+    for page in ["/staff?lang=en", "/staff/line?lang=en"] {
+        ensure!(scene.get(page)?.contains(SAID), "{page}");
+    }
+    let (_, check) = scene.ended(&["check"])?;
+    ensure!(check.lines().any(|line| line.starts_with("warn  running line") && line.contains(SAID)), "{check}");
+    let asked = scene.site.control.stats()?.eligibility_received;
+    until(STEP, "it is tried again", || {
+        scene.site.control.stats().is_ok_and(|stats| stats.eligibility_received > asked)
+    })?;
+    ensure!(queued(&scene)?["rejected"] == 0, "{}", queued(&scene)?);
+
+    scene.site.pki.client("gateway", &ClientOptions::default())?;
+    for reception in [&all[0], &all[2]] {
+        scene.until_code(reception, "confirmed_later").await?;
+    }
+    taken_once(&scene, &all)?;
+    says(&scene, "certificates", "valid and in use")?;
+    ensure!(scene.log()?.matches(SAID).count() == 1, "one line at the beginning");
+
+    scene.central(ModeSpec::error("INVALID_ARGUMENT").only(Method::Eligibility).times(1))?;
+    let refused = received_provisionally(&scene, "TEST-VALID-REFUSED", Way::Staff).await?;
+    scene.until_code(&refused, "rejected_by_central").await?;
+    scene.receives_the_next_patient(READER).await
 }

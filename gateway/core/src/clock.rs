@@ -94,6 +94,12 @@ pub fn corrected(stamp: Stamp, now: Mono, central: Option<CentralTime>) -> Stamp
     }
 }
 
+/// Whether a time that was put into a question as a synchronised clock's still lies ahead, by the central system's clock.
+pub fn lies_ahead(asked: Stamp, now: Mono, central: Option<CentralTime>) -> bool {
+    let ahead_ms = central.map_or(0, |central| central.ahead_ms(now, asked.wall_ms));
+    asked.synchronised && ahead_ms > 0 && !agree(ahead_ms)
+}
+
 /// Whether the wall clock counts as synchronised: the operating system says so, and nothing that is known speaks against it.
 pub fn synchronised(marked: bool, wall_ms: i64, now: Mono, central: Option<CentralTime>) -> bool {
     marked && wall_ms >= EARLIEST_MS && central.is_none_or(|central| agree(central.ahead_ms(now, wall_ms)))

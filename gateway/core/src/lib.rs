@@ -29,6 +29,7 @@ pub mod retention;
 pub mod room;
 pub mod rules;
 pub mod silence;
+pub mod standing;
 pub mod telemetry;
 pub mod visit;
 pub mod words;

@@ -5,6 +5,7 @@ use super::former::{Chosen, Former};
 use super::generation::{Client, Generation, carry, lock};
 use super::link::LinkStatus;
 use super::material::{Fingerprint, Material};
+use super::pairs::Pairs;
 use super::status::{self, CentralError};
 use super::wire;
 use super::wire::NotSendable;
@@ -19,7 +20,7 @@ use tokio::sync::watch;
 use tonic::{Response, Status};
 use uketsuke_core::line::{self, Call, Effect, Event, Heard, Watch};
 use uketsuke_core::record::Reply;
-use uketsuke_proto::central_v1::{EligibilityAnswer, PingRequest};
+use uketsuke_proto::central_v1::{EligibilityAnswer, PingRequest, Signed};
 use zeroize::Zeroizing;
 
 /// What a request that took effect came back with.
@@ -50,6 +51,8 @@ pub struct CentralClient {
     clock: Clock,
     /// Whether the connection in use is worth keeping.
     watch: Arc<Mutex<Watch>>,
+    /// What the central system thinks of the pairs that were used.
+    pairs: Arc<Pairs>,
 }
 
 impl CentralClient {
@@ -72,6 +75,7 @@ impl CentralClient {
             call_deadline: Duration::from_millis(central.call_deadline_ms),
             clock: clock.clone(),
             watch: Arc::new(Mutex::new(Watch::new(line::Rules::default(), clock.mono()))),
+            pairs: Arc::default(),
         }
     }
 
@@ -101,7 +105,14 @@ impl CentralClient {
 
     /// New requests take this one; the former connection ends with the last answer that is under way on it.
     pub(super) fn replace(&self, generation: Generation) {
-        *self.line.write().unwrap_or_else(PoisonError::into_inner) = generation;
+        let mut line = self.line.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pair) = generation.pair()
+            && line.pair() != Some(pair)
+        {
+            self.pairs.begin(pair);
+        }
+        *line = generation;
+        drop(line);
         lock(&self.watch).step(self.clock.mono(), Event::Replaced, rand::random(), &mut Vec::new());
     }
 
@@ -189,6 +200,14 @@ impl CentralClient {
             NotSendable::Undecodable => CentralError::Rejected("undecodable_body".into()),
             NotSendable::Signer(error) => unsent(error.to_string()),
         })?;
+        let pair = signer.pair().clone();
+        let sent = self.send(line, row, &signed).await;
+        let judged = self.pairs.judge(&pair, (row, &signed), sent, &self.clock);
+        self.publish();
+        judged
+    }
+
+    async fn send(&self, line: Generation, row: &OutboxRow, signed: &Signed) -> Result<Delivery, CentralError> {
         match row.request.kind {
             RequestKind::Eligibility => {
                 let ask = |mut client: Client| {
@@ -227,10 +246,12 @@ impl CentralClient {
 
     /// Tells what is known of the connection in use.
     fn publish(&self) {
-        let known = self.generation().known();
+        let line = self.generation();
+        let known = line.known();
         let (fault, consents) = (known.fault(), known.consents());
+        let disbelieved = line.pair().is_some_and(|pair| self.pairs.standing(pair).is_disbelieved());
         self.status.send_if_modified(|status| {
-            let changed = (status.fault != fault, status.consents != consents);
+            let changed = (status.fault != fault, status.consents != consents, status.disbelieved != disbelieved);
             match &fault {
                 Some(fault) if changed.0 => tracing::warn!(%fault, "the line to the central system"),
                 None if changed.0 => tracing::info!("the line to the central system works"),
@@ -241,8 +262,13 @@ impl CentralClient {
                 None if changed.1 => tracing::info!("consents are taken by the central system again"),
                 _ => {}
             }
-            (status.fault, status.consents) = (fault, consents);
-            changed.0 || changed.1
+            match disbelieved {
+                true if changed.2 => tracing::warn!("the central system calls invalid what this gateway signs"),
+                false if changed.2 => tracing::info!("the central system accepts what this gateway signs"),
+                _ => {}
+            }
+            (status.fault, status.consents, status.disbelieved) = (fault, consents, disbelieved);
+            changed.0 || changed.1 || changed.2
         });
     }
 }

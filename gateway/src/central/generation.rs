@@ -10,6 +10,7 @@ use super::dial;
 use super::fault::{LineFault, Said};
 use super::known::Known;
 use super::material::Material;
+use super::pairs::PairId;
 use super::status::{self, CentralError};
 use super::wire::GatewaySigner;
 use crate::config;
@@ -162,6 +163,11 @@ impl Generation {
     /// Signs what travels over it; `None` while our files cannot be used.
     pub(super) fn signer(&self) -> Option<&GatewaySigner> {
         self.way.signer.as_ref()
+    }
+
+    /// Which pair the connection shows; `None` while our files cannot be used.
+    pub(super) fn pair(&self) -> Option<&PairId> {
+        self.signer().map(GatewaySigner::pair)
     }
 
     /// It takes the place of `used`: what requests found there is not disproved yet.

@@ -217,7 +217,9 @@ async fn look(
                 found.push(Outcome::Fine(service()));
             }
             Err(match error {
-                CentralError::Rejected(code) | CentralError::Protocol(code) => LineFault::Failing(code),
+                CentralError::Rejected(code) | CentralError::NotBelieved(code) | CentralError::Protocol(code) => {
+                    LineFault::Failing(code)
+                }
                 error => error.fault(line.fault()).unwrap_or(LineFault::NoAnswer),
             })
         }
@@ -227,7 +229,10 @@ async fn look(
 /// Whether the service itself said this.
 fn answers(error: &CentralError) -> bool {
     match error {
-        CentralError::Busy(_) | CentralError::Rejected(_) | CentralError::Protocol(_) => true,
+        CentralError::Busy(_)
+        | CentralError::Rejected(_)
+        | CentralError::NotBelieved(_)
+        | CentralError::Protocol(_) => true,
         CentralError::Refused(_) => matches!(error.fault(None), Some(LineFault::NotAccepted(_))),
         CentralError::Unreachable(_) | CentralError::TimedOut => false,
     }

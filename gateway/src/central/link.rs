@@ -50,6 +50,8 @@ pub struct LinkStatus {
     pub fault: Option<LineFault>,
     /// Why consents are not taken, as the last ones found; patients are received all the same.
     pub consents: Option<LineFault>,
+    /// The peer calls invalid what this gateway signs: such requests wait.
+    pub disbelieved: bool,
 }
 
 impl LinkStatus {
@@ -66,12 +68,23 @@ impl LinkStatus {
             former: None,
             fault: None,
             consents: None,
+            disbelieved: false,
         }
     }
 
     /// What receptions meet on the line, whatever a connection made to look at it finds.
     pub fn trouble(&self) -> Option<Said> {
-        self.fault.as_ref().map(LineFault::said).or_else(|| self.consents_wait())
+        self.fault.as_ref().map(LineFault::said).or_else(|| self.consents_wait()).or_else(|| self.disbelieved())
+    }
+
+    /// Said while requests wait because the peer calls invalid what this gateway signs.
+    fn disbelieved(&self) -> Option<Said> {
+        self.disbelieved.then(|| {
+            Said::new(
+                "資格確認システムが、この施設の鍵で署名した要求を無効として受け付けません。要求は残してあり、自動で送り直します。central.certificate_file と central.key_file がこの施設のものか確かめてください。",
+                "the central system calls invalid what this gateway signs; those requests are kept and sent again, check that central.certificate_file and central.key_file are this site's",
+            )
+        })
     }
 
     /// What is wrong with consents alone.
@@ -106,7 +119,7 @@ impl LinkStatus {
                 ),
             )
         });
-        ends.chain(refused).chain(untried).collect()
+        ends.chain(refused).chain(untried).chain(self.disbelieved()).collect()
     }
 }
 
@@ -327,6 +340,9 @@ fn keeps_off(error: &CentralError, fault: Option<LineFault>) -> Option<LineFault
         CentralError::Unreachable(_) | CentralError::TimedOut | CentralError::Refused(_) => {
             fault.or_else(|| error.fault(None))
         }
-        CentralError::Busy(_) | CentralError::Rejected(_) | CentralError::Protocol(_) => None,
+        CentralError::Busy(_)
+        | CentralError::Rejected(_)
+        | CentralError::NotBelieved(_)
+        | CentralError::Protocol(_) => None,
     }
 }

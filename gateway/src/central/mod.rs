@@ -11,6 +11,7 @@ mod inspect;
 mod known;
 mod link;
 mod material;
+mod pairs;
 mod person;
 mod reach;
 mod status;

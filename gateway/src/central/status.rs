@@ -24,6 +24,9 @@ pub enum CentralError {
     /// It refuses this request for good.
     #[error("the central system refuses this request ({0})")]
     Rejected(String),
+    /// It calls this request invalid, and has accepted nothing that this gateway signed with the same key: the request is tried again.
+    #[error("the central system may not believe what this gateway signs ({0}); check certificate and key of the site")]
+    NotBelieved(String),
     /// It answered something that makes no sense, or failed at this request: another try may mend it.
     #[error("the central system failed at this request ({0})")]
     Protocol(String),
@@ -42,8 +45,13 @@ impl CentralError {
                 LineFault::certificate_alert(code).or_else(|| Some(LineFault::NotAccepted(code.clone())))
             }
             // The service is there and speaks about one request.
-            Self::Rejected(_) | Self::Protocol(_) => None,
+            Self::Rejected(_) | Self::NotBelieved(_) | Self::Protocol(_) => None,
         }
+    }
+
+    /// Whether the service itself does not take requests of this gateway, whatever they say.
+    pub(super) fn is_about_the_gateway(&self) -> bool {
+        matches!(self, Self::Refused(code) if code != snake(Code::Unimplemented))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Requests and answers as they travel. What is asked is built once and kept; a card signs it then, the gateway when it is sent.
 
+use super::pairs::PairId;
 use crate::store::{Proof, Request, RequestKind};
 use prost::Message;
 use rand::RngCore;
@@ -281,7 +282,7 @@ pub enum SignerError {
 #[derive(Clone)]
 pub(super) struct GatewaySigner {
     key: Arc<EcdsaKeyPair>,
-    certificate: Arc<[u8]>,
+    certificate: PairId,
 }
 
 impl GatewaySigner {
@@ -298,6 +299,11 @@ impl GatewaySigner {
                 .map_err(|_| kind())?;
         let certificate = chain.first().map(AsRef::as_ref).unwrap_or_default();
         Ok(Self { key: Arc::new(key), certificate: certificate.into() })
+    }
+
+    /// Which pair it signs with.
+    pub(super) fn pair(&self) -> &PairId {
+        &self.certificate
     }
 
     fn sign(&self, payload: Vec<u8>) -> Result<wire::Signed, SignerError> {
@@ -335,6 +341,21 @@ pub(super) fn signed(request: &Request, signer: &GatewaySigner) -> Result<wire::
         },
     };
     Ok(signer.sign(payload)?)
+}
+
+/// When a question says that it was asked; `None` for consents, each of which has a time of its own.
+pub(super) fn asked(kind: RequestKind, payload: &[u8]) -> Result<Option<Stamp>, NotSendable> {
+    let at = |wall_ms, synchronised| Some(Stamp { wall_ms, synchronised });
+    let asked = match kind {
+        RequestKind::Eligibility => {
+            wire::EligibilityRequest::decode(payload).map(|asked| at(asked.asked_at_ms, asked.clock_synchronised))
+        }
+        RequestKind::FollowUp => {
+            wire::FollowUpRequest::decode(payload).map(|asked| at(asked.asked_at_ms, asked.clock_synchronised))
+        }
+        RequestKind::Consent => wire::ConsentRecord::decode(payload).map(|_| None),
+    };
+    asked.map_err(|_| NotSendable::Undecodable)
 }
 
 /// What an answer means; the code of an answer that is no verdict. Codes are kept raw where this version does not know them.
