@@ -5,6 +5,7 @@ use crate::central::{self, CentralClient, Former, LineCheck, LinkStatus};
 use crate::clock::Clock;
 use crate::config::{self, Config, Files, left_out};
 use crate::courier::{Courier, CourierParts};
+use crate::entrance::Entrance;
 use crate::exit;
 use crate::face_pool::FacePool;
 use crate::front_desk::FrontDesk;
@@ -23,7 +24,7 @@ use crate::supervise;
 use crate::telemetry::{self, Metrics, MqttStatus};
 use crate::terminal::TerminalParts;
 use crate::upkeep::{self, UpkeepParts, Upkept};
-use crate::web::{self, Doors, WebState};
+use crate::web::{self, Doors, Waiting, WebState};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -32,6 +33,7 @@ use thiserror::Error;
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use uketsuke_core::backoff::Backoff;
+use uketsuke_core::clock::Stamp;
 use uketsuke_core::outbox::Circuit;
 use uketsuke_core::restart::Policy;
 
@@ -48,9 +50,6 @@ const RECONCILER_POLICY: Policy = Policy {
     restarts_max: u32::MAX,
     healthy_after: Duration::from_secs(60),
 };
-
-/// Between tries to listen on a web address that is taken.
-const LISTEN_AGAIN: Duration = Duration::from_millis(500);
 
 /// Why the gateway did not start. Each text says what to do.
 #[derive(Debug, Error)]
@@ -112,21 +111,24 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
     let started = clock.stamp();
     // Where there are none yet they are made.
     let keys = store_keys(&config.store)?;
-    let store = Store::open(&StoreConfig::new(&config.store.path), keys.clone()).await?;
-    let anchors = CardAnchors::read_with_former(&config.card, &clock, &store).await;
-    anchors.save().await;
-    let former = Former::load(&store).await;
-    // Its files are not needed to receive a patient: the line says what is wrong with them.
-    let central = CentralClient::with_former(&config.central, &clock, former.clone());
-    former.save().await;
-    // Whatever an earlier process left between T1 and T2 is not done; its late answers will still be attached.
-    match store.abandon_open(None, started).await {
-        Ok(abandoned) if !abandoned.is_empty() => {
-            tracing::warn!(count = abandoned.len(), "open receptions were abandoned by the restart");
-        }
-        Ok(_) => {}
-        Err(error) => tracing::error!(%error, "open receptions of the last run cannot be abandoned"),
-    }
+    // From here on a signal is heard: it must not end a process that receives patients in any other way than in order.
+    let mut signals = Signals::listen().map_err(setup)?;
+    // One short text for the life of the process: pages borrow it freely.
+    let help_line: Option<&'static str> = config.site.help_line.clone().map(|line| &*line.leak());
+    let (doors, store_config) = (Doors::default(), StoreConfig::new(&config.store.path));
+    let waiting = Waiting {
+        help_line,
+        lock_holder: store_config.lock_holder.subscribe(),
+        doors: doors.clone(),
+        readers: config.terminals.iter().map(|terminal| terminal.readers.len()).sum(),
+    };
+    let mut entrance = Entrance::at(config.web.listen);
+    let opening = open(&config, &store_config, keys.clone(), &clock, started);
+    let Some(opened) = entrance.open_while(&waiting, &mut signals, opening).await else {
+        tracing::info!("stopped before the store was open");
+        return Ok(Ending::Asked.exit_code());
+    };
+    let Opened { store, anchors, former, central } = opened?;
 
     let metrics = Metrics::default();
     let face = Arc::new(OnceLock::new());
@@ -194,12 +196,10 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
         ladder: desk.ladder.clone(),
         clock: clock.clone(),
     };
-    let doors = Doors::default();
     let state = WebState {
         site: site.clone(),
         desk: front_desk,
-        // One short text for the life of the process: pages borrow it freely.
-        help_line: config.site.help_line.clone().map(|line| &*line.leak()),
+        help_line,
         store: store.clone(),
         clock: clock.clone(),
         metrics: {
@@ -219,8 +219,6 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
         beat_every: web::BEAT_EVERY,
         accepting,
     };
-    // From here on a signal is heard: it must not end a process that has called itself ready in any other way than in order.
-    let signals = Signals::listen().map_err(setup)?;
     let stop = shutdown::Stops::default();
     let certificates = central::watch(config.central.clone(), central.clone(), clock.clone());
     let central_time = central::keep_time(central.clone(), clock.clone());
@@ -268,8 +266,8 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
         let mut waiting = std::pin::pin!(shutdown::wait(signals, &store, &children));
         // What waits for the central system goes its way while the web address is taken.
         tokio::select! {
-            served = serve(config.web.listen, &state, &health) => {
-                let web = served.2;
+            served = entrance.serve(&state, &health) => {
+                let web = served.address;
                 tracing::info!(version = env!("CARGO_PKG_VERSION"), %web, readers = site.readers.len(), "ready");
                 ready(&Ready { web });
                 (Some(served), waiting.await)
@@ -302,9 +300,8 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
     }
     // Whoever asks hears why it takes long, if it does.
     store.secured().await;
-    if let Some((web, serving, _)) = served {
-        web.stop(true).await;
-        let _ = serving.await;
+    if let Some(served) = served {
+        served.stop().await;
     }
     if let Err(error) = store.close().await {
         tracing::error!(%error, "the store did not close in order");
@@ -331,33 +328,37 @@ fn running(
     })
 }
 
-/// Serves pages and sockets once the address can be listened on. Whoever holds the port may let go of it.
-async fn serve(
-    address: SocketAddr,
-    state: &WebState,
-    health: &Health,
-) -> (web::ServerHandle, tokio::task::JoinHandle<std::io::Result<()>>, SocketAddr) {
-    let mut said = false;
-    loop {
-        match web::bind(address, state.clone()) {
-            Ok((server, address)) => {
-                if said {
-                    health.tell("web", true, format!("{address} is listened on"));
-                }
-                return (server.handle(), tokio::spawn(server), address);
-            }
-            Err(error) if !said => {
-                said = true;
-                let what = format!(
-                    "cannot listen on {address} (web.listen): {error}; stop what uses it or choose another port; it is tried again"
-                );
-                tracing::error!("{what}");
-                health.tell("web", false, what);
-            }
-            Err(_) => {}
+/// What has to be read before the first reception.
+struct Opened {
+    store: Store,
+    anchors: CardAnchors,
+    former: Former,
+    central: CentralClient,
+}
+
+async fn open(
+    config: &Config,
+    store: &StoreConfig,
+    keys: Keys,
+    clock: &Clock,
+    started: Stamp,
+) -> Result<Opened, StartError> {
+    let store = Store::open(store, keys).await?;
+    let anchors = CardAnchors::read_with_former(&config.card, clock, &store).await;
+    anchors.save().await;
+    let former = Former::load(&store).await;
+    // Its files are not needed to receive a patient: the line says what is wrong with them.
+    let central = CentralClient::with_former(&config.central, clock, former.clone());
+    former.save().await;
+    // Whatever an earlier process left between T1 and T2 is not done; its late answers will still be attached.
+    match store.abandon_open(None, started).await {
+        Ok(abandoned) if !abandoned.is_empty() => {
+            tracing::warn!(count = abandoned.len(), "open receptions were abandoned by the restart");
         }
-        tokio::time::sleep(LISTEN_AGAIN).await;
+        Ok(_) => {}
+        Err(error) => tracing::error!(%error, "open receptions of the last run cannot be abandoned"),
     }
+    Ok(Opened { store, anchors, former, central })
 }
 
 fn setup(error: impl std::fmt::Display) -> StartError {

@@ -100,10 +100,7 @@ impl Health {
                 (false, "the disk is full; the reserve is in use, free some space".to_owned())
             }
             StoreHealth::Full { writing: false } => (false, "the disk is full; free some space".to_owned()),
-            StoreHealth::Locked { holder } => (
-                false,
-                format!("{holder} holds the write lock of the database; end it, then receptions go on by themselves"),
-            ),
+            StoreHealth::Locked { holder } => (false, locked(holder)),
             StoreHealth::Failed { what } => (false, format!("{what}; the gateway ends once nothing is left to be saved")),
         };
         let mut parts = vec![HealthPart::new("store", sound, detail)];
@@ -153,6 +150,19 @@ impl Health {
         }
         HealthReport { ok, parts, central }
     }
+}
+
+/// The store before it is open.
+pub fn opening(lock_holder: Option<&str>) -> HealthPart {
+    let detail = match lock_holder {
+        Some(holder) => locked(holder),
+        None => "the database is being opened and checked; receptions begin by themselves".to_owned(),
+    };
+    HealthPart::new("store", false, detail)
+}
+
+fn locked(holder: &str) -> String {
+    format!("{holder} holds the write lock of the database; end it, then receptions go on by themselves")
 }
 
 /// People are told of a wait for the central system's clock after this long: a line that is down at a start is no news about the clock.

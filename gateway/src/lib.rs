@@ -12,6 +12,7 @@ pub mod config;
 pub mod courier;
 pub mod driver;
 pub mod encoding;
+pub mod entrance;
 pub mod exit;
 pub mod face_pool;
 pub mod front_desk;

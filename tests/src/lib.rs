@@ -16,6 +16,7 @@ pub mod pki;
 pub mod process;
 pub mod report;
 pub mod scene;
+pub mod shell;
 pub mod simulate;
 pub mod site;
 pub mod staff;

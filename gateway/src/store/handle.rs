@@ -38,6 +38,8 @@ pub struct StoreConfig {
     /// A database up to this size is looked through by SQLite before it opens; a larger one while it is in use
     /// ([`Store::check_file`]), so that a start takes no longer with years of receptions; unless the file is shorter than it says.
     pub check_bytes_max: u64,
+    /// While the store is being opened: the other program whose write lock is waited for, in words.
+    pub lock_holder: watch::Sender<Option<String>>,
 }
 
 impl StoreConfig {
@@ -52,6 +54,7 @@ impl StoreConfig {
             busy_timeout: Duration::from_secs(3),
             ballast_bytes: 24 * 1024 * 1024,
             check_bytes_max: 256 * 1024 * 1024,
+            lock_holder: watch::Sender::new(None),
         }
     }
 }
@@ -81,6 +84,7 @@ macro_rules! backend {
 
 impl Store {
     /// Opens the store for writing, creating it if there is none; recovers, checks and makes everything durable first.
+    /// It takes as long as another program holds the database's write lock ([`StoreConfig::lock_holder`]).
     pub async fn open(config: &StoreConfig, keys: Keys) -> Result<Self, OpenError> {
         Ok(Self(Backend::Sqlite(Arc::new(Sqlite::open(config, keys).await?))))
     }

@@ -48,6 +48,7 @@ mod socket;
 mod staff;
 mod staff_socket;
 mod trail;
+mod waiting;
 mod words;
 
 #[cfg(test)]
@@ -55,6 +56,7 @@ mod tests;
 
 pub use doors::Doors;
 pub use socket::BEAT_EVERY;
+pub use waiting::Waiting;
 
 use crate::central::LineCheck;
 use crate::clock::Clock;
@@ -62,13 +64,15 @@ use crate::front_desk::FrontDesk;
 use crate::handle::{ReaderHandle, SiteHandle, View};
 use crate::health::HealthReport;
 use crate::store::Store;
-pub use actix_web::dev::ServerHandle;
+pub use actix_web::dev::{Server, ServerHandle};
+use actix_web::http::KeepAlive;
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpServer, dev::Server, web};
+use actix_web::{App, HttpServer, web};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::net::TcpSocket;
 use tokio::sync::watch;
 
 /// Pages are few and small; the second worker keeps kiosks live while the staff page reads its lists.
@@ -76,6 +80,9 @@ const WORKERS: usize = 2;
 
 /// A client that takes longer to send its request is dropped.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections that wait to be accepted; the server's own default.
+const BACKLOG: u32 = 1024;
 
 /// How long open requests may take when the server stops; sockets end at once by then.
 const STOP_SECONDS: u64 = 1;
@@ -131,33 +138,83 @@ impl WebState {
     }
 }
 
-/// Listens. The server runs when it is awaited or spawned, inside an actix system, and ends by its handle's `stop`; it handles no
-/// signals. The address tells the port when `listen` left it open (port 0).
+/// An address that is listened on, for as long as this exists. What connects waits until something serves it.
+pub struct Listener {
+    socket: std::net::TcpListener,
+    address: SocketAddr,
+}
+
+impl Listener {
+    /// It tells the port when the configuration left it open (port 0).
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}
+
+/// Listens. Call within a tokio runtime.
 ///
 /// # Errors
 /// `InvalidInput` for an address that is not loopback: without TLS, pairing and login nobody else may connect. `AddrInUse` and
 /// the like as the operating system reports them.
-pub fn bind(listen: SocketAddr, state: WebState) -> io::Result<(Server, SocketAddr)> {
-    if !listen.ip().is_loopback() {
+pub fn listen(address: SocketAddr) -> io::Result<Listener> {
+    if !address.ip().is_loopback() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!("cannot serve kiosks at {listen}: only loopback addresses are allowed; use 127.0.0.1 or [::1]"),
+            format!("cannot serve kiosks at {address}: only loopback addresses are allowed; use 127.0.0.1 or [::1]"),
         ));
     }
-    let doors = state.doors.clone();
-    let connections_max = Doors::connections_max(state.site.readers.len());
-    let server = HttpServer::new(move || {
-        App::new().app_data(web::Data::new(state.clone())).wrap(from_fn(guard::guard)).configure(routes)
-    })
-    .workers(WORKERS)
-    .on_connect(move |io, data| doors.enter(io, data))
-    .max_connections(connections_max)
-    .client_request_timeout(REQUEST_TIMEOUT)
-    .shutdown_timeout(STOP_SECONDS)
-    .disable_signals()
-    .bind(listen)?;
-    let address = server.addrs().first().copied().unwrap_or(listen);
-    Ok((server.run(), address))
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Connections of an earlier process that are not forgotten yet keep nobody out.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let socket = socket.listen(BACKLOG)?.into_std()?;
+    let address = socket.local_addr()?;
+    Ok(Listener { socket, address })
+}
+
+/// Serves the pages. The server runs when it is awaited or spawned, inside an actix system, and ends by its handle's `stop`; it handles no
+/// signals.
+///
+/// # Errors
+/// As the operating system reports them.
+pub fn serve(listener: &Listener, state: WebState) -> io::Result<Server> {
+    let (doors, readers) = (state.doors.clone(), state.site.readers.len());
+    let pages = move |config: &mut web::ServiceConfig| {
+        config.app_data(web::Data::new(state.clone())).configure(routes);
+    };
+    run(listener, doors, readers, KeepAlive::default(), pages)
+}
+
+/// Serves what is known before the store is open, as [`serve`] does. Each connection ends with its answer: the next one may get the real
+/// pages.
+///
+/// # Errors
+/// As the operating system reports them.
+pub fn serve_waiting(listener: &Listener, waiting: Waiting) -> io::Result<Server> {
+    let (doors, readers) = (waiting.doors.clone(), waiting.readers);
+    let pages = move |config: &mut web::ServiceConfig| {
+        config.app_data(web::Data::new(waiting.clone())).configure(waiting::routes);
+    };
+    run(listener, doors, readers, KeepAlive::Disabled, pages)
+}
+
+fn run(
+    listener: &Listener,
+    doors: Doors,
+    readers: usize,
+    keep_alive: KeepAlive,
+    pages: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+) -> io::Result<Server> {
+    let server = HttpServer::new(move || App::new().wrap(from_fn(guard::guard)).configure(&pages))
+        .workers(WORKERS)
+        .on_connect(move |io, data| doors.enter(io, data))
+        .max_connections(Doors::connections_max(readers))
+        .keep_alive(keep_alive)
+        .client_request_timeout(REQUEST_TIMEOUT)
+        .shutdown_timeout(STOP_SECONDS)
+        .disable_signals()
+        .listen(listener.socket.try_clone()?)?;
+    Ok(server.run())
 }
 
 fn routes(config: &mut web::ServiceConfig) {

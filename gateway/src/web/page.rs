@@ -6,6 +6,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, web};
 use askama::Template;
+use uketsuke_core::explain::Lang;
 
 #[derive(Template)]
 #[template(path = "index.html")]
@@ -32,10 +33,43 @@ struct KioskPage<'a> {
 #[template(path = "message.html")]
 struct MessagePage {
     w: Words,
+    /// At least one.
+    messages: Vec<Message>,
+    reason: Option<String>,
+    promise: bool,
+    /// The page looks by itself whether something else is to be shown.
+    again: bool,
+}
+
+/// In one language.
+#[derive(Clone, Copy)]
+struct Message {
+    lang: Lang,
     title: &'static str,
     text: &'static str,
-    promise: bool,
 }
+
+const RESTARTING: [Message; 2] = [
+    Message {
+        lang: Lang::Ja,
+        title: "システムを再起動しています",
+        text: "しばらくしてから開き直すか、窓口にお越しください。",
+    },
+    Message { lang: Lang::En, title: "The system is restarting", text: "Please try again shortly, or go to the desk." },
+];
+
+const NOTHING_RECORDED: [Message; 2] = [
+    Message {
+        lang: Lang::Ja,
+        title: "いま受付を記録できません",
+        text: "窓口にお越しください。職員の方は、システム担当者に連絡してください。",
+    },
+    Message {
+        lang: Lang::En,
+        title: "Check-ins cannot be recorded right now",
+        text: "Please go to the desk. Staff: tell whoever looks after the system.",
+    },
+];
 
 /// Sends a page; a template that fails is a mistake of ours and says nothing about its content.
 pub(super) fn html(status: StatusCode, page: &impl Template) -> HttpResponse {
@@ -96,38 +130,38 @@ pub(super) async fn kiosk(
 /// 404.
 pub(super) async fn not_found(request: HttpRequest) -> HttpResponse {
     let w = Words::of(&request);
-    let page = MessagePage {
-        w,
+    let message = Message {
+        lang: w.lang(),
         title: w.t("ページがありません", "There is no such page"),
         text: w.t("端末とリーダーの名前を確かめてください。", "Check the names of terminal and reader."),
-        promise: false,
     };
+    let page = MessagePage { w, messages: vec![message], reason: None, promise: false, again: false };
     html(StatusCode::NOT_FOUND, &page)
 }
 
 /// 503 while the gateway stops.
 pub(super) fn stopping(state: &WebState, w: Words) -> HttpResponse {
-    let (title, text) = if (state.health)().ok {
-        (
-            w.t("システムを再起動しています", "The system is restarting"),
-            w.t("しばらくしてから開き直すか、窓口にお越しください。", "Please try again shortly, or go to the desk."),
-        )
-    } else {
-        (
-            w.t("いま受付を記録できません", "Check-ins cannot be recorded right now"),
-            w.t(
-                "窓口にお越しください。職員の方は、システム担当者に連絡してください。",
-                "Please go to the desk. Staff: tell whoever looks after the system.",
-            ),
-        )
-    };
-    let page = MessagePage { w, title, text, promise: true };
+    if (state.health)().ok { nobody_received(RESTARTING, w, None) } else { nothing_recorded(w, None) }
+}
+
+/// 503 while the store takes nothing. Staff may be told the reason.
+pub(super) fn nothing_recorded(w: Words, reason: Option<String>) -> HttpResponse {
+    nobody_received(NOTHING_RECORDED, w, reason)
+}
+
+/// In both languages, for neither can be chosen here. The page stays until its address has something else to show, because nobody may be
+/// there to open a kiosk again.
+fn nobody_received(messages: [Message; 2], w: Words, reason: Option<String>) -> HttpResponse {
+    let mut messages = messages.to_vec();
+    messages.sort_by_key(|message| message.lang != w.lang());
+    let page = MessagePage { w, messages, reason, promise: true, again: true };
     html(StatusCode::SERVICE_UNAVAILABLE, &page)
 }
 
 /// `GET /static/{file}`: a closed list, compiled in.
 pub(super) async fn file(request: HttpRequest, name: web::Path<String>) -> HttpResponse {
     let (kind, text) = match name.as_str() {
+        "again.js" => ("text/javascript; charset=utf-8", include_str!("static/again.js")),
         "kiosk.js" => ("text/javascript; charset=utf-8", include_str!("static/kiosk.js")),
         "link.js" => ("text/javascript; charset=utf-8", include_str!("static/link.js")),
         "forms.js" => ("text/javascript; charset=utf-8", include_str!("static/forms.js")),

@@ -1,6 +1,6 @@
 //! The language of a page, as templates use it.
 
-use super::WebState;
+use super::{Waiting, WebState};
 use actix_web::{HttpRequest, web};
 use uketsuke_core::explain::{self, Lang};
 
@@ -44,7 +44,10 @@ impl Words {
 
     /// What a request asks for.
     pub(super) fn of(request: &HttpRequest) -> Self {
-        let site = request.app_data::<web::Data<WebState>>().and_then(|state| state.help_line);
+        let site = match request.app_data::<web::Data<WebState>>() {
+            Some(state) => state.help_line,
+            None => request.app_data::<web::Data<Waiting>>().and_then(|waiting| waiting.help_line),
+        };
         Self(lang(request.query_string()), site)
     }
 }

@@ -18,6 +18,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
+use tokio::sync::watch;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// "UKTK", set by the first migration.
@@ -44,7 +45,7 @@ pub(super) struct Opened {
 }
 
 pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Opened, OpenError> {
-    let path = &config.path;
+    let (path, lock_holder) = (&config.path, &config.lock_holder);
     let file = |doing| move |source| OpenError::Io { path: path.clone(), doing, source };
     let lock = files::lock(path)?;
     if saved::take_up(path, is_copy_of_these_keys(config, keys).await)
@@ -62,16 +63,16 @@ pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Ope
         inspect(config, keys, side, Purpose::Write).await?;
         look_through(config).await
     };
-    let (checked, watch) = match unlocked(path, &looked).await {
+    let (checked, watch) = match unlocked(path, lock_holder, &looked).await {
         // Even looking takes a little room: for the log's index.
         Err(error) if is_full(&error) && ballast.release_half() => {
             tracing::error!("the disk is full; the store gave back some of its reserve; free some space");
-            unlocked(path, &looked).await?
+            unlocked(path, lock_holder, &looked).await?
         }
         looked => looked?,
     };
     let files = Files::open(path).map_err(file("open its files"))?;
-    let opened = unlocked(path, &async || bring_up(config, keys, &files, &ballast).await).await;
+    let opened = unlocked(path, lock_holder, &async || bring_up(config, keys, &files, &ballast).await).await;
     match opened {
         Ok((conn, head, side)) => {
             if let Some(watch) = watch {
@@ -99,23 +100,30 @@ async fn is_copy_of_these_keys(config: &StoreConfig, keys: &Keys) -> bool {
 
 /// Does this again and again for as long as another program's lock is in the way: it passes, or a person ends that program. Whoever
 /// refused to start instead would receive nobody after the lock is gone.
-async fn unlocked<T>(path: &Path, attempt: &impl AsyncFn() -> Result<T, OpenError>) -> Result<T, OpenError> {
-    let mut said = false;
+async fn unlocked<T>(
+    path: &Path,
+    lock_holder: &watch::Sender<Option<String>>,
+    attempt: &impl AsyncFn() -> Result<T, OpenError>,
+) -> Result<T, OpenError> {
     loop {
         match attempt().await {
             Err(error) if has_trouble(&error, Trouble::Busy) => {
-                if !std::mem::replace(&mut said, true) {
-                    let inode = std::fs::metadata(files::index_of(path)).map_or(0, |found| found.ino());
-                    let holder =
-                        holder::of_the_write_lock(inode).map_or("another program".to_owned(), |one| one.to_string());
+                let inode = std::fs::metadata(files::index_of(path)).map_or(0, |found| found.ino());
+                let holder =
+                    holder::of_the_write_lock(inode).map_or("another program".to_owned(), |one| one.to_string());
+                if lock_holder.borrow().as_ref() != Some(&holder) {
                     tracing::error!(
                         holder,
                         "waiting for the lock of another program on the store's database; end that program"
                     );
+                    lock_holder.send_replace(Some(holder));
                 }
                 tokio::time::sleep(LOCK_LOOK_EVERY).await;
             }
-            done => return done,
+            done => {
+                lock_holder.send_replace(None);
+                return done;
+            }
         }
     }
 }

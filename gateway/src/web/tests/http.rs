@@ -822,8 +822,7 @@ async fn machines_get_metrics_and_health() {
 
 #[test]
 fn only_loopback_is_listened_on() {
-    let scene = Scene::new();
-    let error = crate::web::bind("0.0.0.0:0".parse().unwrap(), scene.state.clone()).err().unwrap();
+    let error = crate::web::listen("0.0.0.0:0".parse().unwrap()).err().unwrap();
     assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
     assert!(error.to_string().contains("only loopback"), "{error}");
 }

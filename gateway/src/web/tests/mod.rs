@@ -7,6 +7,7 @@ mod screens;
 mod served;
 mod silence;
 mod sockets;
+mod waiting;
 
 use super::WebState;
 use crate::central::{Former, LineCheck, LinkStatus, Validity};

@@ -32,7 +32,8 @@ impl Served {
     }
 
     pub(super) fn of(scene: Scene) -> Self {
-        let (server, address) = crate::web::bind("127.0.0.1:0".parse().unwrap(), scene.state.clone()).unwrap();
+        let listener = crate::web::listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let (server, address) = (crate::web::serve(&listener, scene.state.clone()).unwrap(), listener.address());
         let handle = server.handle();
         actix_web::rt::spawn(server);
         Self { scene, address, handle }
