@@ -38,8 +38,8 @@ fn site_with_card(dir: &Path, name: &str) -> (Site, PatientCard) {
     (site, card)
 }
 
-async fn check_in(site: &Site, card: &PatientCard, mut browser: Child) -> String {
-    // The page is open: now the patient comes.
+/// The card lies in the reader from the moment at which the page is open until the browser has done its part.
+async fn with_card(site: &Site, card: &PatientCard, mut browser: Child) {
     browser.wait_ready(PATIENCE).unwrap();
     let inserted = card.insert(site.slot("desk-1/a").unwrap()).await.unwrap();
     let ended = tokio::task::spawn_blocking(move || {
@@ -47,8 +47,12 @@ async fn check_in(site: &Site, card: &PatientCard, mut browser: Child) -> String
         (status.success(), std::fs::read_to_string(browser.output()).unwrap())
     });
     let (success, output) = ended.await.unwrap();
-    assert!(success, "the check-in in the browser failed:\n{output}");
+    assert!(success, "in the browser:\n{output}");
     inserted.remove().await;
+}
+
+async fn check_in(site: &Site, card: &PatientCard, browser: Child) -> String {
+    with_card(site, card, browser).await;
     let (code, explained) = site.ask(&["explain", "--json"]).unwrap();
     assert_eq!(code, Some(0));
     explained
@@ -92,16 +96,8 @@ async fn behind_a_half_open_connection_both_pages_say_offline_readable_on_a_phon
     let card = site.card("TEST-VALID-HALFOPEN", Some(*b"1234"), None).unwrap();
     let mut node = Command::new("node");
     node.arg(scripts().join("halfopen.mjs")).arg(format!("http://{}", site.web())).arg("desk-1/a");
-    let mut browser = Child::spawn(node, site.dir().join("browser.log")).unwrap();
-    browser.wait_ready(PATIENCE).unwrap();
-    let inserted = card.insert(site.slot("desk-1/a").unwrap()).await.unwrap();
-    let ended = tokio::task::spawn_blocking(move || {
-        let status = browser.wait(PATIENCE).unwrap();
-        (status.success(), std::fs::read_to_string(browser.output()).unwrap())
-    });
-    let (success, output) = ended.await.unwrap();
-    assert!(success, "the pages behind a half-open connection:\n{output}");
-    inserted.remove().await;
+    let browser = Child::spawn(node, site.dir().join("browser.log")).unwrap();
+    with_card(&site, &card, browser).await;
     assert_eq!(card.pin_tries_left(), Some(3), "the PIN was tried once, although it was typed twice");
 }
 
