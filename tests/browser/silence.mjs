@@ -19,8 +19,8 @@ const KIOSK = `<!doctype html><html lang="ja"><head><title>kiosk</title><script 
   <p id="again" hidden><span data-pin>pin</span><span data-press>press</span></p>
   <div id="viewfinder" hidden><video id="camera"></video></div><main id="screen" hidden></main></body></html>`;
 const STAFF = `<!doctype html><html lang="ja"><head><title>staff</title><script type="module" src="/static/staff.js"></script></head>
-  <body><nav><a>English</a></nav><div id="offline" hidden>offline <time></time></div><div id="crowded" hidden><button data-here>here</button></div>
-  <p id="closing" hidden></p><p id="told"></p><p id="news"></p><main><input id="by"><section id="central"></section>
+  <body><nav><a data-lang="en" href="?lang=en">English</a></nav><div id="offline" hidden>offline <time></time></div><div id="crowded" hidden><button data-here>here</button></div>
+  <p id="closing" hidden></p><p id="unturned" hidden>not now</p><p id="told"></p><p id="news"></p><main><input id="by"><section id="central"></section>
   <section id="readers"></section><section id="work"></section></main></body></html>`;
 const KEYS = Array.from({ length: 10 }, (_, position) => `<button data-position="${position}">${position}</button>`).join("");
 const PIN = `<h1 tabindex="-1">PIN</h1><div class="circles"><i></i><i></i><i></i><i></i><span class="unseen"></span></div>${KEYS}`;
@@ -45,6 +45,7 @@ async function open(browser, path, html) {
   await page.routeWebSocket(/\/ws/, (socket) => {
     socket.heard = [];
     socket.onMessage((message) => socket.heard.push(JSON.parse(message)));
+    socket.asked = socket.url();
     ends.push(socket);
   });
   await page.clock.pauseAt(1000);
@@ -55,8 +56,8 @@ async function open(browser, path, html) {
     ends.at(-1).send(typeof message === "string" ? message : JSON.stringify(message));
     await page.evaluate(() => new Promise((resume) => { const { port1, port2 } = new MessageChannel(); port1.onmessage = resume; port2.postMessage(0); }));
   };
-  const connected = async (count) => {
-    for (let step = 0; step < 100 && ends.length < count; step += 1) await page.clock.runFor(100);
+  const connected = async (count, patience = 10_000) => {
+    for (let step = 0; step < patience / 100 && ends.length < count; step += 1) await page.clock.runFor(100);
     if (ends.length < count) throw new Error(`the page connected ${ends.length} times, not ${count}`);
   };
   await connected(1);
@@ -131,7 +132,7 @@ async function kiosk(browser) {
 }
 
 async function staff(browser) {
-  const { page, ends, seen, say, connected, pass } = await open(browser, "/staff", STAFF);
+  const { page, ends, gateway, seen, say, connected, pass } = await open(browser, "/staff", STAFF);
   const inert = () => page.evaluate(() => document.querySelector("main").inert);
   await say({ type: "fragment", id: "readers", html: "<p>one", more: true });
   await say({ type: "fragment", id: "readers", html: " two</p>", more: false });
@@ -150,12 +151,35 @@ async function staff(browser) {
   await say({ type: "crowded" });
   await ends.at(-1).close();
   await page.locator("[data-here]").waitFor();
-  await pass(20_000);
-  expect((await inert()) && ends.length === 2, "one page too many stands still, and does not push others out in turn");
+  await pass(59_000);
+  expect((await inert()) && ends.length === 2, "one page too many stands still for a minute, and does not push others out in turn");
+  await connected(3, 32_000);
+  const returns = () => new URL(ends.at(-1).asked).searchParams.has("returns");
+  expect(ends.length === 3 && returns(), "then it asks for room by itself, but for nobody's place");
+  await say({ type: "crowded" });
+  await ends.at(-1).close();
+  await pass(59_000);
+  expect((await inert()) && (await seen("#crowded")) && ends.length === 3, "while there is none it waits for another minute");
+  await connected(4, 32_000);
+  await say({ type: "fragment", id: "work", html: "back", more: false });
+  expect(ends.length === 4 && returns() && !(await inert()) && !(await seen("#crowded")), "and is of use again where there is room");
+  await ends.at(-1).close();
+  await connected(5);
+  expect(!returns(), "after that it is a page like any other");
+  await say({ type: "crowded" });
+  await ends.at(-1).close();
   await page.locator("[data-here]").click();
-  await connected(3);
+  await connected(6);
   await say({ type: "fragment", id: "work", html: "newer", more: false });
-  expect(!(await inert()) && !(await seen("#crowded")), "until it is asked back");
+  expect(!returns() && !(await inert()) && !(await seen("#crowded")), "a person gets it back at once");
+  await pass(11_000);
+  await say(BEAT);
+  expect(ends.length === 6, "and it asks no more");
+
+  gateway.stops = true;
+  await page.locator("[data-lang]").click({ timeout: 5000 });
+  await page.locator("#unturned").waitFor({ timeout: 5000 });
+  expect((await page.locator("#work").textContent()) === "newer" && !(await inert()), "a language that cannot be had is said, and the page stays");
   await page.close();
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Promises: no connection is refused before its request is seen. A new one takes the place of the oldest of least use, of the peer that
 //! holds most of them. A kiosk gives way to a newer one of its reader alone, a staff page to a newer staff page alone. So the number of
-//! connections is bounded, and none of those that wait can keep another out.
+//! connections is bounded, and none of those that wait can keep another out. A staff page that gave way comes back by itself into room
+//! that is free, and takes no place: otherwise two pages too many would push each other out for ever.
 
 use core::net::IpAddr;
 use std::collections::BTreeMap;
@@ -119,6 +120,16 @@ impl Room {
             _ => {}
         }
         self.make_room(id, effects);
+    }
+
+    /// A staff page that gave way asks again, without a person: it has a place while there is one, and no page gives way for it. Whether
+    /// it has one now.
+    pub fn returns(&mut self, id: ConnectionId, effects: &mut Vec<Effect>) -> bool {
+        let free = self.figures().staff < self.limits.staff;
+        if free {
+            self.becomes(id, Use::Staff, effects);
+        }
+        free
     }
 
     /// The request of a connection was answered.
@@ -287,6 +298,20 @@ mod tests {
         scene.admit(1, Use::Staff);
         scene.admit(1, Use::Staff);
         assert_eq!(scene.effects(), [Effect::Displace(oldest)]);
+    }
+
+    #[test]
+    fn a_staff_page_that_comes_back_by_itself_takes_nobodys_place() {
+        let mut scene = Scene::new();
+        let pages = [1, 2].map(|number| scene.admit(number, Use::Staff));
+        let returning = scene.admit(3, Use::Request);
+        assert!(!scene.0.returns(returning, &mut scene.1), "both places are taken");
+        assert_eq!((scene.effects(), scene.0.figures().staff), (vec![], 2));
+        scene.0.leaves(pages[0]);
+        assert!(scene.0.returns(returning, &mut scene.1), "one is free");
+        assert_eq!((scene.effects(), scene.0.figures().staff), (vec![], 2));
+        scene.admit(3, Use::Staff);
+        assert_eq!(scene.effects(), [Effect::Displace(pages[1])], "a person's new page is let in as ever");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use uketsuke_core::room::{ConnectionId, Effect, Figures, Limits, Room, Use};
 const PASSING_MAX: usize = 128;
 
 /// A large hospital has some twenty staff pages.
-const STAFF_MAX: usize = 32;
+pub(super) const STAFF_MAX: usize = 32;
 
 /// That a bound was hit is said once in this time, and `/healthz` says it for as long after the last time.
 const SAY_EVERY: Duration = Duration::from_secs(60);
@@ -203,6 +203,17 @@ pub(super) fn answered(request: &HttpRequest) {
     if let Some(connection) = request.conn_data::<Connection>() {
         connection.doors.inner().room.answered(connection.id);
     }
+}
+
+/// A staff page comes back by itself, after it gave way. False when there is no room, unless it takes another's.
+pub(super) fn returns(request: &HttpRequest) -> bool {
+    // One that is no real connection counts nowhere.
+    let Some(connection) = request.conn_data::<Connection>() else { return true };
+    let mut inner = connection.doors.inner();
+    let mut effects = Vec::new();
+    let has_room = inner.room.returns(connection.id, &mut effects);
+    inner.perform(&effects);
+    has_room
 }
 
 /// The connection becomes a socket, until its place is given back. `None` when it was cut already, or is no real one.

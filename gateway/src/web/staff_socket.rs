@@ -28,6 +28,9 @@ const REDRAW_EVERY: Duration = Duration::from_secs(5);
 /// Largest piece of a fragment. A page that hears nothing for 12 seconds gives its connection up: on 10 kbit/s it hears of each piece.
 const PIECE_BYTES_MAX: usize = 8 * 1024;
 
+/// In the query of a page that gave way and comes back without a person.
+const RETURNS: &str = "returns";
+
 /// Browsers answer pings; nothing else is expected, so nothing else needs room.
 const MESSAGE_BYTES_MAX: usize = 128;
 
@@ -41,7 +44,8 @@ enum ToStaff<'a> {
     },
     Closing,
     Beat,
-    /// Too many staff pages are open, and this one is the oldest. It is closed with 1013 and does not come back by itself.
+    /// Too many staff pages are open, and this one gives way. It is closed with 1013. By itself it comes back with `?returns`, a minute
+    /// later or more (static/staff.js): so it takes no other's place.
     Crowded,
 }
 
@@ -53,9 +57,19 @@ pub(super) async fn connect(
 ) -> actix_web::Result<HttpResponse> {
     let Opened { response, line, stream } = socket::open(&request, body, MESSAGE_BYTES_MAX).await?;
     let w = Words::of(&request);
+    if request.query_string().split('&').any(|pair| pair == RETURNS) && !doors::returns(&request) {
+        actix_web::rt::spawn(turn_away(line));
+        return Ok(response);
+    }
     let place = doors::take_place(&request, Use::Staff);
     actix_web::rt::spawn(serve(WebState::clone(&state), w, line, stream, place));
     Ok(response)
+}
+
+/// A page that came back by itself finds no room.
+async fn turn_away(mut line: Line) {
+    let end = line.send(&ToStaff::Crowded).await.err().unwrap_or(End::Crowded);
+    line.close(end, "staff page").await;
 }
 
 async fn serve(

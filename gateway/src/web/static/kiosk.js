@@ -1,12 +1,10 @@
 // The kiosk: shows what the gateway draws, says what the patient presses, sends the frames that the gateway asks for.
 // It decides nothing and keeps nothing.
 
-import { link } from "./link.js";
+import { isThere, link } from "./link.js";
 
 // A press that arrived and changes no screen: after this the buttons come back. One that has not arrived by then is said to be under way.
 const PRESS_MS = 1500;
-// For a page in another language, before the present one is left for it.
-const PAGE_MS = 5000;
 // Somebody chose another language and left: the next patient finds the kiosk's own.
 const LANGUAGE_MS = 60000;
 const FRAME_BYTES_MAX = 512 * 1024;
@@ -115,13 +113,9 @@ function languageBack(before, now) {
 
 // The page is left only for one that is there. Whether it was.
 async function turnTo(address) {
-  try {
-    const response = await fetch(address, { signal: AbortSignal.timeout(PAGE_MS) });
-    if (response.ok) location.replace(address);
-    return response.ok;
-  } catch {
-    return false;
-  }
+  const there = await isThere(address);
+  if (there) location.replace(address);
+  return there;
 }
 
 // A language that somebody pressed: a gateway that stops, or a slow line, has no page for it. On a lost line that is said instead.

@@ -9,6 +9,18 @@ const TICK_MS = 1000;
 const SILENCE_MS = 12000;
 // For the first message of a new connection; every further try is given twice as long, for lines that are slow.
 const OPENING_MS = 4000;
+// For another page, before the present one is left for it.
+const PAGE_MS = 5000;
+
+/** Whether the gateway has this page now: one that stops has none. */
+export async function isThere(address) {
+  try {
+    const response = await fetch(address, { signal: AbortSignal.timeout(PAGE_MS) });
+    return response.ok;
+  } catch {
+    return false;
+  }
+}
 
 /**
  * Connects, and connects again for as long as it is not stopped. `receive` gets each message but the beats, `lost` is told each time a
@@ -22,9 +34,11 @@ export function link(address, { receive, lost }) {
   let ticked = performance.now();
   let retry = 0;
   let stopped = false;
+  // The page that gave way comes back by itself: into room that is free, never in another's place.
+  let returning = false;
 
   function connect() {
-    const own = new WebSocket(address);
+    const own = new WebSocket(returning ? `${address}&returns` : address);
     socket = own;
     own.binaryType = "arraybuffer";
     spoken = false;
@@ -35,7 +49,10 @@ export function link(address, { receive, lost }) {
       silent = 0;
       retries = 0;
       const message = JSON.parse(event.data);
-      if (message.type !== "beat") receive(message);
+      if (message.type === "beat") return;
+      receive(message);
+      // It has a place.
+      if (!stopped) returning = false;
     });
     own.addEventListener("close", () => {
       if (own === socket) leave();
@@ -75,9 +92,11 @@ export function link(address, { receive, lost }) {
       stopped = true;
       clearTimeout(retry);
     },
-    start() {
+    /** To connect again: in the place of another page, or, where `returns`, only where there is room. */
+    start({ returns = false } = {}) {
       if (!stopped) return;
       stopped = false;
+      returning = returns;
       if (socket === null) connect();
     },
   };

@@ -1,6 +1,6 @@
 // The staff page: puts in the parts that the gateway draws, takes orders of staff to it.
 
-import { link } from "./link.js";
+import { isThere, link } from "./link.js";
 
 const PARTS = ["readers", "central", "work"];
 
@@ -10,14 +10,20 @@ const ANSWER_MS = 10000;
 // An answer to an order stays long enough to be read.
 const TOLD_MS = 8000;
 
+// A page that gave way to newer ones asks for room again after a minute, or up to half a minute more: many pages do not come at once.
+const CROWDED_MS = 60000;
+const CROWDED_MORE_MS = 30000;
+
 const told = document.getElementById("told");
 const news = document.getElementById("news");
+const unturned = document.getElementById("unturned");
 // What was said last, by part.
 const said = new Map();
 let toldTimer = 0;
 // The parts that are still coming in.
 const coming = new Map();
 let crowded = false;
+let crowdedTimer = 0;
 let focused = null;
 const parts = document.querySelector("main");
 const offline = document.getElementById("offline");
@@ -37,6 +43,7 @@ function lost() {
 }
 
 function live() {
+  crowded = false;
   if (!parts.inert) return;
   parts.inert = false;
   document.querySelectorAll("nav").forEach((nav) => { nav.inert = false; });
@@ -51,6 +58,7 @@ function receive(message) {
   } else if (message.type === "crowded") {
     crowded = true;
     line.stop();
+    crowdedTimer = setTimeout(() => line.start({ returns: true }), CROWDED_MS + Math.random() * CROWDED_MORE_MS);
   } else if (message.type === "fragment" && PARTS.includes(message.id)) {
     // Long parts come in pieces, so that a slow line is seen to be alive.
     const html = (coming.get(message.id) ?? "") + message.html;
@@ -125,6 +133,7 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (button === null) return;
   if ("here" in button.dataset) {
+    clearTimeout(crowdedTimer);
     crowded = false;
     line.start();
     return;
@@ -134,6 +143,16 @@ document.addEventListener("click", (event) => {
   else if (assist !== undefined) signed((by) => order("/staff/assist", { terminal, reader, reception, assist, by }));
   else if (settle !== undefined) signed((by) => order("/staff/settle", { entry: settle, by }));
   else if ("restart" in button.dataset) order("/staff/restart", { terminal, reader });
+});
+
+// The page is left only for one that is there: a gateway that stops has none in another language, and this one still shows what goes on.
+document.addEventListener("click", async (event) => {
+  const language = event.target.closest("a[data-lang]");
+  if (language === null || event.ctrlKey || event.metaKey || event.shiftKey) return;
+  event.preventDefault();
+  const there = await isThere(language.href);
+  unturned.hidden = there;
+  if (there) location.assign(language.href);
 });
 
 const line = link(`ws://${location.host}/staff/ws?lang=${document.documentElement.lang}`, { receive, lost });

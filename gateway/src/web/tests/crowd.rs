@@ -1,5 +1,6 @@
 //! Room for those who need it, whatever is connected.
 
+use super::super::doors;
 use super::served::{Client, HERE, PATIENCE, Served};
 use futures_util::StreamExt;
 use std::net::Ipv4Addr;
@@ -128,6 +129,30 @@ async fn a_connection_that_makes_room_is_told_why() {
     let mut first = served.open("/staff/ws").await;
     let _held = hold(&served, Flood::StaffPages, &[HERE]).await;
     assert_eq!(first.closed().await, Some(CloseCode::Again));
+}
+
+#[actix_web::test]
+async fn a_staff_page_that_comes_back_by_itself_pushes_nobody_out_and_gets_in_where_there_is_room() {
+    let served = Served::new();
+    let mut pages = Vec::new();
+    for _ in 0..doors::STAFF_MAX {
+        let mut page = served.open("/staff/ws").await;
+        assert_eq!(page.json().await["type"], "fragment");
+        pages.push(page);
+    }
+    let returning = || served.open("/staff/ws?lang=ja&returns");
+    let mut too_many = returning().await;
+    assert_eq!(too_many.json().await["type"], "crowded");
+    assert_eq!(too_many.closed().await, Some(CloseCode::Again));
+    assert!(served.ask(HERE, "/healthz").await.contains("32 staff pages are connected"));
+    drop(pages.swap_remove(0));
+    loop {
+        // The gateway hears of the end of a page in its own time.
+        let mut back = returning().await;
+        if back.json().await["type"] == "fragment" {
+            break;
+        }
+    }
 }
 
 #[actix_web::test]
