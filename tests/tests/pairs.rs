@@ -3,7 +3,8 @@
 
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 use uketsuke_tests::central::ledger::Kind;
 use uketsuke_tests::central::{Method, ModeSpec, Whose};
 use uketsuke_tests::patient::{Way, go_through};
@@ -32,9 +33,13 @@ impl Pair {
 
     /// Good in every way that can be seen from the site.
     fn put_foreign(&self, scene: &Scene) -> Result<()> {
+        self.put(&scene.site.pki.other_client_pem(), &scene.site.pki.other_client_key())
+    }
+
+    fn put(&self, other_pem: &Path, other_key: &Path) -> Result<()> {
         let Self([(pem, _), (key, _)]) = self;
-        std::fs::copy(scene.site.pki.other_client_pem(), pem)?;
-        std::fs::copy(scene.site.pki.other_client_key(), key).map(drop).context("the foreign key")
+        std::fs::copy(other_pem, pem)?;
+        std::fs::copy(other_key, key).map(drop).context("the other key")
     }
 }
 
@@ -64,7 +69,11 @@ async fn received_provisionally(scene: &Scene, name: &str, way: Way) -> Result<S
     let inserted = card.insert(scene.site.slot(READER)?).await?;
     let shown = kiosk.wait(STEP, named("staff")).await?;
     let reception = shown.reception.context("a reception")?;
-    scene.site.staff().decide(READER, &reception, true).await?;
+    // The desk hears of it a moment after the kiosk.
+    let deadline = Instant::now() + STEP;
+    while let Err(error) = scene.site.staff().decide(READER, &reception, true).await {
+        ensure!(Instant::now() < deadline, "staff cannot decide: {error:#}");
+    }
     kiosk.wait(STEP, |shown| shown.name != "staff").await?;
     let visit = go_through(&mut kiosk, way).await?;
     inserted.remove().await;
@@ -184,4 +193,56 @@ async fn what_a_pair_signed_that_nobody_believes_is_kept_and_a_bad_request_under
     let refused = received_provisionally(&scene, "TEST-VALID-REFUSED", Way::Staff).await?;
     scene.until_code(&refused, "rejected_by_central").await?;
     scene.receives_the_next_patient(READER).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_neighbours_pair_of_the_same_authority_gives_way_to_the_former_one_without_a_person() -> Result<()> {
+    const SAID: &str = "lets the certificate in central.certificate_file in, and refuses every request under it";
+    let mut scene = prepared()?;
+    scene.site.start_gateway()?;
+    let pair = Pair::of(&scene)?;
+    let kept = || scene.log().is_ok_and(|log| log.contains("works, and is kept"));
+    until(STEP, "the pair of the site is kept", kept)?;
+    let confirmed = scene.check_in(READER, &scene.card("TEST-VALID-BEFORE")?, PIN).await?;
+    let mut all = vec![confirmed.reception];
+
+    // Let in, and answered when it pings.
+    let (pem, key) = scene.site.pki.client("neighbour", &ClientOptions::default())?;
+    scene.central(ModeSpec::new("refuse").of(Whose::Connection(serial_of(&pem)?)))?;
+    for life in ["while it runs", "after a restart"] {
+        if life == "after a restart" {
+            scene.site.kill_gateway()?;
+            scene.site.start_gateway()?;
+        } else {
+            pair.put(&pem, &key)?;
+        }
+        let serial = serial_of(&pem)?;
+        let used = || scene.site.control.stats().is_ok_and(|stats| stats.handshakes.contains_key(&serial));
+        until(STEP, "the neighbour's pair is tried", used)?;
+        let mut later = vec![
+            received_provisionally(&scene, &format!("TEST-VALID-{}-1", all.len()), PIN).await?,
+            received_provisionally(&scene, &format!("TEST-VALID-{}-2", all.len()), Way::Staff).await?,
+        ];
+        says(&scene, "certificates", SAID).context(life)?;
+        for reception in &later {
+            scene.until_code(reception, "confirmed_later").await.context(life)?;
+        }
+        for page in ["/staff?lang=en", "/staff/line?lang=en"] {
+            ensure!(scene.get(page)?.contains(SAID), "{life}: {page}");
+        }
+        let (_, check) = scene.ended(&["check"])?;
+        ensure!(check.contains("former material in use since") && check.contains(SAID), "{life}: {check}");
+        all.append(&mut later);
+        let next = scene.check_in(READER, &scene.card(&format!("TEST-VALID-NEXT-{}", all.len()))?, PIN).await?;
+        scene.until_code(&next.reception, "confirmed").await.context(life)?;
+        all.push(next.reception);
+    }
+    ensure!(queued(&scene)?["rejected"] == 0, "{}", queued(&scene)?);
+
+    scene.site.pki.client("gateway", &ClientOptions::default())?;
+    says(&scene, "certificates", "valid and in use")?;
+    let renewed = scene.check_in(READER, &scene.card("TEST-VALID-RENEWED")?, PIN).await?;
+    scene.until_code(&renewed.reception, "confirmed").await?;
+    all.push(renewed.reception);
+    taken_once(&scene, &all)
 }

@@ -3,10 +3,20 @@
 //!
 //! Promises:
 //! * Files that can be used are used, whatever was there before: what was taken away on purpose does not come back.
-//! * A former certificate with its key is used for at most [`PAIR_USED_MAX`], and only where the files cannot be read.
+//! * A former certificate with its key is used for at most [`PAIR_USED_MAX`], and only where the files cannot be read, or where the central
+//!   system declines the pair in them: it answers, and refuses what is asked under it.
+//! * A pair takes the place of the kept one only once a request was believed under it. An answered ping does not show whose pair it is: a
+//!   neighbour's of the same authority is answered too.
+//! * A declined pair is tried again, with back-off; at once when the files change.
+//!
+//! At a start a pair that parses is used whatever worked before, and one that the central system does not even let in, or whose key does not
+//! fit, closes the line in words until a person comes: nobody can tell a mistake from a pair that was replaced on purpose. A pair that is
+//! let in and then declined gives way at once, after a start as before it: patients must not wait for a person, and what the files say is
+//! still tried first.
 //! * Former authorities and lists are used until their own end.
 
-use crate::clock::Now;
+use crate::backoff::Backoff;
+use crate::clock::{Mono, Now};
 use crate::retention::Waiting;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -23,6 +33,17 @@ pub enum Found {
     Unreadable,
     /// They can be read, and are refused for what they say.
     Unfit,
+    /// They can be used, and the central system refuses what is asked with them.
+    Declined,
+}
+
+/// How far something in use was seen working.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Worked {
+    /// A ping was answered.
+    Connected,
+    /// A request was accepted that was signed with it.
+    Believed,
 }
 
 /// What is kept of a part that worked.
@@ -69,6 +90,46 @@ pub fn pair(found: Found, kept: Kept, unusable: Duration) -> Choice {
         (Found::Unreadable, Kept::Ended) => Choice::Nothing(Why::Ended),
         (Found::Unreadable, Kept::Valid) if unusable >= PAIR_USED_MAX => Choice::Nothing(Why::TooLong),
         (Found::Unreadable, Kept::Valid) => Choice::Former,
+        (Found::Declined, Kept::Valid) if unusable < PAIR_USED_MAX => Choice::Former,
+        // Nothing better is left.
+        (Found::Declined, _) => Choice::Files,
+    }
+}
+
+/// Whether a pair that worked takes the place of the kept one. `same`: it is the kept one.
+pub fn takes_the_place(kept: Kept, same: bool, worked: Worked) -> bool {
+    same || kept != Kept::Valid || worked == Worked::Believed
+}
+
+/// How long a declined pair rests while the former one serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rest {
+    times: u32,
+    /// It is tried again then…
+    over: Mono,
+    /// …or from then on, when the former pair is refused as well.
+    hastened: Mono,
+}
+
+const RESTS: Backoff = Backoff { first: Duration::from_secs(10 * 60), most: Duration::from_secs(6 * 60 * 60) };
+const RESTS_HASTENED: Backoff = Backoff { first: Duration::from_secs(30), most: Duration::from_secs(10 * 60) };
+
+impl Rest {
+    /// Of a pair that was declined now, after its rest `before` if it had one.
+    pub fn begin(before: Option<Self>, now: Mono, jitter: f64) -> Self {
+        let times = before.map_or(0, |before| before.times).saturating_add(1);
+        let after = |backoff: Backoff| now.after(backoff.delay(times, jitter));
+        Self { times, over: after(RESTS), hastened: after(RESTS_HASTENED) }
+    }
+
+    /// The former pair is refused as well.
+    pub fn hasten(&mut self) {
+        self.over = self.over.min(self.hastened);
+    }
+
+    /// Whether the pair is tried again.
+    pub fn is_over(self, now: Mono) -> bool {
+        now >= self.over
     }
 }
 
@@ -79,7 +140,7 @@ pub fn trust(found: Found, kept: Kept) -> Choice {
         (Found::Usable, _) => Choice::Files,
         (_, Kept::Valid) => Choice::Former,
         (_, Kept::Ended) => Choice::Nothing(Why::Ended),
-        (Found::Unfit, Kept::Nothing) => Choice::Nothing(Why::Unfit),
+        (Found::Unfit | Found::Declined, Kept::Nothing) => Choice::Nothing(Why::Unfit),
         (Found::Unreadable, Kept::Nothing) => Choice::Nothing(Why::NothingKept),
     }
 }

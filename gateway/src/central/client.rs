@@ -5,7 +5,7 @@ use super::former::{Chosen, Former};
 use super::generation::{Client, Generation, carry, lock};
 use super::link::LinkStatus;
 use super::material::{Fingerprint, Material};
-use super::pairs::Pairs;
+use super::pairs::{PairId, Pairs};
 use super::status::{self, CentralError};
 use super::wire;
 use super::wire::NotSendable;
@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tonic::{Response, Status};
 use uketsuke_core::line::{self, Call, Effect, Event, Heard, Watch};
 use uketsuke_core::record::Reply;
+use uketsuke_core::standing::Standing;
 use uketsuke_proto::central_v1::{EligibilityAnswer, PingRequest, Signed};
 use zeroize::Zeroizing;
 
@@ -91,6 +92,13 @@ impl CentralClient {
     /// For the keeper of the certificates, the only one that changes it.
     pub(super) fn set_status(&self, change: impl FnOnce(&mut LinkStatus)) {
         self.status.send_modify(change);
+    }
+
+    /// The pair in use, and what the central system thinks of it; `None` while our files cannot be used.
+    pub(super) fn pair(&self) -> Option<(PairId, Standing)> {
+        let pair = self.generation().pair()?.clone();
+        let standing = self.pairs.standing(&pair);
+        Some((pair, standing))
     }
 
     /// What stands in for files that cannot be used.

@@ -1,11 +1,13 @@
 //! What stands in for files of the line that cannot be used: material that worked before, sealed in the store.
 //!
 //! Promises:
-//! * A pair, authorities and lists are kept once a call was answered over a connection that was opened with them.
+//! * Authorities and lists are kept once a call was answered over a connection that was opened with them; a pair, where another one is kept,
+//!   only once a request was believed under it.
 //! * What stands in is decided by [`uketsuke_core::former`] alone, each part for itself, and is said wherever it is used.
 //! * How new a list is that was ever accepted is kept apart: an older one is not accepted again, by no later process.
 //! * Authorities and lists that a good file lacks are dropped from what is kept.
 
+mod declined;
 mod stored;
 
 use super::crl::{self, Lists, Rank, Scope};
@@ -15,6 +17,7 @@ use super::material::day;
 use super::verifier;
 use crate::config;
 use crate::store::{Keeping, KeptName, Store, StoreError};
+use declined::Declined;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,7 +26,7 @@ use stored::{Held, Stored};
 use tokio::sync::Notify;
 use uketsuke_core::clock::Now;
 use uketsuke_core::explain::Lang;
-use uketsuke_core::former::{self, Choice, Found, PAIR_USED_MAX, Spell, Why};
+use uketsuke_core::former::{self, Choice, Found, PAIR_USED_MAX, Spell, Why, Worked};
 use zeroize::Zeroizing;
 
 /// A part of the line's material.
@@ -107,8 +110,8 @@ struct Record {
 
 struct InUse {
     parts: Arc<Parts>,
-    /// A call was answered over it.
-    proved: bool,
+    /// How far it was seen working.
+    worked: Option<Worked>,
     former: bool,
 }
 
@@ -123,6 +126,8 @@ struct State {
     /// Accepted by this process, also where no signature was seen yet.
     accepted: BTreeMap<Scope, Rank>,
     in_use: Option<InUse>,
+    /// The pair in the files is not used for this.
+    declined: Option<Declined>,
 }
 
 struct Shared {
@@ -176,7 +181,10 @@ impl Former {
         let authorities = state.take(Part::Authorities, found, held, now, &mut stands)?;
 
         let found = files.pair.map_err(|error| (error.found(), error.said()));
-        let pair: Pair = state.take(Part::Pair, found, || candidate.pair(central, now_ms), now, &mut stands)?;
+        let pair: Pair = match found {
+            Ok(pair) => state.unless_declined(pair, central, now, &mut stands),
+            Err(wrong) => state.take(Part::Pair, Err(wrong), || candidate.pair(central, now_ms), now, &mut stands)?,
+        };
 
         let lists = files.lists.map(|read| {
             let judged = read.and_then(|ders| verifier::judge(ders, &authorities, central));
@@ -214,7 +222,7 @@ impl Former {
             state.accepted.extend(lists.ranks.clone());
             state.remember(lists, tried);
         }
-        state.in_use = Some(InUse { parts, proved: false, former });
+        state.in_use = Some(InUse { parts, worked: None, former });
     }
 
     /// Nothing is used any more.
@@ -234,21 +242,28 @@ impl Former {
         self.state().in_use.is_some()
     }
 
-    /// Whether what is in use has yet to be seen working.
-    pub(super) fn is_unproved(&self) -> bool {
-        self.state().in_use.as_ref().is_some_and(|used| !used.proved)
+    /// Whether what is in use has yet to be seen working so far.
+    pub(super) fn is_unproved(&self, worked: Worked) -> bool {
+        self.state().in_use.as_ref().is_some_and(|used| used.worked < Some(worked))
     }
 
-    /// A call was answered over a connection that was opened with what is in use.
-    pub(super) fn proved(&self) {
+    /// A call was answered over a connection that was opened with what is in use, and its pair was seen working so far.
+    pub(super) fn proved(&self, how: Worked, central: &config::Central, now_ms: i64) {
         let mut state = self.state();
         let Some(used) = &mut state.in_use else { return };
-        used.proved = true;
+        used.worked = Some(how);
         let parts = used.parts.clone();
         if let Some(lists) = &parts.lists {
             state.remember(lists, true);
         }
-        let worked = Stored::of(&parts);
+        if how == Worked::Believed {
+            state.believed(parts.pair.signer.pair());
+        }
+        let mut worked = Stored::of(&parts);
+        let kept = state.kept.pair(central, now_ms).kind();
+        if !former::takes_the_place(kept, worked.has_pair_of(&state.kept), how) {
+            worked = worked.with_pair_of(&state.kept);
+        }
         if state.kept != worked {
             (state.kept, state.changed) = (worked, true);
             tracing::info!("what the line uses works, and is kept for a start without its files");
@@ -262,11 +277,11 @@ impl Former {
     pub async fn forget(&self) -> Result<(), StoreError> {
         {
             let mut state = self.state();
-            (state.kept, state.changed) = (Stored::default(), true);
+            (state.kept, state.changed, state.declined) = (Stored::default(), true, None);
             match &mut state.in_use {
                 Some(used) if used.former => state.in_use = None,
                 // Good files: they are kept again when they are next seen working.
-                Some(used) => used.proved = false,
+                Some(used) => used.worked = None,
                 None => {}
             }
         }

@@ -1,7 +1,11 @@
 //! Keeps the line's certificates fresh: files that change are checked, tried on a connection of their own, and only then used.
 //!
-//! Promises: a request under way never notices; what cannot be used changes nothing and is said aloud; the former connection takes
-//! requests until the new one has answered, also while nothing can be tried because the line is down. Without usable files from the start the line is down, and the first good ones are used.
+//! Promises:
+//! * a request under way never notices;
+//! * what cannot be used changes nothing and is said aloud;
+//! * the former connection takes requests until the new one has answered, also while nothing can be tried because the line is down;
+//! * a pair under which the central system refuses requests, before it believed one, gives way to the one before;
+//! * without usable files from the start the line is down, and the first good ones are used.
 
 use super::client::CentralClient;
 use super::fault::{LineFault, Said};
@@ -15,7 +19,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
-use uketsuke_core::former::Why;
+use uketsuke_core::former::{Why, Worked};
 
 /// Files that could not be read or used, or that the peer did not take, are tried again this often: what was in the way (a file handle, a
 /// mount, a date) leaves no trace on the file itself.
@@ -133,6 +137,7 @@ pub fn watch(central: config::Central, client: CentralClient, clock: Clock) -> J
                 clock: clock.clone(),
                 judged: client.first_read(),
                 pending: None,
+                give_way_again: None,
                 try_again: client.status().borrow().refused.is_some().then(|| tokio::time::Instant::now() + TRY_AGAIN),
             };
             if let Err(error) = tokio::spawn(keeper.run()).await {
@@ -153,6 +158,8 @@ struct Keeper {
     pending: Option<Fingerprint>,
     /// When files that were not taken are tried once more.
     try_again: Option<tokio::time::Instant>,
+    /// When a declined pair may give way again, after the former one could not be used either.
+    give_way_again: Option<tokio::time::Instant>,
 }
 
 impl Keeper {
@@ -171,6 +178,7 @@ impl Keeper {
                 }
             };
             self.look(asked).await;
+            self.give_way().await;
             self.prove().await;
             self.client.former().save().await;
         }
@@ -205,17 +213,7 @@ impl Keeper {
         let (news, before) = (renewed || asked, self.client.status().borrow().clone());
         match renewal {
             Ok(None) => {}
-            Ok(Some(former)) => {
-                self.try_again = Some(tokio::time::Instant::now() + TRY_AGAIN);
-                if before.former.as_ref().map(|former| &former.why) != Some(&former.why) {
-                    tracing::error!(why = former.said().en, "the line goes on with former material");
-                }
-                self.client.set_status(|status| {
-                    status.refusals += u64::from(renewed || status.refused.as_ref() != Some(&former.why));
-                    (status.refused, status.untried) = (Some(former.why.clone()), None);
-                    status.former = Some(former);
-                });
-            }
+            Ok(Some(former)) => self.stands_in(former, renewed),
             Err(Held::Refused(said)) => {
                 self.try_again = Some(tokio::time::Instant::now() + TRY_AGAIN);
                 if news || before.refused.as_ref() != Some(&said) {
@@ -237,6 +235,45 @@ impl Keeper {
                 self.client.set_status(|status| {
                     (status.refused, status.untried, status.former) = (None, Some(said), None);
                 });
+            }
+        }
+    }
+
+    /// Former material is in use; files that were `renewed` are refused once more.
+    fn stands_in(&mut self, former: FormerUse, renewed: bool) {
+        self.try_again = Some(tokio::time::Instant::now() + TRY_AGAIN);
+        let known = self.client.status().borrow().former.as_ref().is_some_and(|known| known.why == former.why);
+        if !known {
+            tracing::error!(why = former.said().en, "the line goes on with former material");
+        }
+        self.client.set_status(|status| {
+            status.refusals += u64::from(renewed || status.refused.as_ref() != Some(&former.why));
+            (status.refused, status.untried) = (Some(former.why.clone()), None);
+            status.former = Some(former);
+        });
+    }
+
+    /// Goes back to the pair that worked before when requests are refused under the one in use. Where the former one stands in already and is
+    /// refused too, the one in the files has another try.
+    async fn give_way(&mut self) {
+        let Some((pair, standing)) = self.client.pair() else { return };
+        let keeps = self.client.former().clone();
+        let about_ours = LineFault::is_about_our_certificate;
+        let not_let_in = self.client.status().borrow().fault.as_ref().is_some_and(about_ours);
+        let now = self.clock.now();
+        if (standing.is_declined() || not_let_in) && keeps.hasten(&pair, now.mono) {
+            self.try_again = Some(tokio::time::Instant::now());
+            return;
+        }
+        let waits = self.give_way_again.is_some_and(|at| at > tokio::time::Instant::now());
+        if !standing.is_declined() || waits || !keeps.decline(&pair, &self.central, now, rand::random()) {
+            return;
+        }
+        match self.renew().await {
+            Ok(Some(former)) => self.stands_in(former, true),
+            Ok(None) | Err(_) => {
+                keeps.keep_declined();
+                self.give_way_again = Some(tokio::time::Instant::now() + TRY_AGAIN);
             }
         }
     }
@@ -303,9 +340,11 @@ impl Keeper {
     /// Has what is in use kept for later, once it is seen working.
     async fn prove(&self) {
         let keeps = self.client.former();
-        let may_work = keeps.is_unproved() && self.client.status().borrow().fault.is_none();
-        if may_work && self.client.ping().await.is_ok() {
-            keeps.proved();
+        let Some((pair, standing)) = self.client.pair() else { return };
+        let worked = if standing.is_believed() { Worked::Believed } else { Worked::Connected };
+        let may_work = keeps.is_unproved(worked) && self.client.status().borrow().fault.is_none();
+        if may_work && self.client.ping().await.is_ok() && self.client.pair().is_some_and(|(now, _)| now == pair) {
+            keeps.proved(worked, &self.central, self.clock.now().stamp.wall_ms);
         }
     }
 

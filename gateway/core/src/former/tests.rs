@@ -6,7 +6,7 @@ use crate::retention::OFF_COUNTED_MAX;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-const FOUND: [Found; 3] = [Found::Usable, Found::Unreadable, Found::Unfit];
+const FOUND: [Found; 4] = [Found::Usable, Found::Unreadable, Found::Unfit, Found::Declined];
 const KEPT: [Kept; 3] = [Kept::Nothing, Kept::Ended, Kept::Valid];
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -23,11 +23,15 @@ proptest! {
     ) {
         let unusable = Duration::from_millis(unusable_ms);
         let (pair, trust) = (pair(found, kept, unusable), trust(found, kept));
-        prop_assert_eq!(pair == Choice::Files, found == Found::Usable);
+        let stands_in = kept == Kept::Valid && unusable < PAIR_USED_MAX;
+        prop_assert_eq!(
+            pair == Choice::Files,
+            found == Found::Usable || (found == Found::Declined && !stands_in)
+        );
         prop_assert_eq!(trust == Choice::Files, found == Found::Usable);
         prop_assert_eq!(
             pair == Choice::Former,
-            found == Found::Unreadable && kept == Kept::Valid && unusable < PAIR_USED_MAX
+            matches!(found, Found::Unreadable | Found::Declined) && stands_in
         );
         prop_assert_eq!(trust == Choice::Former, found != Found::Usable && kept == Kept::Valid);
     }
@@ -64,4 +68,25 @@ fn a_spell_is_written_down_when_it_begins_at_a_new_boot_and_as_it_grows() {
     assert!(begun.worth_keeping(None) && !soon.worth_keeping(Some(begun)));
     assert!(later.worth_keeping(Some(begun)) && anew.worth_keeping(Some(begun)));
     assert_eq!(later.since_ms(), begun.since_ms());
+}
+
+#[test]
+fn a_pair_that_only_pings_were_answered_with_never_takes_the_place_of_one_that_worked() {
+    for kept in KEPT {
+        for same in [false, true] {
+            assert!(takes_the_place(kept, same, Worked::Believed));
+            assert_eq!(takes_the_place(kept, same, Worked::Connected), same || kept != Kept::Valid, "{kept:?} {same}");
+        }
+    }
+}
+
+#[test]
+fn a_declined_pair_rests_longer_each_time_and_less_while_the_former_one_is_refused_too() {
+    let first = Rest::begin(None, Mono(0), 1.0);
+    let second = Rest::begin(Some(first), Mono(0), 1.0);
+    let ends = |rest: Rest| (0..).step_by(1_000).find(|ms| rest.is_over(Mono(*ms))).unwrap();
+    assert!(ends(first) >= 5 * 60 * 1_000 && ends(second) > ends(first), "{first:?} {second:?}");
+    let mut hastened = first;
+    hastened.hasten();
+    assert!((10_000..=60_000).contains(&ends(hastened)), "{hastened:?}");
 }

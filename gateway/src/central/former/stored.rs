@@ -86,6 +86,18 @@ impl Stored {
         }
     }
 
+    /// The rest of it with another pair.
+    pub(super) fn with_pair_of(mut self, other: &Self) -> Self {
+        self.key.zeroize();
+        (self.chain, self.key) = (other.chain.clone(), other.key.clone());
+        self
+    }
+
+    /// Whether both hold the same pair.
+    pub(super) fn has_pair_of(&self, other: &Self) -> bool {
+        (&self.chain, &self.key) == (&other.chain, &other.key)
+    }
+
     pub(super) fn encode(&self) -> Zeroizing<Vec<u8>> {
         // An empty value would not be one.
         let mut whole = self.clone();
