@@ -7,11 +7,11 @@
 //! * While one is missing, a card that no other authority issued is received as unchecked: it may be of the missing one. The central
 //!   system checks every card's certificate again.
 
-use crate::central::moment;
+use crate::central::{Said, moment};
 use crate::clock::Clock;
 use crate::config;
 use crate::encoding::{self, Content};
-use crate::health::Health;
+use crate::health::{Health, joined};
 use crate::store::{Keeping, KeptName, Store, StoreError};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -58,7 +58,7 @@ struct Shared {
 #[derive(Default)]
 struct Read {
     usable: Option<TrustAnchors>,
-    wrong: Vec<String>,
+    wrong: Vec<Said>,
     /// What the files last held.
     held: ByFile,
     /// `held` as it is on disk.
@@ -142,21 +142,21 @@ impl CardAnchors {
     }
 
     /// What is wrong with the files, in words; `None` when each can be used.
-    pub fn wrong(&self) -> Option<String> {
+    pub fn wrong(&self) -> Option<Said> {
         let read = self.0.read.read().unwrap_or_else(PoisonError::into_inner);
-        (!read.wrong.is_empty()).then(|| read.wrong.join("; "))
+        (!read.wrong.is_empty()).then(|| joined(&read.wrong))
     }
 
     /// Says what is wrong and tries again until every file is good.
     pub fn keep_trying(self, health: Health) {
         let Some(mut said) = self.wrong() else { return };
-        let tell = move |wrong: &str| {
-            tracing::error!(wrong, "authorities of cards cannot be used");
-            health.tell(
-                PART,
-                false,
-                format!("{wrong}; cards of authorities that are not known are received unchecked until then"),
+        let tell = move |wrong: &Said| {
+            tracing::error!(wrong = wrong.en, "authorities of cards cannot be used");
+            let unchecked = Said::new(
+                "それまで、知らない認証局のカードは確かめずに受け付けます",
+                "cards of authorities that are not known are received unchecked until then",
             );
+            health.tell(PART, false, joined(&[wrong.clone(), unchecked]));
             health.clone()
         };
         let health = tell(&said);
@@ -168,7 +168,8 @@ impl CardAnchors {
                 match self.wrong() {
                     None => {
                         tracing::info!("every authority of the cards can be used");
-                        health.tell(PART, true, "every authority of the cards can be used".into());
+                        let said = Said::new("すべて使えます", "every authority of the cards can be used");
+                        health.tell(PART, true, said);
                         return;
                     }
                     Some(wrong) if wrong != said => {
@@ -202,16 +203,28 @@ impl Read {
             let stands_in = match former::trust(Found::Unreadable, kept) {
                 Choice::Former => {
                     good.extend(former);
-                    format!("; the former ones of it are used until {} at the latest", moment(until_ms))
+                    let until = moment(until_ms);
+                    (
+                        format!("。以前の内容を、長くとも {until} まで使います"),
+                        format!("; the former ones of it are used until {until} at the latest"),
+                    )
                 }
-                Choice::Files | Choice::Nothing(_) => String::new(),
+                Choice::Files | Choice::Nothing(_) => Default::default(),
             };
-            wrong.push(format!("cannot use {} (card.trust_anchors): {why}{stands_in}", path.display()));
+            let path = path.display();
+            wrong.push(Said::new(
+                format!("{path} (card.trust_anchors) を使えません({why}){}", stands_in.0),
+                format!("cannot use {path} (card.trust_anchors): {why}{}", stands_in.1),
+            ));
         }
         self.usable = if good.is_empty() {
             None
         } else {
-            TrustAnchors::from_ders(good).map_err(|error| wrong.push(error.to_string())).ok()
+            TrustAnchors::from_ders(good)
+                .map_err(|error| {
+                    wrong.push(Said::new(format!("カードの認証局を使えません({error})"), error.to_string()))
+                })
+                .ok()
         };
         self.wrong = wrong;
     }

@@ -1,7 +1,7 @@
 //! The story from start to stop; the only place that knows every part.
 
 use crate::anchors::CardAnchors;
-use crate::central::{self, CentralClient, Former, LineCheck, LinkStatus};
+use crate::central::{self, CentralClient, Former, LineCheck, LinkStatus, Said};
 use crate::clock::Clock;
 use crate::config::{self, Config, Files, left_out};
 use crate::courier::{Courier, CourierParts};
@@ -147,7 +147,11 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
     anchors.clone().keep_trying(health.clone());
     if let Some(alarm) = &origin.alarm {
         tracing::error!(alarm, "the configuration cannot be used; the one that ran last is");
-        health.tell("configuration", false, format!("the one that ran last is used, for the file cannot be: {alarm}"));
+        let said = Said::new(
+            format!("ファイルが使えないため、前回の設定で動いています({alarm})"),
+            format!("the one that ran last is used, for the file cannot be: {alarm}"),
+        );
+        health.tell("configuration", false, said);
     } else if let Err(error) = origin.files.keep(&config, &store).await {
         tracing::warn!(error, "this configuration cannot be kept for a start without it");
     }
@@ -386,13 +390,13 @@ fn start_face(face: &config::Face, pool: Arc<OnceLock<FacePool>>, health: Health
     let loading = std::thread::Builder::new().name("face-load".into()).spawn(move || match FacePool::start(&face) {
         Ok(started) => {
             tracing::info!(threads = face.threads, "the face method is ready");
-            health.face("ready".into(), true);
+            health.face(Said::new("使えます", "ready"), true);
             let _ = pool.set(started);
         }
         Err(off) => {
             tracing::warn!("{off}");
             // Switched off by decision is as healthy as on.
-            health.face(off.to_string(), !face.enabled);
+            health.face(Said::new(format!("顔認証は使えません({off})"), off.to_string()), !face.enabled);
         }
     });
     if let Err(error) = loading {

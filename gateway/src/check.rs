@@ -48,7 +48,11 @@ pub async fn all(config: &Config, lang: Lang) -> Vec<Finding> {
     findings.extend(asked.iter().flat_map(|asked| running::findings(asked, config, lang)));
     let (store, former, anchors) = database(config, &wall).await;
     let trusted = || format!("{} files of authorities are trusted", config.card.trust_anchors.len());
-    findings.push(graded("card anchors", Grade::Fatal, anchors.wrong().map_or_else(|| Ok(trusted()), Err)));
+    findings.push(graded(
+        "card anchors",
+        Grade::Fatal,
+        anchors.wrong().map_or_else(|| Ok(trusted()), |said| Err(said.en)),
+    ));
     findings.push(store);
     findings.push(face(config));
     findings.push(clock(config));

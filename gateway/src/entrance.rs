@@ -3,6 +3,7 @@
 //! Promises: from the moment when the address is free until the process ends, no connection to it is refused. While the store cannot be
 //! opened yet, a plain door says why; it is closed before the real pages are served.
 
+use crate::central::Said;
 use crate::health::Health;
 use crate::shutdown::Signals;
 use crate::web::{self, Waiting, WebState};
@@ -84,7 +85,7 @@ impl Entrance {
             // It takes no new connection from here on: they wait for the real pages.
             let _ = tokio::time::timeout(PLAIN_ENDS_WITHIN, plain.stop(true)).await;
         }
-        let tell = |ok, what| health.tell("web", ok, what);
+        let tell = |ok, said| health.tell("web", ok, said);
         let server = self.started(tell, |listener| web::serve(listener, state.clone())).await;
         let address = self.listener.map_or(self.address, |listener| listener.address());
         Served { address, handle: server.handle(), task: tokio::spawn(server) }
@@ -92,7 +93,7 @@ impl Entrance {
 
     async fn started(
         &mut self,
-        tell: impl Fn(bool, String),
+        tell: impl Fn(bool, Said),
         serve: impl Fn(&web::Listener) -> io::Result<web::Server>,
     ) -> web::Server {
         let address = self.address;
@@ -100,7 +101,10 @@ impl Entrance {
             match self.listener().and_then(&serve) {
                 Ok(server) => {
                     if self.said {
-                        tell(true, format!("{address} is listened on"));
+                        tell(
+                            true,
+                            Said::new(format!("{address} で待ち受けています"), format!("{address} is listened on")),
+                        );
                     }
                     return server;
                 }
@@ -111,7 +115,10 @@ impl Entrance {
                     if !std::mem::replace(&mut self.said, true) {
                         tracing::error!("{what}");
                     }
-                    tell(false, what);
+                    let ja = format!(
+                        "{address} (web.listen) で待ち受けられません({error})。使っているものを止めるか、別のポートにしてください。自動で試し直しています"
+                    );
+                    tell(false, Said::new(ja, what));
                 }
             }
             tokio::time::sleep(LISTEN_AGAIN).await;

@@ -2,6 +2,7 @@
 //! address, so that nothing they hold goes stale when the actor is restarted.
 
 use crate::central::LinkStatus;
+use crate::central::Said;
 use crate::reconciler::{CaseCounts, CaseOrder};
 use crate::telemetry::MqttStatus;
 use std::fmt;
@@ -80,7 +81,7 @@ pub struct ReaderStatus {
     /// Times the reader's actor was started again.
     pub restarts: u32,
     /// Why its slot cannot be opened, while that is tried again.
-    pub closed: Option<Arc<str>>,
+    pub closed: Option<Arc<Said>>,
     /// Since when `state` holds.
     pub since: Stamp,
 }

@@ -1,6 +1,7 @@
 //! SIGHUP and the configuration: what changed in it since the start is said, for only a restart reads it. The certificate files of the
 //! line are read again by their own keeper.
 
+use crate::central::Said;
 use crate::config::Config;
 use crate::health::Health;
 use std::path::PathBuf;
@@ -37,20 +38,28 @@ pub fn watch(mut asked: Signal, path: PathBuf, running: Config, health: Health) 
                     let changed = running.changed_sections(&now);
                     if changed.is_empty() {
                         tracing::info!("asked to read the configuration: it is the one that runs");
-                        health.tell(PART, true, "the one in the file runs".into());
+                        health.tell(
+                            PART,
+                            true,
+                            Said::new("ファイルのとおりに動いています", "the one in the file runs"),
+                        );
                     } else {
                         let sections = changed.join(", ");
                         tracing::warn!(sections, "the configuration changed; it is read at a restart only");
-                        health.tell(PART, false, format!("changed since the start: {sections}; restart to use it"));
+                        let said = Said::new(
+                            format!("起動してから {sections} が変わりました。使うには再起動してください"),
+                            format!("changed since the start: {sections}; restart to use it"),
+                        );
+                        health.tell(PART, false, said);
                     }
                 }
                 Err(error) => {
                     tracing::error!(%error, "the configuration cannot be used; the one that runs stays");
-                    health.tell(
-                        PART,
-                        false,
+                    let said = Said::new(
+                        format!("ファイルが使えません。次の再起動の前に直してください({error})"),
                         format!("the file cannot be used, mend it before the next restart: {error}"),
                     );
+                    health.tell(PART, false, said);
                 }
             }
         }

@@ -2,6 +2,7 @@
 //!
 //! The decision is [`uketsuke_core::retention`]'s.
 
+use crate::central::Said;
 use crate::clock::Clock;
 use crate::store::{Keeping, KeptName, Store, StoreError, TrailEntry};
 use serde::{Deserialize, Serialize};
@@ -170,42 +171,71 @@ fn worth_keeping(kept: Option<Waiting>, waiting: Option<Waiting>) -> bool {
 
 impl RetentionStatus {
     /// In words: what waits, why, for how long, and what to do; or by which clock it goes on.
-    pub fn words(&self) -> String {
+    pub fn words(&self) -> Said {
         let doubt = match self.deletion {
             Deletion::GoesOn { by: VouchedBy::CentralSystem, .. } => {
-                return "the clock agrees with the central system; what is older than its limit is deleted".into();
+                return Said::new(
+                    "時計は資格確認システムと合っています。保存期限を過ぎたものは削除されます",
+                    "the clock agrees with the central system; what is older than its limit is deleted",
+                );
             }
             Deletion::GoesOn { by: VouchedBy::Person, .. } => {
-                return "the date was confirmed by a person; what is older than its limit is deleted".into();
+                return Said::new(
+                    "日付は職員が確かめました。保存期限を過ぎたものは削除されます",
+                    "the date was confirmed by a person; what is older than its limit is deleted",
+                );
             }
-            Deletion::Waits(Doubt::NotHeard) => {
-                "the central system has not yet confirmed the clock of this machine".to_owned()
-            }
+            Deletion::Waits(Doubt::NotHeard) => Said::new(
+                "このコンピューターの時計を、資格確認システムでまだ確かめていません",
+                "the central system has not yet confirmed the clock of this machine",
+            ),
             Deletion::Waits(Doubt::Disagrees { ahead_ms }) => {
-                let side = if ahead_ms < 0 { "behind" } else { "ahead of" };
-                format!("the clock of this machine is {} {side} the central system's: set the clock", span(ahead_ms))
+                let (side_ja, side) = if ahead_ms < 0 { ("遅れて", "behind") } else { ("進んで", "ahead of") };
+                let span = span(ahead_ms);
+                Said::new(
+                    format!(
+                        "このコンピューターの時計は、資格確認システムより{}{side_ja}います。時計を合わせてください",
+                        span.ja
+                    ),
+                    format!("the clock of this machine is {} {side} the central system's: set the clock", span.en),
+                )
             }
         };
         let days = self.waited.as_secs() / (24 * 60 * 60);
+        let confirm = Said::new(
+            "日付が正しければ `uketsuke clock confirm YYYY-MM-DD` で確認済みにできます",
+            "if the date is right, confirm it with `uketsuke clock confirm YYYY-MM-DD`",
+        );
         if self.alarms {
-            return format!(
-                "ALARM: nothing has been deleted for its age for {days} days, so personal data are kept beyond their limit, because {doubt}; \
-                 see to it today; if the date is right, confirm it with `uketsuke clock confirm YYYY-MM-DD`"
+            return Said::new(
+                format!(
+                    "【至急】{days}日前から期限による削除ができず、保存期限を過ぎた個人情報が残っています。{}。本日中に対応してください。{}",
+                    doubt.ja, confirm.ja
+                ),
+                format!(
+                    "ALARM: nothing has been deleted for its age for {days} days, so personal data are kept beyond their limit, because {}; \
+                     see to it today; {}",
+                    doubt.en, confirm.en
+                ),
             );
         }
-        let since = if days > 0 { format!(" for {days} days") } else { String::new() };
-        format!(
-            "nothing is deleted for its age{since}, because {doubt}; if the date is right, confirm it with `uketsuke clock confirm YYYY-MM-DD`"
+        let (since_ja, since) = match days {
+            0 => (String::new(), String::new()),
+            days => (format!("{days}日前から"), format!(" for {days} days")),
+        };
+        Said::new(
+            format!("{since_ja}期限による削除を止めています。{}。{}", doubt.ja, confirm.ja),
+            format!("nothing is deleted for its age{since}, because {}; {}", doubt.en, confirm.en),
         )
     }
 }
 
-fn span(ms: i64) -> String {
+fn span(ms: i64) -> Said {
     let minutes = whole_minutes(ms);
     match minutes {
-        0..120 => format!("{minutes} minutes"),
-        120..2880 => format!("{} hours", minutes / 60),
-        _ => format!("{} days", minutes / 1440),
+        0..120 => Said::new(format!("{minutes}分"), format!("{minutes} minutes")),
+        120..2880 => Said::new(format!("{}時間", minutes / 60), format!("{} hours", minutes / 60)),
+        _ => Said::new(format!("{}日", minutes / 1440), format!("{} days", minutes / 1440)),
     }
 }
 
@@ -227,7 +257,7 @@ mod tests {
         let retention = Retention::new(store.clone(), clock.clone());
         let waits = retention.look().await.unwrap();
         assert_eq!(waits.deletion, Deletion::Waits(Doubt::NotHeard));
-        assert!(waits.words().contains("uketsuke clock confirm"), "{}", waits.words());
+        assert!(waits.words().en.contains("uketsuke clock confirm"), "{:?}", waits.words());
         retention.confirm(today(&clock)).await.unwrap();
         let later = Retention::new(store.clone(), clock).look().await.unwrap();
         assert!(matches!(later.deletion, Deletion::GoesOn { by: VouchedBy::Person, .. }), "{later:?}");
@@ -255,7 +285,7 @@ mod tests {
             clock.hear_central(clock.stamp().wall_ms - ahead_ms);
             let status = retention.look().await.unwrap();
             assert!(matches!(status.deletion, Deletion::Waits(Doubt::Disagrees { .. })), "{status:?}");
-            assert!(status.words().contains(said), "{}", status.words());
+            assert!(status.words().en.contains(said), "{:?}", status.words());
         }
         clock.hear_central(clock.stamp().wall_ms);
         let status = retention.look().await.unwrap();

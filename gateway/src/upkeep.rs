@@ -202,7 +202,7 @@ async fn look(parts: &UpkeepParts, upkept: &mut Upkept) -> Result<(), StoreError
 
 /// Says aloud that deletion waits, goes on again, or has waited for too long: that one each day.
 fn tell_changes(before: Option<&RetentionStatus>, now: &RetentionStatus) {
-    let words = now.words();
+    let words = now.words().en;
     let kind = |status: &RetentionStatus| std::mem::discriminant(&status.deletion);
     let days = |status: &RetentionStatus| status.waited.as_secs() / (24 * 60 * 60);
     if now.alarms && before.is_none_or(|before| !before.alarms || days(before) != days(now)) {

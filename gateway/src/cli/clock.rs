@@ -61,7 +61,7 @@ fn text(status: &RetentionStatus) -> String {
         "this machine  {}\ncentral       {}\ndeletion      {}",
         moment(status.wall_ms),
         status.central_ms.map_or("not heard since the start of the gateway".into(), moment),
-        status.words()
+        status.words().en
     )
 }
 

@@ -6,6 +6,7 @@
 
 mod virtual_slot;
 
+use crate::central::Said;
 use crate::config;
 use tokio::sync::{mpsc, oneshot};
 use uketsuke_card::{AuthCertificate, CardReading, Pin, PinVerification, ReadError, SignError};
@@ -56,7 +57,7 @@ pub struct DriverHandle {
 ///
 /// # Errors
 /// The slot cannot be opened; the text says why and what to do.
-pub async fn open(config: &config::Reader) -> Result<(DriverHandle, mpsc::Receiver<DriverEvent>), String> {
+pub async fn open(config: &config::Reader) -> Result<(DriverHandle, mpsc::Receiver<DriverEvent>), Said> {
     match config.driver {
         config::Driver::Virtual => virtual_slot::open(config.slot).await,
     }

@@ -4,6 +4,7 @@
 //! in a hand.
 
 use super::{Command, DriverEvent, DriverHandle, PinReply, verify_and_sign};
+use crate::central::Said;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -22,9 +23,14 @@ const REBIND_EVERY: Duration = Duration::from_millis(50);
 /// Commands and events that wait: a reader has one card and one actor.
 const WAITING_MAX: usize = 8;
 
-pub(super) async fn open(address: SocketAddr) -> Result<(DriverHandle, mpsc::Receiver<DriverEvent>), String> {
+pub(super) async fn open(address: SocketAddr) -> Result<(DriverHandle, mpsc::Receiver<DriverEvent>), Said> {
     let listener = listen(address).await.map_err(|error| {
-        format!("cannot open the card slot {address}: {error}; give the reader a free loopback port")
+        Said::new(
+            format!(
+                "カードの読み取り口 {address} を開けません({error})。リーダーに空いているループバックのポートを設定してください"
+            ),
+            format!("cannot open the card slot {address}: {error}; give the reader a free loopback port"),
+        )
     })?;
     let (commands, command_queue) = mpsc::channel(WAITING_MAX);
     let (event_queue, events) = mpsc::channel(WAITING_MAX);

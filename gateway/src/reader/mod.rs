@@ -8,6 +8,7 @@ mod session;
 pub use scribe::Scribe;
 pub use session::Desk;
 
+use crate::central::Said;
 use crate::clock::Clock;
 use crate::config;
 use crate::driver::{self, DriverEvent, DriverHandle};
@@ -182,7 +183,7 @@ impl Reader {
 
     fn driver_opened(
         &mut self,
-        opened: Result<(DriverHandle, mpsc::Receiver<DriverEvent>), String>,
+        opened: Result<(DriverHandle, mpsc::Receiver<DriverEvent>), Said>,
         context: &mut Context<Self>,
     ) {
         match opened {
@@ -200,16 +201,16 @@ impl Reader {
         }
     }
 
-    fn say_closed(&self, error: String) {
+    fn say_closed(&self, why: Said) {
         let port = &self.parts.port;
-        if port.status.borrow().closed.as_deref() == Some(error.as_str()) {
+        if port.status.borrow().closed.as_deref() == Some(&why) {
             return;
         }
-        tracing::error!(reader = %port.name, error, "the reader cannot be opened; it is tried again");
+        tracing::error!(reader = %port.name, error = why.en, "the reader cannot be opened; it is tried again");
         let since = self.parts.clock.stamp();
         port.status.send_modify(|status| {
             (status.state, status.reception, status.attention, status.since) = ("closed", None, None, since);
-            status.closed = Some(error.into());
+            status.closed = Some(why.into());
         });
         port.view.send_replace(View::OutOfService);
     }

@@ -357,7 +357,7 @@ async fn a_start_with_a_clock_that_is_wrong_deletes_nothing_with_or_without_the_
             look(&scene.parts, &mut scene.upkept).await.unwrap();
             scene.round().await;
             assert!(all_is_there(&scene).await, "{ahead} {central} {marked}");
-            let words = scene.upkept.retention.unwrap().words();
+            let words = scene.upkept.retention.unwrap().words().en;
             assert!(words.contains(said) && words.contains("uketsuke clock confirm"), "{words}");
         }
     }

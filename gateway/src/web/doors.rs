@@ -3,6 +3,7 @@
 //! The server's own bound counts connections before it has seen a request, so whoever holds them keeps kiosks and `/healthz` out. Here
 //! each connection is let in, and another one goes. The duplicate of its descriptor that is kept for that is closed with it.
 
+use crate::central::Said;
 use crate::health::HealthPart;
 use actix_web::HttpRequest;
 use actix_web::dev::Extensions;
@@ -132,17 +133,26 @@ impl Doors {
     pub fn health(&self) -> HealthPart {
         let inner = self.inner();
         let figures = inner.room.figures();
-        let now = format!(
-            "{} kiosks and {} staff pages are connected, {} other connections are open",
-            figures.kiosks, figures.staff, figures.passing
+        let (kiosks, staff, passing) = (figures.kiosks, figures.staff, figures.passing);
+        let now = Said::new(
+            format!("受付画面 {kiosks}、受付状況の画面 {staff}、そのほか {passing} の接続があります"),
+            format!("{kiosks} kiosks and {staff} staff pages are connected, {passing} other connections are open"),
         );
         let hit = inner.hit.filter(|(at, ..)| at.elapsed() < SAY_EVERY);
+        let closed = inner.closed;
         let detail = match hit {
             None => now,
-            Some((_, peer, count)) => format!(
-                "{now}; the bound of {STAFF_MAX} staff pages or {PASSING_MAX} others was hit, {} were closed for newer ones: \
-                 {peer} held {count}; find the program that opens them",
-                inner.closed
+            Some((_, peer, count)) => Said::new(
+                format!(
+                    "{}。上限(受付状況の画面 {STAFF_MAX}、そのほか {PASSING_MAX})に達し、新しい接続のために {closed} の接続を閉じました。\
+                     {peer} が {count} の接続を持っていました。開いているプログラムを探してください",
+                    now.ja
+                ),
+                format!(
+                    "{}; the bound of {STAFF_MAX} staff pages or {PASSING_MAX} others was hit, {closed} were closed for newer ones: \
+                     {peer} held {count}; find the program that opens them",
+                    now.en
+                ),
             ),
         };
         HealthPart::new("connections", hit.is_none(), detail)

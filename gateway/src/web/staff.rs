@@ -129,7 +129,8 @@ pub(super) async fn fragments(state: &WebState, w: Words) -> Result<Fragments, a
         readers.push(row(reader, earlier, w));
     }
     let readers = ReadersFragment { w, readers };
-    let health = (state.health)();
+    let mut health = (state.health)();
+    health.parts.push(state.doors.health());
     let link = state.site.link.borrow().clone();
     let mut attention = attention(&health, w);
     attention.extend(state.site.mqtt.borrow().attention().map(|said| telemetry_line(&said, w)));
@@ -162,7 +163,7 @@ fn row(reader: &ReaderHandle, earlier: Vec<EarlierRow>, w: Words) -> ReaderRow {
         assisted: status.helper == Some(Helper::Staff),
         look_wanted: matches!(status.attention, Some(Attention::StaffLook(_))),
         given_up: status.state == "given_up",
-        closed: status.closed.as_deref().map(str::to_owned),
+        closed: status.closed.as_deref().map(|why| why.pick(w.0).to_owned()),
         earlier,
         confirmed,
         provisional,
@@ -258,9 +259,13 @@ fn attention(report: &HealthReport, w: Words) -> Vec<String> {
                 "カードの認証局の証明書を使えません(受付は続けられます)。管理者に連絡してください: ",
                 "Authorities of cards: check-in goes on, but tell the administrator: ",
             ),
+            "connections" => w.t(
+                "画面への接続が多すぎます(受付は続けられます)。管理者に連絡してください: ",
+                "Connections: check-in goes on, but tell the administrator: ",
+            ),
             _ => return None,
         };
-        Some(format!("{words}{}", part.detail))
+        Some(format!("{words}{}", part.detail.pick(w.0)))
     };
     troubled.filter_map(line).collect()
 }

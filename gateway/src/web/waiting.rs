@@ -48,11 +48,12 @@ async fn healthz(waiting: web::Data<Waiting>) -> HttpResponse {
 
 /// Nothing was counted yet.
 async fn metrics(waiting: web::Data<Waiting>) -> HttpResponse {
-    HttpResponse::ServiceUnavailable().content_type("text/plain; charset=utf-8").body(waiting.store().detail)
+    HttpResponse::ServiceUnavailable().content_type("text/plain; charset=utf-8").body(waiting.store().detail.en)
 }
 
 /// The reason is for staff.
 async fn any_page(request: HttpRequest, waiting: web::Data<Waiting>) -> HttpResponse {
-    let reason = request.path().starts_with("/staff").then(|| waiting.store().detail);
-    page::nothing_recorded(Words::of(&request), reason)
+    let w = Words::of(&request);
+    let reason = request.path().starts_with("/staff").then(|| waiting.store().detail.pick(w.lang()).to_owned());
+    page::nothing_recorded(w, reason)
 }

@@ -820,6 +820,16 @@ async fn machines_get_metrics_and_health() {
     assert!(text(sick).await.contains(r#""name":"store","ok":false"#));
 }
 
+#[actix_web::test]
+async fn what_staff_should_see_to_is_said_in_the_language_of_their_page() {
+    let scene = Scene::new();
+    scene.healthy.store(false, Ordering::Relaxed);
+    for (language, said, other) in [("ja", "理由", "the reason"), ("en", "the reason", "理由")] {
+        let page = page(&scene, &format!("/staff?lang={language}")).await;
+        assert!(page.contains(said) && !page.contains(other), "{language}: {page}");
+    }
+}
+
 #[test]
 fn only_loopback_is_listened_on() {
     let error = crate::web::listen("0.0.0.0:0".parse().unwrap()).err().unwrap();

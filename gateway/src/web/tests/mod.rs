@@ -10,7 +10,7 @@ mod sockets;
 mod waiting;
 
 use super::WebState;
-use crate::central::{Former, LineCheck, LinkStatus, Validity};
+use crate::central::{Former, LineCheck, LinkStatus, Said, Validity};
 use crate::clock::Clock;
 use crate::config;
 use crate::front_desk::FrontDesk;
@@ -38,6 +38,22 @@ use uketsuke_proto::central_v1 as wire;
 use uuid::Uuid;
 
 const NOW: Stamp = Stamp { wall_ms: 1_780_326_000_000, synchronised: true };
+
+/// Every part that tells of itself; all are well or none is.
+const PARTS: [&str; 12] = [
+    "store",
+    "queue",
+    "disk",
+    "deletion",
+    "central",
+    "certificates",
+    "clock",
+    "mqtt",
+    "face",
+    "configuration",
+    "card anchors",
+    "web",
+];
 
 /// A site with two readers, one of them with a name that must be escaped everywhere.
 struct Scene {
@@ -120,7 +136,8 @@ impl Scene {
             metrics: Arc::new(|| "# EOF\n".to_owned()),
             health: Arc::new(move || {
                 let ok = asked.load(Ordering::Relaxed);
-                HealthReport { ok, parts: vec![HealthPart::new("store", ok, "…")], central: *asked_central.borrow() }
+                let part = |name: &&str| HealthPart::new(*name, ok, Said::new("理由", "the reason"));
+                HealthReport { ok, parts: PARTS.iter().map(part).collect(), central: *asked_central.borrow() }
             }),
             doors: crate::web::Doors::default(),
             beat_every: crate::web::BEAT_EVERY,
