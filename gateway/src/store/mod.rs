@@ -294,6 +294,8 @@ pub struct Figures {
     pub log_bytes: u64,
     /// Of the reserve for a full disk.
     pub reserve_bytes: u64,
+    /// Of the second copy of the database that is kept against other programs; 0 while there is none that is whole.
+    pub mirror_bytes: u64,
     /// That the file system of the database still has for this program, the reserve apart; `None` where it does not say.
     pub free_bytes: Option<u64>,
     /// Sealing keys that are held: 2 while a rotation is under way.

@@ -16,6 +16,7 @@ pub(super) struct Signals {
     saving: watch::Sender<bool>,
     commits: AtomicU64,
     tampered: AtomicU64,
+    mirror_bytes: AtomicU64,
     closed: AtomicBool,
 }
 
@@ -29,6 +30,7 @@ impl Default for Signals {
             saving: watch::Sender::new(false),
             commits: AtomicU64::new(0),
             tampered: AtomicU64::new(0),
+            mirror_bytes: AtomicU64::new(0),
             closed: AtomicBool::new(false),
         }
     }
@@ -57,6 +59,15 @@ impl Signals {
 
     pub(super) fn commits(&self) -> u64 {
         self.commits.load(Ordering::Acquire)
+    }
+
+    /// How large the mirror is; 0 while there is none that is whole.
+    pub(super) fn mirrored(&self, bytes: u64) {
+        self.mirror_bytes.store(bytes, Ordering::Release);
+    }
+
+    pub(super) fn mirror_bytes(&self) -> u64 {
+        self.mirror_bytes.load(Ordering::Acquire)
     }
 
     /// After a commit that opened or changed cases.

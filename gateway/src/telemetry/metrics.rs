@@ -342,6 +342,7 @@ impl Metrics {
             ("database_bytes", figures.database_bytes),
             ("log_bytes", figures.log_bytes),
             ("reserve_bytes", figures.reserve_bytes),
+            ("mirror_bytes", figures.mirror_bytes),
             ("keys", figures.keys),
             ("isolated", figures.outbox.isolated),
             ("oldest_waiting_seconds", upkept.oldest_waiting.as_secs()),

@@ -42,8 +42,7 @@ struct Held {
 impl Held {
     /// Opens the file; makes it, for this user alone, where there is none. SQLite gives log and index the mode of the database.
     fn open(path: PathBuf) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path)?;
+        let file = open_private(&path)?;
         let found = file.metadata()?;
         Ok(Self { path, file, device: found.dev(), inode: found.ino() })
     }
@@ -110,16 +109,27 @@ impl Files {
         Some(Misplaced { path: lost.path.clone(), database_is_ours })
     }
 
-    /// Copies database and log byte by byte, whatever they hold: for a person, where SQLite can make nothing of them.
-    pub(super) fn copy_raw(&self, to: &Path) -> io::Result<()> {
-        for (held, to) in [(&self.log, log_of(to)), (&self.database, to.to_owned())] {
-            let mut copy = create_private(&to)?;
-            let mut from = &held.file;
-            from.rewind()?;
-            io::copy(&mut from, &mut copy)?;
-            copy.sync_all()?;
-        }
-        sync_folder(to)
+    /// Copies database and log byte by byte, whatever they hold.
+    pub(super) fn copy(&self, to: &Path) -> io::Result<()> {
+        self.copy_log(to)?;
+        copy_to(&self.database.file, to)
+    }
+
+    /// Copies the log to where that of a database at `to` lies.
+    pub(super) fn copy_log(&self, to: &Path) -> io::Result<()> {
+        copy_to(&self.log.file, &log_of(to))
+    }
+
+    pub(super) fn database(&self) -> &File {
+        &self.database.file
+    }
+
+    pub(super) fn log(&self) -> &File {
+        &self.log.file
+    }
+
+    pub(super) fn index(&self) -> &File {
+        &self.index.file
     }
 
     /// Makes database, log and their names durable.
@@ -170,6 +180,28 @@ pub(super) fn lock(database: &Path) -> Result<File, OpenError> {
 /// A new file that only this user can read.
 pub(super) fn create_private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// A file that only this user can read; as it is, where there is one.
+pub(super) fn open_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+/// Copies a whole file into one that only this user can read, and makes that durable.
+pub(super) fn copy_to(mut from: &File, to: &Path) -> io::Result<()> {
+    remove_if_there(to)?;
+    let mut copy = create_private(to)?;
+    from.rewind()?;
+    io::copy(&mut from, &mut copy)?;
+    copy.sync_all()
+}
+
+/// Removes a file that may not be there.
+pub(super) fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Makes a finished copy of the database durable: SQLite leaves that to the machine. Never the database itself.

@@ -9,6 +9,7 @@
 //! | `walk` | every row, one after the other: looked at, sealed anew |
 //! | `tend` | rows set aside, tried again, forgotten; figures |
 //! | `files`, `holder`, `saved` | the hold on the files; who else holds a lock; what is done when they are deleted or replaced |
+//! | `mirror` | a second copy of the database, for the case that another program spoils the first one |
 //! | `backup`, `rescue` | copies of what is there, sound and not |
 //! | `kept` | what the site keeps beside receptions |
 //! | `rows` | rows, their checks and words |
@@ -21,6 +22,7 @@ mod case_write;
 mod files;
 mod holder;
 mod kept;
+mod mirror;
 #[cfg(test)]
 mod neighbour_tests;
 mod open;

@@ -5,7 +5,7 @@ use super::holder::own_locks;
 use crate::store::keys::Keys;
 use crate::store::rotation::Rotation;
 use crate::store::scene::{config, opening};
-use crate::store::{Class, Inspection, OpenError, Store, StoreConfig, StoreError, StoreHealth};
+use crate::store::{Class, Destination, Inspection, OpenError, Store, StoreConfig, StoreError, StoreHealth};
 use futures_util::FutureExt as _;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
@@ -135,7 +135,7 @@ async fn what_another_program_put_in_the_databases_place_is_kept_beside_it_and_t
     assert_eq!(fs::read_to_string(folder.path().join("store.db.aside")).unwrap(), "of another program");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test]
 async fn what_another_program_wrote_after_it_had_deleted_files_is_kept_beside_and_told() {
     // Only the index: the other program recovers our log and writes into it. Both: it writes to a log of its own, and empties that.
     for with_log in [false, true] {
@@ -156,6 +156,72 @@ async fn what_another_program_wrote_after_it_had_deleted_files_is_kept_beside_an
         let aside = folder.path().join("store.db.aside");
         let kept = Command::new("sqlite3").arg(&aside).arg("SELECT COUNT(*) FROM of_another_program").output().unwrap();
         assert_eq!(String::from_utf8_lossy(&kept.stdout).trim(), "0", "with_log = {with_log}: {kept:?}");
+    }
+}
+
+/// More than the writer's connection keeps in memory, moved into the database, and three receptions more.
+async fn filled(store: &Store) {
+    let large = |number: u32| {
+        let mut opening = opening(number, number as u8);
+        opening.request.body = vec![number as u8; 50_000].into();
+        store.open_reception(opening)
+    };
+    futures_util::future::try_join_all((1..=LARGE).map(large)).await.unwrap();
+    store.checkpoint().await.unwrap();
+    for number in 1..=3 {
+        store.open_reception(opening(LARGE + number, number as u8)).await.unwrap();
+    }
+}
+
+const LARGE: u32 = 250;
+
+/// Deletes log and index, and has another program undo what had been moved into the database, and move that there. With one thread the
+/// store notices nothing before this returns.
+fn spoil(database: &Path, wrote: &str) {
+    fs::remove_file(index_of(database)).unwrap();
+    fs::remove_file(log_of(database)).unwrap();
+    let wrote = format!("CREATE TABLE of_another_program (what); {wrote}; PRAGMA wal_checkpoint(TRUNCATE);");
+    assert!(Command::new("sqlite3").arg(database).arg(wrote).status().unwrap().success());
+}
+
+#[tokio::test]
+async fn what_another_program_moved_into_the_database_spoils_nothing_that_had_been_moved_there_before() {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+    let config = config(folder.path());
+    let store = Store::open(&config, keys.clone()).await.unwrap();
+    while store.figures().await.unwrap().mirror_bytes == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    filled(&store).await;
+    spoil(&config.path, "DELETE FROM outbox; DELETE FROM receptions");
+    store.health().wait_for(|health| matches!(health, StoreHealth::Failed { .. })).await.unwrap();
+    store.close().await.unwrap_err();
+    let store = next_start(&config, &keys).await;
+    assert_eq!(store.receptions(999).await.unwrap().len(), LARGE as usize + 3);
+    assert_eq!(store.outbox_counts(Destination::Central).await.unwrap().pending, u64::from(LARGE) + 3);
+    assert_eq!(store.figures().await.unwrap().put_aside, 1, "what the other one wrote is kept");
+}
+
+#[tokio::test]
+async fn without_a_mirror_what_another_program_has_spoiled_is_kept_byte_by_byte_and_told() {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+    let config = config(folder.path());
+    // No mirror can be made: a folder is in its way.
+    fs::create_dir(folder.path().join("store.db.mirror")).unwrap();
+    let store = Store::open(&config, keys.clone()).await.unwrap();
+    filled(&store).await;
+    // Each page that is not in our log becomes another one.
+    spoil(
+        &config.path,
+        "DELETE FROM outbox; DELETE FROM receptions; INSERT INTO of_another_program SELECT randomblob(20000000)",
+    );
+    let mut health = store.health();
+    let tells = |health: &StoreHealth| matches!(health, StoreHealth::Failed { what } if what.contains("is saved in"));
+    let StoreHealth::Failed { what } = health.wait_for(tells).await.unwrap().clone() else { unreachable!() };
+    assert!(what.contains("byte by byte") && what.contains("uketsuke queue rescue"), "{what}");
+    store.close().await.unwrap_err();
+    for (name, least) in [("store.db.aside", 20_000_000), ("store.db.aside-wal", 3 * 4096)] {
+        assert!(fs::metadata(folder.path().join(name)).unwrap().len() > least, "{name}");
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) enum Job {
 }
 
 /// What is done between commits and changes no content.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tidying {
     /// Move the write-ahead log into the database, whole.
     Checkpoint,

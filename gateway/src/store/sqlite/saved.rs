@@ -6,14 +6,17 @@
 //! Promises:
 //! * [`save`] puts everything into the database if that is still ours, else, or if that fails, into `<database>.saved` with a head file
 //!   that fits. The copy appears under this name only when it and its head file are on disk. What lay there of another store is put aside.
+//! * The copy is made of the mirror and the log while the mirror is whole, so that nothing another program wrote is in it.
 //! * The next start takes the copy by itself ([`take_up`]) and keeps what stood in its place as `<database>.aside`.
 //! * A copy of another store, or one that is behind what was acknowledged, is left where it is, and is not used.
 
-use super::files::{Files, Misplaced, index_of, log_of, sync_copy};
+use super::files::{Files, Misplaced, index_of, log_of, remove_if_there, sync_copy};
+use super::mirror::{Mirror, mirror_of};
 use super::{Trouble, trouble};
 use crate::store::side_file::{Found, Head, SideFile};
 use crate::store::{beside, sync_folder};
-use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use std::fmt;
 use std::fs;
 use std::io;
@@ -62,11 +65,13 @@ pub(super) async fn save(
     database: &Path,
     head: Head,
     files: &Files,
+    mirror: &Mirror,
     misplaced: &Misplaced,
 ) -> Result<Place, NotSaved> {
     if misplaced.database_is_ours {
-        match sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *conn).await {
-            // A program that reads at this moment keeps the log from being emptied, and one may just have begun to write: then a copy.
+        // The log is left as it is: a program that starts at this moment, and finds no index, reads it.
+        match sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(&mut *conn).await {
+            // A program that reads at this moment keeps some of it from being moved, and one may just have begun to write: then a copy.
             Ok((0, in_log, moved))
                 if i64::eq(&in_log, &moved) && files.misplaced().is_none_or(|found| found.database_is_ours) =>
             {
@@ -77,32 +82,95 @@ pub(super) async fn save(
             Err(error) => tracing::error!(%error, "the log could not be moved into the database; a copy is made"),
         }
     }
-    let (copy, draft) = (copy_of(database), beside(database, "saving"));
-    remove_if_there(&draft)?;
-    // Made here for its permissions; SQLite takes an empty file as none.
-    drop(super::files::create_private(&draft)?);
-    let saved = async {
-        sqlx::query("VACUUM INTO ?").bind(draft.display().to_string()).execute(conn).await?;
-        sync_copy(&draft)?;
-        put_away(&copy, database, head)?;
-        SideFile::start(&copy, head)?;
-        fs::rename(&draft, &copy)?;
-        Ok(sync_folder(database)?)
+    let draft = beside(database, "saving");
+    let drafted = draft_copy(conn, &draft, head, files, mirror).await;
+    let saved = match drafted {
+        Ok(true) => put_in_place(&draft, database, head).map(Some),
+        Ok(false) => Ok(None),
+        Err(error) => Err(error),
     };
-    if let Err(error) = saved.await {
+    if !matches!(saved, Ok(Some(_))) {
         // Half a copy only takes room.
-        let _ = fs::remove_file(&draft);
-        if let NotSaved::Database(error) = &error
-            && trouble(error) == Trouble::Damaged
-        {
+        remove_draft(&draft)?;
+    }
+    match saved? {
+        Some(copy) => Ok(Place::Copy(copy)),
+        None => {
             // The other program has written into the database what does not go with our log: no try will ever succeed.
             let aside = free_name(database)?;
-            files.copy_raw(&aside)?;
-            return Ok(Place::Raw(aside));
+            files.copy(&aside)?;
+            sync_folder(database)?;
+            Ok(Place::Raw(aside))
         }
-        return Err(error);
     }
-    Ok(Place::Copy(copy))
+}
+
+/// Makes a sound copy of everything in `draft`; whether that can be done at all.
+///
+/// First from the files of which no other program knows: whatever has been written into the database since is not in them.
+async fn draft_copy(
+    conn: &mut SqliteConnection,
+    draft: &Path,
+    head: Head,
+    files: &Files,
+    mirror: &Mirror,
+) -> Result<bool, NotSaved> {
+    remove_draft(draft)?;
+    if mirror.copy(draft)? && is_sound(draft, head).await? {
+        return Ok(true);
+    }
+    remove_draft(draft)?;
+    // A program that had no index has made one from our log, moved all of that into the database, and begun the log anew: what this
+    // connection reads is not true any more, but what lies there is.
+    if mirror.is_log_of_another() {
+        files.copy(draft)?;
+        if is_sound(draft, head).await? {
+            return Ok(true);
+        }
+        remove_draft(draft)?;
+    }
+    // Made here for its permissions; SQLite takes an empty file as none.
+    drop(super::files::create_private(draft)?);
+    match sqlx::query("VACUUM INTO ?").bind(draft.display().to_string()).execute(conn).await {
+        Err(error) if trouble(&error) == Trouble::Damaged => Ok(false),
+        Err(error) => Err(error.into()),
+        Ok(_) => Ok(true),
+    }
+}
+
+/// Recovers the draft from the log beside it; whether it is sound and lacks nothing that was acknowledged.
+async fn is_sound(draft: &Path, head: Head) -> Result<bool, NotSaved> {
+    let recovered = async {
+        let options =
+            SqliteConnectOptions::new().filename(draft).pragma("temp_store", "MEMORY").disable_statement_logging();
+        let mut conn = options.connect().await?;
+        let verdict: String = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut conn).await?;
+        let (store_id, commits): (Vec<u8>, i64) =
+            sqlx::query_as("SELECT store_id, commits FROM meta").fetch_one(&mut conn).await?;
+        // Leaves one file.
+        sqlx::query("PRAGMA journal_mode = DELETE").execute(&mut conn).await?;
+        conn.close().await?;
+        Ok(verdict == "ok" && store_id == head.store_id && commits >= head.commits)
+    };
+    match recovered.await {
+        Err(error) if matches!(trouble(&error), Trouble::Damaged | Trouble::Row) => Ok(false),
+        recovered => Ok(recovered?),
+    }
+}
+
+/// Gives the finished draft its name, and a head file that fits.
+fn put_in_place(draft: &Path, database: &Path, head: Head) -> Result<PathBuf, NotSaved> {
+    let copy = copy_of(database);
+    sync_copy(draft)?;
+    put_away(&copy, database, head)?;
+    SideFile::start(&copy, head)?;
+    fs::rename(draft, &copy)?;
+    sync_folder(database)?;
+    Ok(copy)
+}
+
+fn remove_draft(draft: &Path) -> io::Result<()> {
+    [log_of(draft), index_of(draft), draft.to_owned()].iter().try_for_each(|path| remove_if_there(path))
 }
 
 /// Puts aside what lies where a copy is to be saved, unless it is an earlier copy of the same store.
@@ -122,13 +190,6 @@ fn put_away(copy: &Path, database: &Path, head: Head) -> io::Result<()> {
     Ok(())
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 /// Puts a saved copy in the place of the database, before anything of the store is opened; whether there was one to take. Killed at any
 /// point, the next start goes on. Where nothing tells which store had been here, the copy has to be one of the store's keys.
 pub(super) fn take_up(database: &Path, of_these_keys: bool) -> io::Result<bool> {
@@ -136,10 +197,7 @@ pub(super) fn take_up(database: &Path, of_these_keys: bool) -> io::Result<bool> 
     let saved_head = SideFile::path(&copy);
     if !fs::exists(&copy)? {
         // Killed between the copy's taking its place and this.
-        return match fs::remove_file(&saved_head) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(false),
-        };
+        return remove_if_there(&saved_head).map(|()| false);
     }
     if !is_to_be_taken(SideFile::read(&copy)?, SideFile::read(database)?, of_these_keys) {
         tracing::error!(
@@ -203,14 +261,15 @@ fn free_name(database: &Path) -> io::Result<PathBuf> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// What a save, and a start after it, may have left here.
+/// What a life of the store, a save, and a start after it may have left here.
 pub(in crate::store) fn leftovers(database: &Path) -> Vec<PathBuf> {
     let asides = names(database).take_while(|name| name.exists() || log_of(name).exists());
     let each = |of: PathBuf| [log_of(&of), index_of(&of), SideFile::path(&of), of];
     asides
         .chain([copy_of(database)])
         .flat_map(each)
-        .chain([beside(database, "saving")])
+        .chain(each(beside(database, "saving")))
+        .chain([mirror_of(database)])
         .filter(|path| path.exists())
         .collect()
 }

@@ -204,6 +204,7 @@ impl Sqlite {
             database_bytes: length(&self.path),
             log_bytes: length(&log_of(&self.path)),
             reserve_bytes: length(&beside(&self.path, "ballast")),
+            mirror_bytes: self.signals().mirror_bytes(),
             free_bytes: free_bytes(&self.path),
             keys: 1 + u64::from(ring.former.is_some()),
             put_aside: put_aside(&self.path),

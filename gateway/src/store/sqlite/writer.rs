@@ -13,6 +13,7 @@
 mod neighbours;
 
 use super::files::Files;
+use super::mirror::Mirror;
 use super::open::{LOCK_LOOK_EVERY, Opened};
 use super::queue::{Job, Queue, Tidying};
 use super::write::{Batch, Told};
@@ -59,7 +60,8 @@ pub(super) struct Writer {
     was_held: bool,
     /// The files had been deleted or replaced, and everything is saved: nothing is to be done any more.
     is_saved: bool,
-    files: Files,
+    files: Arc<Files>,
+    mirror: Mirror,
     lock: File,
 }
 
@@ -86,7 +88,9 @@ impl Writer {
         readers: SqlitePool,
     ) -> Self {
         let Opened { conn, head, side, ballast, files, lock, .. } = opened;
+        let files = Arc::new(files);
         Self {
+            mirror: Mirror::of(&config.path, Arc::clone(&files)),
             conn,
             head,
             side,
@@ -111,6 +115,7 @@ impl Writer {
     pub(super) async fn run(mut self) {
         let mut watch = Watch(Arc::clone(&self.signals), false);
         let mut closing = Vec::new();
+        self.tend_mirror().await;
         while let Some(job) = self.next().await {
             // Whoever was just answered and writes again at once comes with the others, not with the commit after.
             tokio::task::yield_now().await;
@@ -120,6 +125,7 @@ impl Writer {
             for (what, done) in taken.tidyings {
                 let _ = done.send(self.tidy(what).await);
             }
+            self.tend_mirror().await;
         }
         self.are_files_in_place().await;
         watch.1 = true;
@@ -144,7 +150,15 @@ impl Writer {
                 self.look_for_a_holder().await;
             }
             self.are_files_in_place().await;
+            self.tend_mirror().await;
         }
+    }
+
+    async fn tend_mirror(&mut self) {
+        if self.signals.check().is_ok() && !self.signals.is_full() {
+            self.mirror.tend().await;
+        }
+        self.signals.mirrored(self.mirror.bytes());
     }
 
     /// Commits a batch and answers everybody in it.
@@ -239,7 +253,8 @@ impl Writer {
             self.side = SideFile::broken();
         }
         let mut last_seq = self.head.last_seq;
-        let tried = Self::transaction(&mut self.conn, &self.keys, &mut last_seq, commands).await;
+        let tried = Self::transaction(&mut self.conn, &mut self.mirror, &self.keys, &mut last_seq, commands).await;
+        self.mirror.see().await;
         // Not given again, whatever came of them: a COMMIT may have succeeded unheard.
         self.head.last_seq = last_seq;
         let (outcomes, commits, told) = match tried {
@@ -289,11 +304,13 @@ impl Writer {
     /// does on a full disk.
     async fn transaction(
         conn: &mut SqliteConnection,
+        mirror: &mut Mirror,
         keys: &Keys,
         last_seq: &mut i64,
         commands: &[&Command],
     ) -> sqlx::Result<(Vec<Outcome>, Option<i64>, Told)> {
         sqlx::query("BEGIN IMMEDIATE").execute(&mut *conn).await?;
+        mirror.before_write().await;
         let mut batch = Batch { conn: &mut *conn, keys, last_seq, told: Told::default() };
         let outcomes = batch.apply(commands).await?;
         let told = batch.told;
@@ -312,6 +329,7 @@ impl Writer {
 
     /// Gives back some of the reserve and moves the write-ahead log into the database, so that it can start over.
     async fn make_room(&mut self, release: fn(&Ballast) -> bool) {
+        self.mirror.give_up().await;
         let ballast = self.ballast.clone();
         let released = tokio::task::spawn_blocking(move || release(&ballast)).await.unwrap_or(false);
         if released {
@@ -335,6 +353,7 @@ impl Writer {
     }
 
     async fn checkpoint(&mut self) {
+        self.mirror.before_emptied().await;
         if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut self.conn).await {
             tracing::warn!(%error, "the store's write-ahead log could not be emptied; its content is safe in it");
             if matches!(trouble(&error), Trouble::Fatal | Trouble::Damaged) {
@@ -347,6 +366,9 @@ impl Writer {
         // First of all: what is moved into a database by a log that is not in use any more spoils it.
         self.are_files_in_place().await;
         self.signals.check()?;
+        if what != Tidying::Look {
+            self.mirror.before_emptied().await;
+        }
         let done = match what {
             Tidying::Look => Ok(true),
             // First without waiting for anybody: nobody queues behind a reader that takes its time.
@@ -362,6 +384,7 @@ impl Writer {
                 }
             }
         };
+        self.mirror.see().await;
         match done {
             Ok(true) => Ok(()),
             Ok(false) => Err(StoreError::Busy),
@@ -386,9 +409,10 @@ impl Writer {
         if self.files.misplaced().is_some() {
             self.are_files_in_place().await;
             // When it closes, SQLite moves its log into whatever stands in the database's place, and removes the log that lies beside it.
-            std::mem::forget((self.conn, self.files));
+            std::mem::forget((self.conn, self.files, self.mirror));
             return;
         }
+        self.mirror.end().await;
         if self.signals.check() == Err(StoreError::Closed) {
             let _ = sqlx::query("PRAGMA incremental_vacuum").execute(&mut self.conn).await;
             self.checkpoint().await;
@@ -396,7 +420,7 @@ impl Writer {
         if let Err(error) = self.conn.close().await {
             tracing::warn!(%error, "the store's database did not close cleanly; nothing is lost");
         }
-        drop(self.files);
+        drop((self.files, self.mirror));
         drop(self.lock);
         for done in closing {
             let _ = done.send(());

@@ -75,7 +75,7 @@ impl Writer {
         let ballast = self.ballast.clone();
         let _ = tokio::task::spawn_blocking(move || ballast.release()).await;
         loop {
-            match saved::save(&mut self.conn, &self.path, self.head, &self.files, &misplaced).await {
+            match saved::save(&mut self.conn, &self.path, self.head, &self.files, &self.mirror, &misplaced).await {
                 Ok(place) => {
                     tracing::error!(%place, "everything that was acknowledged is saved");
                     let next = match place {
