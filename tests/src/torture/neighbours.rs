@@ -27,6 +27,8 @@ const PAUSE_MS: RangeInclusive<u64> = 20..=300;
 const READS_MS: RangeInclusive<u64> = 200..=2_500;
 /// How long a foreign lock is held: shorter and longer than a patient waits.
 const LOCKS_MS: RangeInclusive<u64> = 100..=5_000;
+/// What another program writes: less and more than after what it moves its log by itself.
+const WRITES_BYTES: RangeInclusive<u32> = 1..=8_000_000;
 /// From here on `/healthz` must have named the holder.
 const NAMED_AFTER: Duration = Duration::from_millis(1_500);
 /// One neighbour in so many is followed by a kill of the gateway, also while the neighbour is there.
@@ -59,6 +61,8 @@ enum Gone {
     DatabaseReplacedByItsCopy,
     /// Then a row is written: through an index of its own into the gateway's log.
     IndexThenWrites,
+    /// Then rows are written to a log of its own, and moved into the database.
+    LogAndIndexThenWrites,
 }
 
 impl Neighbour {
@@ -78,7 +82,7 @@ impl Neighbour {
     /// The first cycles go through all of them, so that a short run has seen each.
     fn draw(cycle: u32, rng: &mut StdRng) -> Self {
         use Gone::*;
-        const ALL: [Neighbour; 10] = [
+        const ALL: [Neighbour; 11] = [
             Neighbour::Shell,
             Neighbour::WriterLock,
             Neighbour::Deletes(LogAndIndex),
@@ -86,6 +90,7 @@ impl Neighbour {
             Neighbour::LongReader,
             Neighbour::Deletes(Database),
             Neighbour::Deletes(IndexThenWrites),
+            Neighbour::Deletes(LogAndIndexThenWrites),
             Neighbour::VacuumInto,
             Neighbour::Copy,
             Neighbour::ReadOnlyShell,
@@ -93,7 +98,16 @@ impl Neighbour {
         if let Some(first) = ALL.get(cycle as usize - 1) {
             return *first;
         }
-        let gone = [Database, Log, Index, LogAndIndex, Everything, DatabaseReplacedByItsCopy, IndexThenWrites];
+        let gone = [
+            Database,
+            Log,
+            Index,
+            LogAndIndex,
+            Everything,
+            DatabaseReplacedByItsCopy,
+            IndexThenWrites,
+            LogAndIndexThenWrites,
+        ];
         match ALL.choose(rng) {
             Some(Self::Deletes(_)) | None => Self::Deletes(*gone.choose(rng).unwrap_or(&Database)),
             Some(other) => *other,
@@ -263,13 +277,24 @@ impl Visit<'_> {
             Gone::Database => std::fs::remove_file(database)?,
             Gone::Log => std::fs::remove_file(&log)?,
             Gone::Index | Gone::IndexThenWrites => std::fs::remove_file(&index)?,
-            Gone::LogAndIndex => [&log, &index].into_iter().try_for_each(std::fs::remove_file)?,
+            Gone::LogAndIndex | Gone::LogAndIndexThenWrites => {
+                [&log, &index].into_iter().try_for_each(std::fs::remove_file)?
+            }
             Gone::Everything => [database, &log, &index].into_iter().try_for_each(std::fs::remove_file)?,
             Gone::DatabaseReplacedByItsCopy => std::fs::rename(taken.join("copy.db"), database)?,
         }
-        if gone == Gone::IndexThenWrites {
+        if matches!(gone, Gone::IndexThenWrites | Gone::LogAndIndexThenWrites) {
+            let bytes = self.rng.random_range(WRITES_BYTES);
+            let moved = if self.rng.random() { "PRAGMA wal_checkpoint(TRUNCATE)" } else { "" };
             // The gateway may have noticed and saved everything before: then this fails, or is kept beside.
-            let _ = shell(database, &["CREATE TABLE IF NOT EXISTS of_another_program (what)"]);
+            let _ = shell(
+                database,
+                &[
+                    "CREATE TABLE IF NOT EXISTS of_another_program (what)",
+                    &format!("INSERT INTO of_another_program SELECT randomblob({bytes})"),
+                    moved,
+                ],
+            );
         }
         let mut noticed = None;
         while self.site.gateway()?.is_running() {
