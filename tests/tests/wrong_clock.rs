@@ -4,6 +4,7 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 use uketsuke_tests::central::ledger::Kind;
 use uketsuke_tests::central::{Class, ModeSpec, Numbers, Person};
+use uketsuke_tests::pki::ClientOptions;
 use uketsuke_tests::scene::{PIN, STEP, Scene, part};
 use uketsuke_tests::site::{Plan, until};
 
@@ -61,6 +62,19 @@ fn move_clock(scene: &mut Scene, by: &str) -> Result<()> {
     Ok(())
 }
 
+/// As the gateway finds it at its next start: off by so much, and synchronised or not in the eyes of this machine.
+fn set_clock(scene: &mut Scene, by: &str, marked: bool) -> Result<()> {
+    move_clock(scene, by)?;
+    let marker = scene.dir().join("clock-synchronised");
+    if marked {
+        return Ok(std::fs::write(&marker, "")?);
+    }
+    match std::fs::remove_file(&marker) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 /// The day in Japan, so many days from now.
 fn day(days: i64) -> Result<String> {
     let japan = time::OffsetDateTime::now_utc() + time::Duration::hours(9) + time::Duration::days(days);
@@ -93,16 +107,10 @@ async fn a_start_with_a_wrong_clock_forgets_nobody_until_the_date_is_confirmed()
     scene.until_code(&visit.reception, "confirmed").await?;
     scene.site.stop_gateway()?;
     scene.central(ModeSpec::new("down"))?;
-    let marker = scene.dir().join("clock-synchronised");
     for (by, marked) in
         [("-3653d", true), ("-3653d", false), ("+401d", true), ("+401d", false), ("+1d", true), ("+1d", false)]
     {
-        move_clock(&mut scene, by)?;
-        if marked {
-            std::fs::write(&marker, "")?
-        } else {
-            std::fs::remove_file(&marker)?
-        }
+        set_clock(&mut scene, by, marked)?;
         scene.site.start_gateway()?;
         a_round_is_over(&scene).with_context(|| format!("{by} {marked}"))?;
         let said = deletion(&scene)?;
@@ -115,22 +123,8 @@ async fn a_start_with_a_wrong_clock_forgets_nobody_until_the_date_is_confirmed()
     assert_eq!(logged(&scene, "deletion of what is old waits")?.len(), 7, "at each start, while nothing is heard");
     assert!(logged(&scene, "what was older than its limit is deleted")?.is_empty());
 
-    // Heard, the central system says by how much.
-    move_clock(&mut scene, "+1d")?;
-    std::fs::write(&marker, "")?;
-    scene.central(ModeSpec::new("up"))?;
-    scene.site.start_gateway()?;
-    until(STEP, "the difference is said", || {
-        deletion(&scene).is_ok_and(|said| said.contains("24 hours ahead of the central system's: set the clock"))
-    })?;
-    until(STEP, "staff read it", || {
-        scene.get("/staff?lang=en").is_ok_and(|page| page.contains("24 hours ahead of the central system"))
-    })?;
-    scene.site.stop_gateway()?;
-    scene.central(ModeSpec::new("down"))?;
-
     // Who confirms another date than the clock's confirms nothing; who confirms its date lets deletion go on.
-    move_clock(&mut scene, "+401d")?;
+    set_clock(&mut scene, "+401d", true)?;
     scene.site.start_gateway()?;
     let (refused, _) = scene.site.ask(&["clock", "confirm", &day(0)?, "--json"])?;
     assert_ne!(refused, Some(0));
@@ -148,5 +142,53 @@ async fn a_start_with_a_wrong_clock_forgets_nobody_until_the_date_is_confirmed()
     assert_eq!((&lines[0]["until"], &lines[0]["settled_until"]), (&day(1)?.into(), &day(341)?.into()), "{lines:?}");
     let (_, gone) = scene.site.ask(&["explain", &visit.reception, "--json"])?;
     assert!(!gone.contains("confirmed"), "{gone}");
+    Ok(())
+}
+
+/// The line's certificates are valid from this year on.
+fn issue_line(scene: &Scene, from_year: i32) -> Result<()> {
+    let not_before = time::Date::from_calendar_date(from_year, time::Month::January, 1)?.midnight().assume_utc();
+    let options = ClientOptions { not_before, ..ClientOptions::default() };
+    scene.site.pki.renew_server(&options)?;
+    let (certificate, key) = scene.site.pki.client("gateway-of-another-year", &options)?;
+    std::fs::rename(certificate, scene.site.pki.gateway_pem())?;
+    Ok(std::fs::rename(key, scene.site.pki.gateway_key())?)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_with_a_clock_that_differs_from_the_central_systems_forgets_nobody_and_says_by_how_much() -> Result<()>
+{
+    let mut scene = Scene::prepare(Plan::default())?;
+    // Else the certificates of a clock ten years behind are not valid yet, and the central system is not heard.
+    issue_line(&scene, 2015)?;
+    scene.site.start_gateway()?;
+    let visit = scene.check_in(READER, &scene.card("TEST-VALID-KEPT")?, PIN).await?;
+    scene.until_code(&visit.reception, "confirmed").await?;
+    scene.site.stop_gateway()?;
+    for (by, said) in [
+        ("-3653d", "3653 days behind the central system"),
+        ("+401d", "401 days ahead of the central system"),
+        ("+1d", "24 hours ahead of the central system"),
+    ] {
+        for marked in [true, false] {
+            let row = format!("{by}, marker {marked}");
+            set_clock(&mut scene, by, marked)?;
+            scene.site.start_gateway()?;
+            until(STEP, "the difference is said", || deletion(&scene).is_ok_and(|words| words.contains(said)))
+                .with_context(|| format!("{row}: {:?}", deletion(&scene)))?;
+            a_round_is_over(&scene).context(row.clone())?;
+            let words = deletion(&scene)?;
+            assert!(words.starts_with("nothing is deleted for its age, because"), "{row}: {words}");
+            assert!(words.contains("set the clock") && words.contains("uketsuke clock confirm"), "{row}: {words}");
+            println!("| {row} | {words} |");
+            until(STEP, "staff read it", || scene.get("/staff?lang=en").is_ok_and(|page| page.contains(said)))
+                .with_context(|| row.clone())?;
+            scene.until_code(&visit.reception, "confirmed").await.with_context(|| row.clone())?;
+            assert_eq!(scene.health()?["ok"], true, "{row}: patients are received");
+            assert_eq!(scene.site.stop_gateway()?, Some(0), "{row}");
+        }
+    }
+    assert!(logged(&scene, "deletion of what is old goes on")?.len() <= 1, "but in the first life");
+    assert!(logged(&scene, "what was older than its limit is deleted")?.is_empty());
     Ok(())
 }
