@@ -7,6 +7,7 @@
 use super::crowd::Crowd;
 use super::{Settings, aftermath};
 use crate::report::{Report, quantile, rounded};
+use crate::shell::Shell;
 use crate::site::{Plan, Site};
 use anyhow::{Context, Result, ensure};
 use rand::rngs::StdRng;
@@ -14,10 +15,9 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const PATIENTS: usize = 24;
@@ -31,6 +31,8 @@ const LOCKS_MS: RangeInclusive<u64> = 100..=5_000;
 const WRITES_BYTES: RangeInclusive<u32> = 1..=8_000_000;
 /// From here on `/healthz` must have named the holder.
 const NAMED_AFTER: Duration = Duration::from_millis(1_500);
+/// Under one foreign lock in so many the gateway is killed and started.
+const STARTED_LOCKED_ONE_IN: u32 = 2;
 /// One neighbour in so many is followed by a kill of the gateway, also while the neighbour is there.
 const KILLED_ONE_IN: u32 = 4;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -123,6 +125,7 @@ struct Seen {
     /// From a lock's release until `/healthz` is well.
     resumed_ms: Vec<f64>,
     named: u32,
+    started_locked: u32,
     /// From the deletion until `/healthz` says so.
     noticed_ms: Vec<f64>,
     ended_74: u32,
@@ -159,6 +162,7 @@ pub(super) fn run(dir: &Path, settings: Settings, report: &mut Report) -> Result
     report.figure("refused_starts", seen.refused_starts);
     report.figure("sent_to_desk", journal.sent_to_desk);
     report.figure("holder_named", seen.named);
+    report.figure("started_locked", seen.started_locked);
     report.figure("resumed_p50_ms", rounded(quantile(&seen.resumed_ms, 0.5)));
     report.figure("resumed_max_ms", rounded(quantile(&seen.resumed_ms, 1.0)));
     report.figure("deletion_noticed_max_ms", rounded(quantile(&seen.noticed_ms, 1.0)));
@@ -254,14 +258,41 @@ impl Visit<'_> {
                 self.report.fault(format!("cycle {}: nobody named the program that held the lock", self.cycle));
             }
         }
+        // The first one always, so that a short run has seen it.
+        let started = self.seen.started_locked == 0 || self.rng.random_ratio(1, STARTED_LOCKED_ONE_IN);
+        if started {
+            self.started_under_the_lock()?;
+        }
         self.crowd.disk_fails(false);
         let released = Instant::now();
         lock.close()?;
+        if started && let Err(error) = self.site.gateway()?.wait_ready(PATIENCE) {
+            self.seen.refused_starts += 1;
+            self.report.fault(format!("refused start after a lock in cycle {}: {error:#}", self.cycle));
+            return Err(error);
+        }
         while store_says(self.site).is_none_or(|(ok, _)| !ok) {
             ensure!(released.elapsed() < PATIENCE, "the gateway does not go on after the lock is gone");
             std::thread::sleep(LOOK_EVERY);
         }
         self.seen.resumed_ms.push(released.elapsed().as_secs_f64() * 1000.0);
+        Ok(())
+    }
+
+    /// The gateway is killed, and started while the lock is still held: the door is open, and names the holder.
+    fn started_under_the_lock(&mut self) -> Result<()> {
+        self.site.kill_gateway()?;
+        self.site.spawn_gateway()?;
+        self.seen.kills += 1;
+        self.seen.started_locked += 1;
+        let started = Instant::now();
+        while store_says(self.site).is_none_or(|(ok, detail)| ok || !detail.contains("the program sqlite3 (process ")) {
+            ensure!(self.site.gateway()?.is_running(), "a start under a foreign lock ended by itself");
+            ensure!(started.elapsed() < PATIENCE, "a start under a foreign lock does not say what it waits for");
+            std::thread::sleep(LOOK_EVERY);
+        }
+        std::thread::sleep(Duration::from_millis(self.rng.random_range(LOCKS_MS)));
+        ensure!(self.site.gateway()?.is_running(), "a start under a foreign lock ended by itself");
         Ok(())
     }
 
@@ -342,32 +373,4 @@ fn shell(database: &Path, arguments: &[&str]) -> Result<()> {
     let output = command.output().context("calling sqlite3")?;
     ensure!(output.status.success(), "sqlite3 {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
-}
-
-/// A database shell in which a transaction is open.
-struct Shell(std::process::Child);
-
-impl Shell {
-    /// Returns when these commands have told something.
-    fn open(database: &Path, commands: &str) -> Result<Self> {
-        let mut command = Command::new("sqlite3");
-        let mut child =
-            command.arg(database).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        let stdin = child.stdin.as_mut().context("standard input is piped")?;
-        writeln!(stdin, "{commands}")?;
-        stdin.flush()?;
-        let mut told = String::new();
-        BufReader::new(child.stdout.as_mut().context("standard output is piped")?).read_line(&mut told)?;
-        ensure!(!told.trim().is_empty(), "sqlite3 did not do {commands:?}");
-        Ok(Self(child))
-    }
-
-    /// Ends the transaction, and the shell with it.
-    fn close(mut self) -> Result<()> {
-        if let Some(mut stdin) = self.0.stdin.take() {
-            writeln!(stdin, "ROLLBACK;\n.quit")?;
-        }
-        self.0.wait()?;
-        Ok(())
-    }
 }
