@@ -8,6 +8,7 @@ use std::time::Duration;
 use uketsuke_tests::patient::PatientCard;
 use uketsuke_tests::process::Child;
 use uketsuke_tests::scene::is_face_ready;
+use uketsuke_tests::shell::Shell;
 use uketsuke_tests::site::{Plan, Site, assets, portrait, until};
 
 /// A browser on a busy machine takes its time.
@@ -110,4 +111,24 @@ async fn a_patient_whose_document_does_not_count_is_on_the_staff_page_until_rece
     let done = tokio::task::spawn_blocking(move || node.output()).await.unwrap().unwrap();
     let said = [done.stdout, done.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     assert!(done.status.success(), "{said:?}");
+}
+
+#[test]
+fn pages_opened_while_a_foreign_lock_is_waited_for_become_the_real_ones_by_themselves() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut site = Site::start(dir.path(), Plan::default()).unwrap();
+    site.kill_gateway().unwrap();
+    let lock = Shell::open(&dir.path().join("data/uketsuke.db"), "BEGIN IMMEDIATE; SELECT 'held';").unwrap();
+    site.spawn_gateway().unwrap();
+    until(PATIENCE, "the lock to be said", || site.get("/healthz").is_ok_and(|told| told.contains("sqlite3"))).unwrap();
+    let mut node = Command::new("node");
+    node.arg(scripts().join("door.mjs")).arg(format!("http://{}", site.web())).arg("desk-1/a");
+    let mut browser = Child::spawn(node, site.dir().join("browser.log")).unwrap();
+    browser.wait_ready(PATIENCE).unwrap();
+    // For a while nobody answers at all: that takes the page away from no kiosk.
+    site.kill_gateway().unwrap();
+    site.spawn_gateway().unwrap();
+    lock.close().unwrap();
+    let status = browser.wait(PATIENCE).unwrap();
+    assert!(status.success(), "{}", std::fs::read_to_string(browser.output()).unwrap());
 }
