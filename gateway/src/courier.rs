@@ -4,7 +4,7 @@ use crate::central::{CentralClient, CentralError, Delivery};
 use crate::clock::Clock;
 use crate::handle::{Counted, CourierStatus};
 use crate::messages::{Ping, Stop};
-use crate::store::{Destination, Lane, OutboxRow, Settlement, Store};
+use crate::store::{Destination, Lane, OutboxRow, RequestKind, Settlement, Store};
 use crate::telemetry::Metrics;
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, StreamHandler, WrapFuture,
@@ -114,10 +114,13 @@ impl Courier {
     fn perform(&mut self, effect: Effect, context: &mut Context<Self>) {
         match effect {
             Effect::Select { .. } | Effect::Probe if self.stopping => {}
-            Effect::Select { limit, busy } => {
+            Effect::Select { limit, busy, without } => {
                 let store = self.parts.store.clone();
                 let now_ms = self.parts.clock.stamp().wall_ms;
-                let select = async move { store.select(Destination::Central, limit as usize, &busy, now_ms).await };
+                let without: Vec<_> = without.into_iter().map(RequestKind::of).collect();
+                let select = async move {
+                    store.select_without(Destination::Central, limit as usize, &busy, &without, now_ms).await
+                };
                 context.spawn(select.into_actor(self).map(|selected, actor, context| match selected {
                     Ok(rows) => actor.selected(rows, context),
                     Err(error) => {
@@ -139,7 +142,10 @@ impl Courier {
                             // A destination that says "busy" or "no" to a ping is there.
                             !matches!(
                                 error,
-                                CentralError::Unreachable(_) | CentralError::TimedOut | CentralError::Refused(_)
+                                CentralError::Unreachable(_)
+                                    | CentralError::Unavailable
+                                    | CentralError::TimedOut
+                                    | CentralError::Refused(_)
                             )
                         }
                         Err(_) => false,
@@ -324,11 +330,23 @@ impl Courier {
 impl OutboxRow {
     /// What the plan needs to know of it.
     pub fn head(&self) -> Head {
-        let kind = match self.request.kind.asks() {
-            Some(_) => Kind::Question,
-            None => Kind::Consent,
+        let kind = match self.request.kind {
+            RequestKind::Eligibility => Kind::Question,
+            RequestKind::FollowUp => Kind::FollowUp,
+            RequestKind::Consent => Kind::Consent,
         };
         Head { seq: self.seq, kind, order_key: self.order_key, attempts: self.attempts }
+    }
+}
+
+impl RequestKind {
+    /// What the plan calls so.
+    pub fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Question => Self::Eligibility,
+            Kind::FollowUp => Self::FollowUp,
+            Kind::Consent => Self::Consent,
+        }
     }
 }
 
@@ -336,6 +354,7 @@ fn tried(error: CentralError) -> Tried {
     match error {
         CentralError::Unreachable(_) => Tried::Unreachable,
         CentralError::TimedOut => Tried::Doubtful { code: "timed_out".into() },
+        CentralError::Unavailable => Tried::Doubtful { code: "unavailable".into() },
         CentralError::Refused(code) => Tried::Doubtful { code },
         CentralError::Busy(pause) => Tried::Busy(pause),
         CentralError::Rejected(code) => Tried::Rejected { code },

@@ -321,3 +321,46 @@ async fn consents_that_are_not_taken_make_nobody_provisional_and_are_one_line_in
     scene.central(ModeSpec::new("up"))?;
     taken(10)
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn consents_that_are_answered_by_unavailable_or_busy_make_nobody_wait_and_pause_alone() -> Result<()> {
+    // Longer than patients wait for their answers.
+    const PAUSE_MS: u64 = 10_000;
+    let scene = Scene::start(Plan { answer_deadline_ms: 4_000, ..Plan::default() })?;
+    scene.receives_the_next_patient("desk-1/a").await?;
+    let stats = || scene.site.control.stats();
+    let taken = |many| {
+        until(STEP, "every consent is taken", || scene.effects(Kind::Consent).is_ok_and(|all| all.len() == many))
+    };
+    taken(1)?;
+    for (mode, names, words) in [
+        (ModeSpec::error("UNAVAILABLE"), 0..4, "unavailable"),
+        (ModeSpec { ms: Some(PAUSE_MS), ..ModeSpec::new("busy") }, 4..8, "busy"),
+    ] {
+        let (before, until_now) = (scene.log()?.len(), names.end as usize + 1);
+        let asked = stats()?.consent_received;
+        scene.central(mode.only(Method::Consent))?;
+        let mut circuits = Vec::new();
+        for name in names {
+            let (confirmed, provisional) = receptions(&scene, name..name + 1).await?;
+            assert_eq!((confirmed.len(), provisional), (1, vec![]), "{words}: patient {name}");
+            until(STEP, "a consent was sent", || stats().is_ok_and(|stats| stats.consent_received > asked))?;
+            circuits.push(part(&scene.health()?, "central").clone());
+        }
+        assert!(circuits.iter().all(|central| central["ok"] == true), "{circuits:#?}");
+        let said = detail(&scene, "central")?;
+        assert!(said.contains("consents alone are not taken") && said.contains(words), "{said}");
+        if words == "busy" {
+            assert_eq!(stats()?.consent_received, asked + 1, "the pause is kept");
+        }
+        scene.central(ModeSpec::new("up"))?;
+        taken(until_now)?;
+        let log = scene.log()?.split_off(before);
+        let of_the_line = |line: &&str| line.contains("uketsuke::central") || line.contains("uketsuke::courier");
+        let told: Vec<_> = log.lines().filter(of_the_line).collect();
+        let [begin, end] = told.as_slice() else { panic!("{words}: {} lines: {told:#?}", told.len()) };
+        assert!(begin.contains("WARN") && begin.contains(words), "{begin}");
+        assert!(end.contains("INFO") && end.contains("consents are taken"), "{end}");
+    }
+    Ok(())
+}

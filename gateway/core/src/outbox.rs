@@ -8,8 +8,9 @@
 //! A destination that answers probes and no request, or accepts none, is not up for its probes: after a few such requests one at a time
 //! finds out when it serves again, and the state stays *down* until it does. A request that fails again holds no other up meanwhile.
 //!
-//! *Only questions say that the destination is down.* A patient waits for their answers. Consents may be refused, or hang, while questions
-//! are answered: then they are tried again by themselves, and no patient is told that the line is down.
+//! *Only first questions say that the destination is down.* A patient waits for their answers. Consents or follow-ups may be refused, or
+//! hang, while questions are answered: then they are tried again by themselves, and no patient is told that the line is down. A pause that
+//! was asked for when consents or follow-ups were sent is kept for that kind alone.
 //!
 //! The window counts requests that the destination has not answered. One whose verdict is on its way to disk stays in flight, but makes
 //! room for another: neither the line nor a patient at a reader waits for the disk.
@@ -17,12 +18,13 @@
 //! A look into the store costs about as much for many rows as for one. So a queue that runs empty is taken in handfuls, an eighth of the
 //! window; a row that has just come is looked for at once.
 
+mod event;
 mod window;
 
 use crate::backoff::Backoff;
 use crate::clock::{Mono, Now};
-use crate::ids::OrderKey;
-use std::collections::BTreeMap;
+pub use event::{Circuit, Effect, Event, Head, Kind, Settle, Tried};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use window::Window;
 
@@ -64,129 +66,6 @@ impl Default for Rules {
             idle_probe_every: Duration::from_secs(10),
         }
     }
-}
-
-/// What is asked of the destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// For eligibility, the first time or again.
-    Question,
-    /// To take consents.
-    Consent,
-}
-
-/// What the plan needs to know of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Head {
-    /// Its position.
-    pub seq: i64,
-    /// What it asks.
-    pub kind: Kind,
-    /// Its patient.
-    pub order_key: OrderKey,
-    /// Tries that failed although the destination was there.
-    pub attempts: u32,
-}
-
-/// What came of a try.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Tried {
-    /// It took effect (now or at an earlier try).
-    Delivered,
-    /// The destination could not be reached.
-    Unreachable,
-    /// The destination was reached, but did not answer in time or refused us; that may be its fault or this request's.
-    Doubtful {
-        /// A word for the kind.
-        code: String,
-    },
-    /// The destination asks for a pause.
-    Busy(Option<Duration>),
-    /// The destination works, yet failed at this request; another try may mend it.
-    Failed {
-        /// A word for the kind.
-        code: String,
-    },
-    /// The destination refuses this request for good.
-    Rejected {
-        /// A word for the kind.
-        code: String,
-    },
-}
-
-/// Something happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// There may be new rows.
-    Wake,
-    /// Rows that may go out, in order of precedence; fewer than asked for means there are no more.
-    Selected(Vec<Head>),
-    /// The store could not be asked.
-    SelectFailed,
-    /// A try ended.
-    Tried(i64, Tried),
-    /// What was to be written about a row is on disk.
-    Settled(i64),
-    /// It could not be written; the row is as it was.
-    SettleFailed(i64),
-    /// The destination answered a probe, or did not.
-    Probed(bool),
-    /// Time passed.
-    Tick,
-}
-
-/// What is to be written about a row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Settle {
-    /// It took effect.
-    Delivered,
-    /// Not before this much later.
-    Retry {
-        /// A word for the kind.
-        code: String,
-        /// From now.
-        after: Duration,
-    },
-    /// Refused for good.
-    Rejected {
-        /// A word for the kind.
-        code: String,
-    },
-}
-
-/// Something to be done by the shell.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Effect {
-    /// Ask the store for at most `limit` rows, none of these keys; report `Selected`.
-    Select {
-        /// At most this many.
-        limit: u32,
-        /// Patients with a row in flight.
-        busy: Vec<OrderKey>,
-    },
-    /// Send this row, report `Tried`.
-    Send(i64),
-    /// Write this down, report `Settled`.
-    Settle(i64, Settle),
-    /// Open a connection and ping, report `Probed`.
-    Probe,
-}
-
-/// Whether the destination works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Circuit {
-    /// As far as we know.
-    Up,
-    /// Nothing is sent; one probe at a time finds out when it is back, or one request where probes are not believed.
-    Down {
-        /// When the next probe is due; `None` while one is under way.
-        probe_at: Option<Mono>,
-    },
-    /// It asked for a pause.
-    Paused {
-        /// Until then.
-        until: Mono,
-    },
 }
 
 /// A row that was sent.
@@ -235,8 +114,10 @@ pub struct Plan {
     failing_since: Option<Mono>,
     /// Questions that were not answered or not accepted since the last one that was.
     doubts: u32,
-    /// The last consent was not taken.
-    doubts_consents: bool,
+    /// Kinds beside questions of which the last one was not taken.
+    doubted: BTreeSet<Kind>,
+    /// Kinds beside questions of which none goes out before: the destination has asked for a pause.
+    rests: BTreeMap<Kind, Mono>,
     /// It is down for requests, and answers probes: one request at a time is sent.
     tries_requests: bool,
     /// No request goes out before, whatever else happens to the line: the destination has asked for a pause, or failed at everything.
@@ -262,7 +143,8 @@ impl Plan {
             failures: 0,
             failing_since: None,
             doubts: 0,
-            doubts_consents: false,
+            doubted: BTreeSet::new(),
+            rests: BTreeMap::new(),
             tries_requests: false,
             busy_until: now.mono,
             heard: now.mono,
@@ -393,7 +275,9 @@ impl Plan {
             self.wanted = Wanted::Nothing;
             self.looked = now.mono;
             let busy = self.in_flight.values().map(|flight| flight.head.order_key).collect();
-            effects.push(Effect::Select { limit: room, busy });
+            self.rests.retain(|_, until| *until > now.mono);
+            let without = self.rests.keys().copied().collect();
+            effects.push(Effect::Select { limit: room, busy, without });
         }
     }
 
@@ -418,8 +302,8 @@ impl Plan {
     fn room(&self) -> u32 {
         // A disk that falls behind holds the line back in the end.
         let unwritten = self.window.size().saturating_add(self.rules.window_max);
-        // Requests that have failed before, and may hang again, never take all of the room; nor do consents while they are in doubt.
-        let hopeful = |head: &Head| head.attempts == 0 && (head.kind == Kind::Question || !self.doubts_consents);
+        // Requests that have failed before, and may hang again, never take all of the room; nor do kinds that are in doubt.
+        let hopeful = |head: &Head| head.attempts == 0 && !self.doubted.contains(&head.kind);
         let hopeful = self.waiting().any(hopeful);
         let room = self.window.size().saturating_sub(self.unanswered()).max(u32::from(!hopeful));
         room.min(unwritten.saturating_sub(count(self.in_flight.len())))
@@ -458,8 +342,10 @@ impl Plan {
         if question && matches!(tried, Tried::Delivered | Tried::Rejected { .. } | Tried::Failed { .. }) {
             self.serves(now);
         }
-        if !question {
-            self.doubts_consents = matches!(tried, Tried::Failed { .. } | Tried::Doubtful { .. });
+        if !question && matches!(tried, Tried::Failed { .. } | Tried::Doubtful { .. }) {
+            self.doubted.insert(head.kind);
+        } else {
+            self.doubted.remove(&head.kind);
         }
         match tried {
             Tried::Delivered => {
@@ -476,7 +362,7 @@ impl Plan {
             Tried::Doubtful { code } => {
                 self.failed(now, head, code, jitter, effects);
                 // Other questions were answered while this one was on its way: then it is this one. Of one that has failed before, and of
-                // a consent, nothing is concluded: whether the destination is there is asked.
+                // what no patient waits for, nothing is concluded: whether the destination is there is asked.
                 if self.answered == answered && head.is_fresh_question() {
                     self.doubts = self.doubts.saturating_add(1);
                     self.go_down(now, jitter);
@@ -489,6 +375,11 @@ impl Plan {
                 self.in_flight.remove(&seq);
                 self.tries_requests = false;
                 self.go_down(now, jitter);
+            }
+            Tried::Busy(pause) if !question => {
+                self.in_flight.remove(&seq);
+                let until = now.mono.after(pause.unwrap_or(self.rules.busy_pause));
+                self.rests.entry(head.kind).and_modify(|known| *known = until.max(*known)).or_insert(until);
             }
             Tried::Busy(pause) => {
                 self.in_flight.remove(&seq);
@@ -504,7 +395,7 @@ impl Plan {
     fn failed(&mut self, now: Now, head: Head, code: String, jitter: f64, effects: &mut Vec<Effect>) {
         let after = self.rules.retry.delay(head.attempts.saturating_add(1), jitter);
         effects.push(Effect::Settle(head.seq, Settle::Retry { code, after }));
-        if head.kind == Kind::Consent {
+        if head.kind != Kind::Question {
             return;
         }
         self.failures = self.failures.saturating_add(1);

@@ -174,7 +174,7 @@ impl CentralClient {
         let beside = used.beside();
         let answered = match beside.ping(self.call_deadline).await {
             Ok(_) => true,
-            Err(CentralError::Unreachable(_) | CentralError::TimedOut) => false,
+            Err(CentralError::Unreachable(_) | CentralError::Unavailable | CentralError::TimedOut) => false,
             Err(_) => true,
         };
         let mut effects = Vec::new();
@@ -256,10 +256,15 @@ impl CentralClient {
     fn publish(&self) {
         let line = self.generation();
         let known = line.known();
-        let (fault, consents) = (known.fault(), known.consents());
+        let (fault, consents, follow_ups) = (known.fault(), known.consents(), known.follow_ups());
         let disbelieved = line.pair().is_some_and(|pair| self.pairs.standing(pair).is_disbelieved());
         self.status.send_if_modified(|status| {
-            let changed = (status.fault != fault, status.consents != consents, status.disbelieved != disbelieved);
+            let changed = (
+                status.fault != fault,
+                status.consents != consents,
+                status.disbelieved != disbelieved,
+                status.follow_ups != follow_ups,
+            );
             match &fault {
                 Some(fault) if changed.0 => tracing::warn!(%fault, "the line to the central system"),
                 None if changed.0 => tracing::info!("the line to the central system works"),
@@ -270,13 +275,21 @@ impl CentralClient {
                 None if changed.1 => tracing::info!("consents are taken by the central system again"),
                 _ => {}
             }
+            match &follow_ups {
+                Some(fault) if changed.3 => {
+                    tracing::warn!(%fault, "questions that are asked again are not answered by the central system");
+                }
+                None if changed.3 => tracing::info!("questions that are asked again are answered again"),
+                _ => {}
+            }
             match disbelieved {
                 true if changed.2 => tracing::warn!("the central system calls invalid what this gateway signs"),
                 false if changed.2 => tracing::info!("the central system accepts what this gateway signs"),
                 _ => {}
             }
-            (status.fault, status.consents, status.disbelieved) = (fault, consents, disbelieved);
-            changed.0 || changed.1 || changed.2
+            (status.fault, status.consents, status.follow_ups) = (fault, consents, follow_ups);
+            status.disbelieved = disbelieved;
+            changed.0 || changed.1 || changed.2 || changed.3
         });
     }
 }

@@ -89,6 +89,8 @@ pub enum LineFault {
     Unanswered,
     /// The connection broke under a call.
     Broke(String),
+    /// The service, or what stands before it, says that it cannot serve at the moment.
+    Unavailable,
     /// The service is there and busy.
     Busy,
     /// The service does not accept this gateway: a gRPC code.
@@ -126,6 +128,10 @@ impl LineFault {
             Self::Busy => (
                 "資格確認システムが混み合っています。自動で送り直します。".into(),
                 "the central system is busy; nothing to do, requests are sent again".into(),
+            ),
+            Self::Unavailable => (
+                "資格確認システムは、いま要求を受け付けられないと答えています。自動で送り直します。続くときは窓口に連絡してください。".into(),
+                "the central system answers that it is unavailable; requests are sent again, call its help line if this goes on".into(),
             ),
             Self::NoAnswer => (
                 "時間内に返事がありません。自動で送り直します。続くときは資格確認システムの窓口に連絡してください。".into(),
@@ -225,7 +231,7 @@ impl LineFault {
 
     /// Whether this is about requests: a connection, and a ping that is answered over it, do not disprove it.
     pub(super) fn is_about_requests(&self) -> bool {
-        matches!(self, Self::Unanswered | Self::NotAccepted(_) | Self::NoService)
+        matches!(self, Self::Unanswered | Self::NotAccepted(_) | Self::NoService | Self::Unavailable)
     }
 
     /// Whether this stands for a peer that may not be talked to any more, whatever worked before.
@@ -386,6 +392,7 @@ mod tests {
             LineFault::ClosedInHandshake,
             LineFault::NoHttp2,
             LineFault::NoService,
+            LineFault::Unavailable,
             LineFault::NoAnswer,
             LineFault::Unanswered,
             LineFault::Broke(text()),

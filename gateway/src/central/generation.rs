@@ -150,7 +150,7 @@ impl Generation {
         lock(&self.known).clone()
     }
 
-    /// What is known to be wrong with the line, or with questions.
+    /// What is known to be wrong with the line, or with first questions.
     pub(super) fn fault(&self) -> Option<LineFault> {
         lock(&self.known).fault()
     }

@@ -234,7 +234,7 @@ fn answers(error: &CentralError) -> bool {
         | CentralError::NotBelieved(_)
         | CentralError::Protocol(_) => true,
         CentralError::Refused(_) => matches!(error.fault(None), Some(LineFault::NotAccepted(_))),
-        CentralError::Unreachable(_) | CentralError::TimedOut => false,
+        CentralError::Unreachable(_) | CentralError::Unavailable | CentralError::TimedOut => false,
     }
 }
 

@@ -9,8 +9,10 @@ use uketsuke_core::line::Call;
 pub(super) struct Known {
     /// A connection or a ping found it.
     line: Option<LineFault>,
-    /// A question for eligibility found it, the first one or a further one.
+    /// A patient's first question for eligibility found it.
     questions: Option<LineFault>,
+    /// A question about an earlier one found it: patients are received all the same.
+    follow_ups: Option<LineFault>,
     /// Consents found it: patients are received all the same.
     consents: Option<LineFault>,
 }
@@ -24,6 +26,11 @@ impl Known {
     /// What is wrong with consents alone.
     pub(super) fn consents(&self) -> Option<LineFault> {
         self.consents.clone()
+    }
+
+    /// What is wrong with follow-ups alone.
+    pub(super) fn follow_ups(&self) -> Option<LineFault> {
+        self.follow_ups.clone()
     }
 
     /// No connection could be opened.
@@ -47,6 +54,9 @@ impl Known {
         }
         if self.consents.is_none() {
             self.consents = former.consents.filter(about_requests);
+        }
+        if self.follow_ups.is_none() {
+            self.follow_ups = former.follow_ups.filter(about_requests);
         }
     }
 
@@ -77,12 +87,12 @@ impl Known {
         if mute {
             self.slot(call).take_if(known_as);
         }
-        if mute && call != Call::Consent {
+        if mute && matches!(call, Call::Ping | Call::Eligibility) {
             self.line.take_if(known_as);
             self.questions.take_if(known_as);
         }
         // What a ping found too is disproved by no ping any more.
-        if mute && is_question(call) && self.line == Some(LineFault::Unanswered) {
+        if mute && call == Call::Eligibility && self.line == Some(LineFault::Unanswered) {
             self.line = None;
         }
         if self.fault().is_none() {
@@ -94,7 +104,8 @@ impl Known {
     fn slot(&mut self, call: Call) -> &mut Option<LineFault> {
         match call {
             Call::Ping => &mut self.line,
-            Call::Eligibility | Call::FollowUp => &mut self.questions,
+            Call::Eligibility => &mut self.questions,
+            Call::FollowUp => &mut self.follow_ups,
             Call::Consent => &mut self.consents,
         }
     }
@@ -104,10 +115,6 @@ impl Known {
         self.line = None;
         self.questions.take_if(|fault| !fault.is_about_requests());
     }
-}
-
-fn is_question(call: Call) -> bool {
-    matches!(call, Call::Eligibility | Call::FollowUp)
 }
 
 #[cfg(test)]
@@ -151,7 +158,23 @@ mod tests {
         known.connected();
         assert_eq!((known.fault(), known.consents()), (not_accepted(), None));
         known.ended(Call::FollowUp, None, false);
+        assert_eq!(known.fault(), not_accepted(), "a follow-up says nothing about first questions");
+        known.ended(Call::Eligibility, None, false);
         assert_eq!(known, Known::default());
+    }
+
+    #[test]
+    fn what_follow_ups_found_is_no_fault_of_the_line_and_only_a_follow_up_disproves_it() {
+        for error in [refused(), CentralError::Busy(None), CentralError::Unavailable] {
+            let mut known = Known::default();
+            known.ended(Call::FollowUp, Some(&error), false);
+            for call in [Call::Ping, Call::Eligibility, Call::Consent] {
+                known.ended(call, None, false);
+                assert_eq!((known.fault(), known.follow_ups()), (None, error.fault(None)), "after {call:?}");
+            }
+            known.ended(Call::FollowUp, None, false);
+            assert_eq!(known, Known::default());
+        }
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub struct LinkStatus {
     pub fault: Option<LineFault>,
     /// Why consents are not taken, as the last ones found; patients are received all the same.
     pub consents: Option<LineFault>,
+    /// Why questions about earlier ones are not answered, as the last ones found; patients are received all the same.
+    pub follow_ups: Option<LineFault>,
     /// The peer calls invalid what this gateway signs: such requests wait.
     pub disbelieved: bool,
 }
@@ -72,13 +74,14 @@ impl LinkStatus {
             former: None,
             fault: None,
             consents: None,
+            follow_ups: None,
             disbelieved: false,
         }
     }
 
     /// What receptions meet on the line, whatever a connection made to look at it finds.
     pub fn trouble(&self) -> Option<Said> {
-        self.fault.as_ref().map(LineFault::said).or_else(|| self.consents_wait()).or_else(|| self.disbelieved())
+        self.fault.as_ref().map(LineFault::said).or_else(|| self.some_wait()).or_else(|| self.disbelieved())
     }
 
     /// Said while requests wait because the peer calls invalid what this gateway signs.
@@ -91,13 +94,29 @@ impl LinkStatus {
         })
     }
 
-    /// What is wrong with consents alone.
-    pub fn consents_wait(&self) -> Option<Said> {
-        let said = self.consents.as_ref()?.said();
-        Some(Said::new(
-            format!("同意の登録だけが送れず、送信待ちです(受付は続けられます): {}", said.ja),
-            format!("consents alone are not taken, and wait; check-in goes on: {}", said.en),
-        ))
+    /// What is wrong with consents alone, or with follow-ups alone.
+    pub fn some_wait(&self) -> Option<Said> {
+        let consents = self.consents.as_ref().map(LineFault::said).map(|said| {
+            Said::new(
+                format!("同意の登録だけが送れず、送信待ちです(受付は続けられます): {}", said.ja),
+                format!("consents alone are not taken, and wait; check-in goes on: {}", said.en),
+            )
+        });
+        let follow_ups = self.follow_ups.as_ref().map(LineFault::said).map(|said| {
+            Said::new(
+                format!("再照会だけが送れず、送信待ちです(受付は続けられます): {}", said.ja),
+                format!(
+                    "questions that are asked again are alone not answered, and wait; check-in goes on: {}",
+                    said.en
+                ),
+            )
+        });
+        match (consents, follow_ups) {
+            (Some(one), Some(other)) => {
+                Some(Said::new(format!("{}{}", one.ja, other.ja), format!("{}; {}", one.en, other.en)))
+            }
+            (one, other) => one.or(other),
+        }
     }
 
     /// What somebody should see to: ends that are near or past, and files that are not used.
@@ -376,9 +395,10 @@ enum Held {
 /// Why a connection with new files is no good; `None` when an answer came over it that says nothing against them.
 fn keeps_off(error: &CentralError, fault: Option<LineFault>) -> Option<LineFault> {
     match error {
-        CentralError::Unreachable(_) | CentralError::TimedOut | CentralError::Refused(_) => {
-            fault.or_else(|| error.fault(None))
-        }
+        CentralError::Unreachable(_)
+        | CentralError::Unavailable
+        | CentralError::TimedOut
+        | CentralError::Refused(_) => fault.or_else(|| error.fault(None)),
         CentralError::Busy(_)
         | CentralError::Rejected(_)
         | CentralError::NotBelieved(_)

@@ -12,6 +12,9 @@ pub enum CentralError {
     /// Nobody is there, or the connection broke: wait for the line.
     #[error("the central system cannot be reached ({0})")]
     Unreachable(String),
+    /// It was reached, and says that it cannot serve at the moment.
+    #[error("the central system says that it is unavailable")]
+    Unavailable,
     /// It was reached, but did not answer in time.
     #[error("the central system did not answer in time")]
     TimedOut,
@@ -39,6 +42,7 @@ impl CentralError {
         match self {
             Self::Unreachable(cause) => known.or_else(|| Some(LineFault::Broke(cause.clone()))),
             Self::TimedOut => known.or(Some(LineFault::NoAnswer)),
+            Self::Unavailable => Some(LineFault::Unavailable),
             Self::Busy(_) => Some(LineFault::Busy),
             Self::Refused(code) if code == snake(Code::Unimplemented) => Some(LineFault::NoService),
             Self::Refused(code) => {
@@ -75,7 +79,8 @@ pub(super) fn from_status(status: &Status) -> CentralError {
                 None => CentralError::Unreachable(cause),
             }
         }
-        Code::Unavailable => CentralError::Unreachable(code),
+        // Said by the service, or by a proxy before it: a connection that broke has a source.
+        Code::Unavailable => CentralError::Unavailable,
         Code::Cancelled | Code::DeadlineExceeded => CentralError::TimedOut,
         Code::ResourceExhausted => CentralError::Busy(pushback(status)),
         // Also what a proxy in front of the service says (HTTP 401, 403, 404): never a verdict on one request.
@@ -177,14 +182,13 @@ mod tests {
 
     #[test]
     fn every_code_says_something_about_the_line_the_gateway_or_the_request() {
-        let unreachable = |c: &CentralError| matches!(c, CentralError::Unreachable(_));
         let rejected = |c: &CentralError| matches!(c, CentralError::Rejected(_));
         let protocol = |c: &CentralError| matches!(c, CentralError::Protocol(_));
         for number in 0..=16 {
             let code = Code::from_i32(number);
             let found = from_status(&Status::new(code, "secret words of the peer"));
             let right = match code {
-                Code::Unavailable => unreachable(&found),
+                Code::Unavailable => found == CentralError::Unavailable,
                 Code::Cancelled | Code::DeadlineExceeded => found == CentralError::TimedOut,
                 Code::ResourceExhausted => found == CentralError::Busy(None),
                 Code::Unauthenticated | Code::PermissionDenied | Code::Unimplemented => {
@@ -226,7 +230,7 @@ mod tests {
             let error = from_status(&Status::new(code, ""));
             let (fresh, kept) = (error.fault(None), error.fault(known()));
             match code {
-                Code::Unavailable => assert!(matches!(fresh, Some(LineFault::Broke(_))) && kept == known()),
+                Code::Unavailable => assert!(fresh == Some(LineFault::Unavailable) && kept == fresh),
                 Code::Cancelled | Code::DeadlineExceeded => {
                     assert!(fresh == Some(LineFault::NoAnswer) && kept == known());
                 }

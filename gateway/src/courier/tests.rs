@@ -64,7 +64,7 @@ impl<F: Fn(RequestId) -> Tried> Line<F> {
     async fn perform(&mut self, effect: Effect) -> Event {
         match effect {
             Effect::Probe => Event::Probed(true),
-            Effect::Select { limit, busy } => {
+            Effect::Select { limit, busy, .. } => {
                 let now_ms = now(self.ms).stamp.wall_ms;
                 let rows = self.store.select(Destination::Central, limit as usize, &busy, now_ms).await.unwrap();
                 Event::Selected(rows.iter().map(OutboxRow::head).collect())

@@ -175,7 +175,7 @@ pub(super) fn central(circuit: Circuit, link: &LinkStatus) -> HealthPart {
         Some(why) => Said::new(format!("{}: {}", line.ja, why.ja), format!("{}: {}", line.en, why.en)),
         None => line,
     };
-    let sentences: Vec<Said> = std::iter::once(detail).chain(link.consents_wait()).collect();
+    let sentences: Vec<Said> = std::iter::once(detail).chain(link.some_wait()).collect();
     HealthPart::new("central", !down, joined(&sentences))
 }
 

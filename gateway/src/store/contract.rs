@@ -71,6 +71,7 @@ contract! {
     a_later_question_that_is_asked_after_the_rejection_has_its_reply_at_once_and_never_goes
     a_consent_recorded_after_its_questions_rejection_is_kept_as_rejected
     a_consent_never_holds_back_another_receptions_question
+    kinds_that_are_left_out_wait_and_hold_no_other_reception
     a_question_passes_a_row_of_another_reception_that_failed_and_waits
     a_verdict_twice_changes_nothing
     a_verdict_of_the_wrong_kind_is_refused

@@ -6,8 +6,8 @@ use super::papers::Paper;
 use super::sqlite::{self, BackedUp, BackupError, RescueError, RescuedTable, Sqlite};
 use super::{
     CaseNotice, CaseRow, CaseWrite, Destination, Figures, Horizon, Keeping, KeptName, KeptReply, Keys, Lane, OpenError,
-    Opening, OutboxCounts, OutboxDetail, OutboxHead, OutboxRow, Recording, ReplyNotice, Request, Settlement,
-    StoreError, StoreHealth, TrailEntry,
+    Opening, OutboxCounts, OutboxDetail, OutboxHead, OutboxRow, Recording, ReplyNotice, Request, RequestKind,
+    Settlement, StoreError, StoreHealth, TrailEntry,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -316,7 +316,19 @@ impl Store {
         busy: &[OrderKey],
         now_ms: i64,
     ) -> Result<Vec<OutboxRow>, StoreError> {
-        backend!(self, backend => backend.select(destination, limit, busy, now_ms).await)
+        self.select_without(destination, limit, busy, &[], now_ms).await
+    }
+
+    /// As [`Self::select`], without requests of these kinds. Those hold only rows of their own reception meanwhile.
+    pub async fn select_without(
+        &self,
+        destination: Destination,
+        limit: usize,
+        busy: &[OrderKey],
+        without: &[RequestKind],
+        now_ms: i64,
+    ) -> Result<Vec<OutboxRow>, StoreError> {
+        backend!(self, backend => backend.select(destination, limit, busy, without, now_ms).await)
     }
 
     /// One reception.

@@ -213,7 +213,7 @@ fn central(status: CourierStatus, link: &LinkStatus, attention: Vec<String>, now
             .map_or_else(|| w.t("まだ数えていません", "not counted yet").into(), |counted| counted.pending.to_string()),
         rejected: status.counted.map_or(0, |counted| counted.rejected),
         fault: link.fault.as_ref().map(|fault| said(fault.said())),
-        warnings: link.warnings(now_ms).into_iter().chain(link.consents_wait()).map(said).collect(),
+        warnings: link.warnings(now_ms).into_iter().chain(link.some_wait()).map(said).collect(),
         attention,
     }
 }

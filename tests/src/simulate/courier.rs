@@ -107,7 +107,7 @@ impl World {
 
     fn carry_out(&mut self, life: u64, effect: Effect) {
         match effect {
-            Effect::Select { limit, busy } => self.soon(0..=5, Inside::Select(life, limit, busy)),
+            Effect::Select { limit, busy, .. } => self.soon(0..=5, Inside::Select(life, limit, busy)),
             Effect::Send(seq) => self.call(life, seq),
             Effect::Settle(seq, settle) => self.settle(life, seq, settle),
             Effect::Probe => {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock::Stamp;
+use crate::ids::OrderKey;
 use proptest::prelude::*;
 
 fn now(ms: u64) -> Now {
@@ -26,7 +27,7 @@ fn step(plan: &mut Plan, ms: u64, event: Event) -> Vec<Effect> {
 fn plan() -> Plan {
     let mut plan = Plan::new(Rules::default(), now(0));
     assert_eq!(step(&mut plan, 0, Event::Tick), [Effect::Probe]);
-    assert_eq!(step(&mut plan, 0, Event::Probed(true)), [Effect::Select { limit: 1, busy: vec![] }]);
+    assert_eq!(step(&mut plan, 0, Event::Probed(true)), [Effect::Select { limit: 1, busy: vec![], without: vec![] }]);
     step(&mut plan, 0, Event::Selected(vec![]));
     plan
 }
@@ -45,12 +46,15 @@ fn two_out() -> Plan {
 #[test]
 fn the_window_starts_at_one_and_grows_with_each_delivery() {
     let mut plan = plan();
-    assert_eq!(step(&mut plan, 0, Event::Wake), [Effect::Select { limit: 1, busy: vec![] }]);
+    assert_eq!(step(&mut plan, 0, Event::Wake), [Effect::Select { limit: 1, busy: vec![], without: vec![] }]);
     assert_eq!(step(&mut plan, 0, Event::Selected(vec![head(1, 1)])), [Effect::Send(1)]);
     let effects = step(&mut plan, 1, Event::Tried(1, Tried::Delivered));
     assert_eq!(
         effects,
-        [Effect::Settle(1, Settle::Delivered), Effect::Select { limit: 2, busy: vec![OrderKey([1; 32])] }]
+        [
+            Effect::Settle(1, Settle::Delivered),
+            Effect::Select { limit: 2, busy: vec![OrderKey([1; 32])], without: vec![] }
+        ]
     );
     assert_eq!(plan.window(), 2);
 }
@@ -113,7 +117,10 @@ fn an_unreachable_destination_gets_one_probe_at_a_time_and_its_rows_are_not_touc
     assert_eq!(step(&mut plan, 1011, Event::Tick), []);
     step(&mut plan, 1020, Event::Probed(false));
     assert_eq!(step(&mut plan, 2020, Event::Tick), [Effect::Probe]);
-    assert_eq!(step(&mut plan, 2030, Event::Probed(true)), [Effect::Select { limit: 1, busy: vec![] }]);
+    assert_eq!(
+        step(&mut plan, 2030, Event::Probed(true)),
+        [Effect::Select { limit: 1, busy: vec![], without: vec![] }]
+    );
 }
 
 fn doubtful() -> Tried {
@@ -210,7 +217,7 @@ fn a_destination_that_answers_pings_and_accepts_no_request_stays_down_until_it_a
         let ms = u64::try_from(seq).unwrap() * 2_000;
         assert_eq!(
             step(&mut plan, ms, Event::Wake),
-            [Effect::Select { limit: 1, busy: vec![] }],
+            [Effect::Select { limit: 1, busy: vec![], without: vec![] }],
             "it is tried at once"
         );
         let patient = u8::try_from(seq).unwrap();
@@ -222,7 +229,10 @@ fn a_destination_that_answers_pings_and_accepts_no_request_stays_down_until_it_a
         step(&mut plan, ms + 5, Event::Tried(seq, refusal()));
         step(&mut plan, ms + 6, Event::Settled(seq));
         // It looked before that was on disk, and looks once more.
-        assert_eq!(step(&mut plan, ms + 6, Event::Selected(vec![])), [Effect::Select { limit: 1, busy: vec![] }]);
+        assert_eq!(
+            step(&mut plan, ms + 6, Event::Selected(vec![])),
+            [Effect::Select { limit: 1, busy: vec![], without: vec![] }]
+        );
         step(&mut plan, ms + 6, Event::Selected(vec![]));
         assert!(is_down(&plan));
         if step(&mut plan, ms + 1_500, Event::Tick) == [Effect::Probe] {
@@ -334,7 +344,7 @@ fn behind_failing(failing: i64, healthy: i64, mut plan: Plan) -> (u64, u64) {
         };
         for effect in step(&mut plan, ms, event) {
             match effect {
-                Effect::Select { limit, busy } => {
+                Effect::Select { limit, busy, .. } => {
                     let due = queue.iter().filter(|(seq, (at, _))| *at <= ms && !busy.contains(&key(**seq)));
                     let mut due: Vec<_> = due.map(|(seq, (_, attempts))| (*attempts, *seq)).collect();
                     due.sort_by_key(|(attempts, seq)| (*attempts > 0, *seq));
@@ -379,7 +389,7 @@ fn a_request_that_hangs_again_takes_neither_the_line_down_nor_the_last_of_the_ro
     let mut plan = plan();
     step(&mut plan, 0, Event::Wake);
     let effects = step(&mut plan, 0, Event::Selected(vec![Head { attempts: 1, ..head(1, 1) }]));
-    assert_eq!(effects, [Effect::Send(1), Effect::Select { limit: 1, busy: vec![OrderKey([1; 32])] }]);
+    assert_eq!(effects, [Effect::Send(1), Effect::Select { limit: 1, busy: vec![OrderKey([1; 32])], without: vec![] }]);
     assert_eq!(step(&mut plan, 11, Event::Selected(vec![head(2, 2)]))[0], Effect::Send(2));
     assert_eq!(step(&mut plan, 12, Event::Wake), [], "a fresh one is waited for");
     step(&mut plan, 20, Event::Tried(2, Tried::Delivered));
@@ -435,6 +445,51 @@ fn busy_pauses_for_as_long_as_the_destination_says_and_halves_the_window() {
 }
 
 #[test]
+fn a_pause_asked_for_beside_questions_is_kept_for_that_kind_alone_while_patients_are_served() {
+    for kind in [Kind::Consent, Kind::FollowUp] {
+        let mut plan = two_out();
+        step(&mut plan, 1, Event::Tried(2, Tried::Delivered));
+        step(&mut plan, 1, Event::Settled(2));
+        step(&mut plan, 1, Event::Selected(vec![Head { kind, ..head(4, 4) }]));
+        let window = plan.window();
+        step(&mut plan, 5, Event::Tried(4, Tried::Busy(Some(Duration::from_secs(300)))));
+        assert_eq!((plan.circuit(), plan.window()), (Circuit::Up, window), "{kind:?}");
+        let looks = |plan: &mut Plan, ms| {
+            step(plan, ms, Event::Selected(vec![]));
+            step(plan, ms, Event::Wake).into_iter().find_map(|effect| match effect {
+                Effect::Select { without, .. } => Some(without),
+                _ => None,
+            })
+        };
+        assert_eq!(looks(&mut plan, 6), Some(vec![kind]));
+        assert_eq!(looks(&mut plan, 300_004), Some(vec![kind]));
+        assert_eq!(looks(&mut plan, 300_005), Some(vec![]), "the pause is over");
+    }
+}
+
+#[test]
+fn follow_ups_that_are_refused_or_hang_do_not_take_the_line_down() {
+    let mut plan = two_out();
+    for seq in [2, 3] {
+        step(&mut plan, 1, Event::Tried(seq, Tried::Delivered));
+        step(&mut plan, 1, Event::Settled(seq));
+    }
+    for seq in 10..30 {
+        step(
+            &mut plan,
+            2_000 + seq as u64,
+            Event::Selected(vec![Head { kind: Kind::FollowUp, ..head(seq, seq as u8) }]),
+        );
+        let effects = step(&mut plan, 5_000 + seq as u64, Event::Tried(seq, refusal()));
+        assert!(matches!(effects[0], Effect::Settle(_, Settle::Retry { .. })), "{effects:?}");
+        step(&mut plan, 5_000 + seq as u64, Event::Settled(seq));
+        step(&mut plan, 5_000 + seq as u64, Event::Probed(true));
+        assert_eq!(plan.circuit(), Circuit::Up, "{seq}");
+        step(&mut plan, 5_000 + seq as u64, Event::Wake);
+    }
+}
+
+#[test]
 fn a_row_stays_in_flight_until_its_verdict_is_on_disk() {
     let mut plan = plan();
     step(&mut plan, 0, Event::Wake);
@@ -466,7 +521,7 @@ proptest! {
             };
             for effect in step(&mut plan, ms, event) {
                 match effect {
-                    Effect::Select { limit, busy } => {
+                    Effect::Select { limit, busy, .. } => {
                         let mut seen = busy;
                         let mut rows = Vec::new();
                         for row in &pending {

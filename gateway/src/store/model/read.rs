@@ -21,9 +21,10 @@ impl Model {
         _: Destination,
         limit: usize,
         busy: &[OrderKey],
+        without: &[RequestKind],
         now_ms: i64,
     ) -> Result<Vec<OutboxRow>, StoreError> {
-        self.read(|disk| disk.select(limit, busy, now_ms))
+        self.read(|disk| disk.select(limit, busy, without, now_ms))
     }
 
     pub(in crate::store) async fn reception(&self, id: ReceptionId) -> Result<Option<ReceptionRecord>, StoreError> {
@@ -236,7 +237,7 @@ impl Model {
 }
 
 impl Disk {
-    fn select(&self, limit: usize, busy: &[OrderKey], now_ms: i64) -> Vec<OutboxRow> {
+    fn select(&self, limit: usize, busy: &[OrderKey], without: &[RequestKind], now_ms: i64) -> Vec<OutboxRow> {
         let urgent: HashSet<OrderKey> =
             self.pending().filter(|r| r.row.lane == Lane::Interactive).map(|r| r.row.order_key).collect();
         let mut seen: HashSet<OrderKey> = busy.iter().copied().collect();
@@ -245,10 +246,11 @@ impl Disk {
             let latest = now_ms.saturating_add(RETRY_AFTER_MAX.as_millis() as i64);
             row.not_before_ms > now_ms && row.not_before_ms <= latest
         };
+        let rests = |row: &Row| without.contains(&row.row.request.kind);
         let passes = |row: &Row, older: &Row| {
             let question = row.row.request.kind.asks().is_some();
             let after_consent = question && older.row.request.kind == RequestKind::Consent;
-            let after_failure = row.row.reception != older.row.reception && waits(older);
+            let after_failure = row.row.reception != older.row.reception && (waits(older) || rests(older));
             after_consent || after_failure
         };
         let free = |row: &Row| {
@@ -256,7 +258,7 @@ impl Disk {
             same_patient.take_while(|older| older.row.seq < row.row.seq).all(|older| passes(row, older))
         };
         // The outbox is in order of seq: the first row of a key that may go is the one that goes.
-        let go = self.pending().filter(|row| !waits(row) && free(row) && seen.insert(row.row.order_key));
+        let go = self.pending().filter(|row| !waits(row) && !rests(row) && free(row) && seen.insert(row.row.order_key));
         let (mut first, mut others): (Vec<&Row>, Vec<&Row>) = go.partition(|row| urgent.contains(&row.row.order_key));
         first.sort_by_key(|row| row.row.attempts > 0);
         others.sort_by_key(|row| row.row.attempts > 0);

@@ -2,11 +2,11 @@
 
 use super::Sqlite;
 use super::read::count;
-use super::rows::{OutboxCells, blobs, word};
+use super::rows::{OutboxCells, blobs, json, word};
 use crate::store::command::Command;
 use crate::store::sealed::Unreadable;
 use crate::store::turns::take_turns;
-use crate::store::{Destination, OutboxRow, RETRY_AFTER_MAX, StoreError};
+use crate::store::{Destination, OutboxRow, RETRY_AFTER_MAX, RequestKind, StoreError};
 use std::sync::LazyLock;
 use uketsuke_core::ids::OrderKey;
 
@@ -24,6 +24,7 @@ impl Sqlite {
         destination: Destination,
         limit: usize,
         busy: &[OrderKey],
+        without: &[RequestKind],
         now_ms: i64,
     ) -> Result<Vec<OutboxRow>, StoreError> {
         let query = sqlx::query_as::<_, Candidate>(STATEMENT.as_str())
@@ -31,7 +32,8 @@ impl Sqlite {
             .bind(now_ms)
             .bind(count(limit))
             .bind(RETRY_AFTER_MAX.as_millis() as i64)
-            .bind(blobs(busy.iter().map(|key| key.0.as_slice())));
+            .bind(blobs(busy.iter().map(|key| key.0.as_slice())))
+            .bind(json(&without));
         let mut found = self.rows(query).await?;
         found.sort_by_key(|candidate| candidate.cells.seq);
         let interactive_flying = found.first().map_or(0, |candidate| usize::try_from(candidate.flying).unwrap_or(0));
@@ -60,7 +62,7 @@ impl Sqlite {
     }
 }
 
-/// Parameters: 1 destination, 2 now, 3 limit, 4 longest wait, 5 the busy keys.
+/// Parameters: 1 destination, 2 now, 3 limit, 4 longest wait, 5 the busy keys, 6 the kinds that are left out.
 ///
 /// Walks along the index by lane. Those that have not failed yet go first: requests that fail again and again must keep neither a patient
 /// waiting who has just come, nor the backlog behind them. Of each key goes the oldest row that is due and held by none before it; a key
@@ -69,6 +71,7 @@ impl Sqlite {
 static STATEMENT: LazyLock<String> = LazyLock::new(|| {
     let busy = "SELECT order_key FROM busy";
     let waits = |row: &str| format!("({row}.not_before_ms > ?2 AND {row}.not_before_ms <= ?2 + ?4)");
+    let rests = |row: &str| format!("{row}.kind IN (SELECT value FROM json_each(?6))");
     let free = |row: &str| {
         format!(
             "NOT EXISTS (
@@ -76,11 +79,13 @@ static STATEMENT: LazyLock<String> = LazyLock::new(|| {
                  WHERE e.destination = ?1 AND e.order_key = {row}.order_key AND e.seq < {row}.seq
                    AND (e.state = 'pending' OR (e.state = 'isolated' AND e.not_before_ms > ?2))
                    AND NOT ({row}.kind <> 'consent' AND e.kind = 'consent')
-                   AND NOT (e.reception <> {row}.reception AND (e.state = 'isolated' OR {waits})))",
+                   AND NOT (e.reception <> {row}.reception AND (e.state = 'isolated' OR {waits} OR {rests})))",
             waits = waits("e"),
+            rests = rests("e"),
         )
     };
-    let goes = |row: &str| format!("{row}.state = 'pending' AND NOT {} AND {}", waits(row), free(row));
+    let goes =
+        |row: &str| format!("{row}.state = 'pending' AND NOT {} AND NOT {} AND {}", waits(row), rests(row), free(row));
     let others = |failed: u8| {
         format!(
             "SELECT o.* FROM outbox o INDEXED BY outbox_by_lane
