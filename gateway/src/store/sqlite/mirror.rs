@@ -24,6 +24,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 const LOG_HEADER_BYTES: u64 = 32;
@@ -33,6 +34,8 @@ const SALT_IN_LOG: u64 = 16;
 const SALT_IN_FRAME: usize = 8;
 /// Database and mirror are compared in pieces of this size.
 const PIECE_BYTES: usize = 256 * 1024;
+/// Between two pieces: the disk is there for patients first.
+const PIECE_PAUSE: Duration = Duration::from_millis(2);
 
 /// How far the log is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -298,6 +301,7 @@ fn compare(database: &File, mirror: &File, stop: &AtomicBool) -> io::Result<()> 
             mirror.write_all_at(&wanted[..wanted_bytes], at)?;
         }
         at += wanted_bytes as u64;
+        std::thread::sleep(PIECE_PAUSE);
     }
     Err(io::ErrorKind::Interrupted.into())
 }

@@ -5,6 +5,7 @@
 //! nor empties its write-ahead log.
 
 use super::files::{self, Files};
+use super::mirror::mirror_of;
 use super::{Trouble, holder, saved, trouble};
 use crate::store::ballast::Ballast;
 use crate::store::keys::{Keys, Ring, id_word};
@@ -65,7 +66,7 @@ pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Ope
     };
     let (checked, watch) = match unlocked(path, lock_holder, &looked).await {
         // Even looking takes a little room: for the log's index.
-        Err(error) if is_full(&error) && ballast.release_half() => {
+        Err(error) if is_full(&error) && gives_room(path, &ballast) => {
             tracing::error!("the disk is full; the store gave back some of its reserve; free some space");
             unlocked(path, lock_holder, &looked).await?
         }
@@ -128,6 +129,12 @@ async fn unlocked<T>(
     }
 }
 
+/// On a full disk: what an earlier life left of a mirror, and half of the reserve; whether there was any of it.
+fn gives_room(database: &Path, ballast: &Ballast) -> bool {
+    let removed = fs::remove_file(mirror_of(database)).is_ok();
+    ballast.release_half() || removed
+}
+
 /// The connection of the writer, with everything recovered, up to date and on disk.
 async fn bring_up(
     config: &StoreConfig,
@@ -141,7 +148,7 @@ async fn bring_up(
     let mut conn = write_options(config).connect().await.map_err(sql("open its database"))?;
     let brought = match MIGRATIONS.run(&mut conn).await {
         Err(MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _))
-            if trouble(&error) == Trouble::Full && ballast.release_half() =>
+            if trouble(&error) == Trouble::Full && gives_room(path, ballast) =>
         {
             tracing::error!("the disk is full; the store gave back some of its reserve; free some space");
             MIGRATIONS.run(&mut conn).await
@@ -161,7 +168,7 @@ async fn bring_up(
         None => begin(&mut conn, keys).await.map_err(sql("write its first row"))?,
     };
     match note_keys(&mut conn, keys, &head).await {
-        Err(error) if trouble(&error) == Trouble::Full && ballast.release_half() => {
+        Err(error) if trouble(&error) == Trouble::Full && gives_room(path, ballast) => {
             note_keys(&mut conn, keys, &head).await.map_err(sql("write down which keys seal it"))?;
         }
         noted => noted.map_err(sql("write down which keys seal it"))?,

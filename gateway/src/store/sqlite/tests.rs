@@ -538,6 +538,26 @@ async fn on_a_disk_that_is_really_full_settlements_go_on_and_nothing_is_lost() {
     assert_eq!(store.receptions(99_999).await.unwrap().len(), acknowledged as usize);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mirror_that_an_earlier_life_left_gives_its_room_to_a_start_on_a_full_disk() {
+    let Some(disk) = SmallDisk::mount("24m") else {
+        println!("skipped: this machine does not let us mount a small file system");
+        return;
+    };
+    let keys = Keys::random();
+    let config = StoreConfig { ballast_bytes: 0, ..StoreConfig::new(disk.0.path().join("store.db")) };
+    let store = Store::open(&config, keys.clone()).await.unwrap();
+    store.open_reception(opening(1, 1)).await.unwrap();
+    while store.figures().await.unwrap().mirror_bytes == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    store.close().await.unwrap();
+    let mut other = fs::File::create(disk.0.path().join("somebody-else")).unwrap();
+    while std::io::Write::write_all(&mut other, &[7; 512]).is_ok() {}
+    let store = Store::open(&config, keys).await.unwrap();
+    assert_eq!(store.receptions(9).await.unwrap().len(), 1);
+}
+
 /// As large as a request of the PIN path, with the card's certificate in it.
 const REQUEST_BYTES: usize = 3000;
 
