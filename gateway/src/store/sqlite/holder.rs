@@ -99,6 +99,9 @@ mod tests {
     use super::*;
 
     const LOCKS: &str = "\
+7: POSIX  ADVISORY  READ 8 08:01:1234 120 120
+8: POSIX  ADVISORY  WRITE 9 08:01:1234 121 121
+9: OFDLCK ADVISORY  WRITE 10 00:30:777 120 120
 1: POSIX  ADVISORY  READ 77 08:01:1234 128 128
 2: POSIX  ADVISORY  WRITE 4711 08:01:1234 120 120
 2: -> POSIX  ADVISORY  WRITE 99 08:01:1234 120 120
@@ -113,6 +116,7 @@ mod tests {
         assert_eq!(writer(LOCKS, 1234, 4711), None, "our own lock names nobody, and one who waits holds nothing");
         assert_eq!(writer(LOCKS, 999, 1), Some(6), "to the end of the file");
         assert_eq!(writer(LOCKS, 555, 1), Some(0), "in another container");
+        assert_eq!(writer(LOCKS, 777, 1), Some(10), "a lock of an open file");
         assert_eq!(writer(LOCKS, 1, 1), None);
         assert_eq!(writer("nonsense\n1: POSIX\n", 1, 1), None);
     }
@@ -124,6 +128,9 @@ mod tests {
         let alone: String =
             LOCKS.lines().filter(|line| !line.contains("4711")).map(|line| format!("{line}\n")).collect();
         assert_eq!(writer(&format!("{other}{alone}"), 1234, 77), None);
+        // Which file system ours is on is told by the lock that an open store always has, not by any other of this process.
+        let elsewhere = "0: POSIX  ADVISORY  READ 77 00:2f:1234 120 120\n";
+        assert_eq!(writer(&format!("{elsewhere}{other}{LOCKS}"), 1234, 77), Some(4711));
     }
 
     #[test]
