@@ -19,7 +19,7 @@ use crate::reload;
 use crate::running::{LineMaterial, Running, WithBroker};
 use crate::shutdown::{self, Ending, Signals};
 use crate::site::{Site, SiteParts};
-use crate::store::{Class, Keys, Store, StoreConfig};
+use crate::store::{Class, Keys, LockHolder, Store, StoreConfig};
 use crate::supervise;
 use crate::telemetry::{self, Metrics, MqttStatus};
 use crate::terminal::TerminalParts;
@@ -115,15 +115,15 @@ pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> 
     let mut signals = Signals::listen().map_err(setup)?;
     // One short text for the life of the process: pages borrow it freely.
     let help_line: Option<&'static str> = config.site.help_line.clone().map(|line| &*line.leak());
-    let (doors, store_config) = (Doors::default(), StoreConfig::new(&config.store.path));
+    let (doors, (lock_holder_in, lock_holder)) = (Doors::default(), watch::channel(None));
     let waiting = Waiting {
         help_line,
-        lock_holder: store_config.lock_holder.subscribe(),
+        lock_holder,
         doors: doors.clone(),
         readers: config.terminals.iter().map(|terminal| terminal.readers.len()).sum(),
     };
     let mut entrance = Entrance::at(config.web.listen);
-    let opening = open(&config, &store_config, keys.clone(), &clock, started);
+    let opening = open(&config, keys.clone(), &clock, started, &lock_holder_in);
     let Some(opened) = entrance.open_while(&waiting, &mut signals, opening).await else {
         tracing::info!("stopped before the store was open");
         return Ok(Ending::Asked.exit_code());
@@ -342,12 +342,12 @@ struct Opened {
 
 async fn open(
     config: &Config,
-    store: &StoreConfig,
     keys: Keys,
     clock: &Clock,
     started: Stamp,
+    lock_holder: &watch::Sender<Option<LockHolder>>,
 ) -> Result<Opened, StartError> {
-    let store = Store::open(store, keys).await?;
+    let store = Store::open_telling(&StoreConfig::new(&config.store.path), keys, lock_holder).await?;
     let anchors = CardAnchors::read_with_former(&config.card, clock, &store).await;
     anchors.save().await;
     let former = Former::load(&store).await;

@@ -3,7 +3,7 @@
 use super::{HealthPart, joined};
 use crate::central::{LineFault, LinkStatus, Reach, Said};
 use crate::handle::{Counted, ReaderName, ReaderStatus};
-use crate::store::StoreHealth;
+use crate::store::{LockHolder, StoreHealth};
 use crate::upkeep::Upkept;
 use std::time::Duration;
 use uketsuke_core::outbox::Circuit;
@@ -13,7 +13,7 @@ use uketsuke_core::retention::{Deletion, Doubt};
 const DELETION_SAID_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The store before it is open.
-pub fn opening(lock_holder: Option<&str>) -> HealthPart {
+pub fn opening(lock_holder: Option<&LockHolder>) -> HealthPart {
     let detail = match lock_holder {
         Some(holder) => locked(holder),
         None => Said::new(
@@ -24,10 +24,16 @@ pub fn opening(lock_holder: Option<&str>) -> HealthPart {
     HealthPart::new("store", false, detail)
 }
 
-fn locked(holder: &str) -> Said {
+fn locked(holder: &LockHolder) -> Said {
+    let who = match holder {
+        LockHolder::Process { pid, program: Some(program) } => format!("プログラム {program}、プロセス番号 {pid}"),
+        LockHolder::Process { pid, program: None } => format!("プロセス番号 {pid}"),
+        LockHolder::InAnotherContainer => "別のコンテナのプログラム".to_owned(),
+        LockHolder::Unknown => "どのプログラムかはわかりません".to_owned(),
+    };
     Said::new(
         format!(
-            "別のプログラムがデータベースの書き込みロックを持っています({holder})。そのプログラムを終了すると、受付は自動で再開します"
+            "別のプログラムがデータベースの書き込みロックを持っています({who})。そのプログラムを終了すると、受付は自動で再開します"
         ),
         format!("{holder} holds the write lock of the database; end it, then receptions go on by themselves"),
     )
@@ -235,14 +241,26 @@ mod tests {
             StoreHealth::Tampered { rows: 3 },
             StoreHealth::Full { writing: true },
             StoreHealth::Full { writing: false },
-            StoreHealth::Locked { holder: "sqlite3 (4711)".into() },
             StoreHealth::Failed { what: "disk I/O error".into() },
+        ];
+        let holders = [
+            (LockHolder::Process { pid: 4711, program: Some("sqlite3".into()) }, "sqlite3、プロセス番号 4711)"),
+            (LockHolder::Process { pid: 4711, program: None }, "(プロセス番号 4711)"),
+            (LockHolder::InAnotherContainer, "(別のコンテナのプログラム)"),
+            (LockHolder::Unknown, "(どのプログラムかはわかりません)"),
         ];
         let mut upkept = Upkept::default();
         (upkept.counted, upkept.large, upkept.disk_low) = (true, true, true);
         upkept.figures.outbox.isolated = 2;
         let counted = Counted { pending: 9, rejected: 0 };
         let mut parts: Vec<HealthPart> = states.iter().map(|state| store(state, &upkept)).collect();
+        for (holder, ja) in holders {
+            let told = [opening(Some(&holder)), store(&StoreHealth::Locked { holder: holder.clone() }, &upkept)];
+            for part in &told {
+                assert!(part.detail.ja.contains(ja) && part.detail.en.contains(&holder.to_string()), "{part:?}");
+            }
+            parts.extend(told);
+        }
         upkept.figures.put_aside = 1;
         parts.push(store(&StoreHealth::Ok, &upkept));
         for upkept in [upkept, Upkept::default()] {
@@ -269,7 +287,7 @@ mod tests {
             let link = LinkStatus { fault, ..LinkStatus::new(None, 30) };
             parts.extend([Circuit::Up, Circuit::Down { probe_at: None }].map(|circuit| central(circuit, &link)));
         }
-        parts.extend([certificates(&[]), opening(None), opening(Some("vi (7)"))]);
+        parts.extend([certificates(&[]), opening(None)]);
         for part in parts {
             let Said { ja, en } = &part.detail;
             let letters = ja.chars().filter(|c| c.is_alphabetic());

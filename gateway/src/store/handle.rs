@@ -5,9 +5,9 @@ use super::model::Model;
 use super::papers::Paper;
 use super::sqlite::{self, BackedUp, BackupError, RescueError, RescuedTable, Sqlite};
 use super::{
-    CaseNotice, CaseRow, CaseWrite, Destination, Figures, Horizon, Keeping, KeptName, KeptReply, Keys, Lane, OpenError,
-    Opening, OutboxCounts, OutboxDetail, OutboxHead, OutboxRow, Recording, ReplyNotice, Request, RequestKind,
-    Settlement, StoreError, StoreHealth, TrailEntry,
+    CaseNotice, CaseRow, CaseWrite, Destination, Figures, Horizon, Keeping, KeptName, KeptReply, Keys, Lane,
+    LockHolder, OpenError, Opening, OutboxCounts, OutboxDetail, OutboxHead, OutboxRow, Recording, ReplyNotice, Request,
+    RequestKind, Settlement, StoreError, StoreHealth, TrailEntry,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -38,8 +38,6 @@ pub struct StoreConfig {
     /// A database up to this size is looked through by SQLite before it opens; a larger one while it is in use
     /// ([`Store::check_file`]), so that a start takes no longer with years of receptions; unless the file is shorter than it says.
     pub check_bytes_max: u64,
-    /// While the store is being opened: the other program whose write lock is waited for, in words.
-    pub lock_holder: watch::Sender<Option<String>>,
 }
 
 impl StoreConfig {
@@ -54,7 +52,6 @@ impl StoreConfig {
             busy_timeout: Duration::from_secs(3),
             ballast_bytes: 24 * 1024 * 1024,
             check_bytes_max: 256 * 1024 * 1024,
-            lock_holder: watch::Sender::new(None),
         }
     }
 }
@@ -84,9 +81,18 @@ macro_rules! backend {
 
 impl Store {
     /// Opens the store for writing, creating it if there is none; recovers, checks and makes everything durable first.
-    /// It takes as long as another program holds the database's write lock ([`StoreConfig::lock_holder`]).
+    /// It takes as long as another program holds a lock of the database that is in the way.
     pub async fn open(config: &StoreConfig, keys: Keys) -> Result<Self, OpenError> {
-        Ok(Self(Backend::Sqlite(Arc::new(Sqlite::open(config, keys).await?))))
+        Self::open_telling(config, keys, &watch::Sender::new(None)).await
+    }
+
+    /// As [`Store::open`]; tells meanwhile whose lock it waits for.
+    pub async fn open_telling(
+        config: &StoreConfig,
+        keys: Keys,
+        lock_holder: &watch::Sender<Option<LockHolder>>,
+    ) -> Result<Self, OpenError> {
+        Ok(Self(Backend::Sqlite(Arc::new(Sqlite::open(config, keys, lock_holder).await?))))
     }
 
     /// Opens the store for reading, also while a gateway runs; every write is [`StoreError::ReadOnly`].

@@ -49,7 +49,7 @@ pub use inspection::Inspection;
 pub use kept::{Keeping, KeptName, TrailEntry, ended_word};
 pub use key_file::KeyError;
 pub use keys::Keys;
-pub use sqlite::{BackedUp, BackupError, RescueError, RescuedTable};
+pub use sqlite::{BackedUp, BackupError, LockHolder, RescueError, RescuedTable};
 pub use wipe::{WipeError, wipe};
 
 use serde::{Deserialize, Serialize};
@@ -347,8 +347,8 @@ pub enum StoreHealth {
     },
     /// Another program holds the database's write lock. The store tries again by itself, and goes on as soon as the lock is gone.
     Locked {
-        /// That program, in words.
-        holder: String,
+        /// That program.
+        holder: LockHolder,
     },
     /// An I/O error, or files that were deleted or replaced: nothing is acknowledged any more, the process has to end (exit code 74).
     Failed {

@@ -1,6 +1,6 @@
 //! What the store tells without being asked: replies, new rows, health. Shared by both backends.
 
-use super::{CaseNotice, ReplyNotice, StoreError, StoreHealth};
+use super::{CaseNotice, LockHolder, ReplyNotice, StoreError, StoreHealth};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::{broadcast, watch};
 
@@ -95,7 +95,7 @@ impl Signals {
     }
 
     /// Another program holds the write lock.
-    pub(super) fn locked(&self, holder: String) {
+    pub(super) fn locked(&self, holder: LockHolder) {
         self.set(StoreHealth::Locked { holder });
     }
 

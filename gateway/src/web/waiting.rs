@@ -4,6 +4,7 @@ use super::doors::Doors;
 use super::page;
 use super::words::Words;
 use crate::health::{self, HealthPart};
+use crate::store::LockHolder;
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -13,8 +14,8 @@ use tokio::sync::watch;
 pub struct Waiting {
     /// The site's own help line, shown beside the public one.
     pub help_line: Option<&'static str>,
-    /// The other program whose lock on the database is waited for, in words.
-    pub lock_holder: watch::Receiver<Option<String>>,
+    /// The other program whose lock on the database is waited for.
+    pub lock_holder: watch::Receiver<Option<LockHolder>>,
     /// Who is connected; the same ones as of the real pages.
     pub doors: Doors,
     /// How many readers the site has.
@@ -23,7 +24,7 @@ pub struct Waiting {
 
 impl Waiting {
     fn store(&self) -> HealthPart {
-        health::opening(self.lock_holder.borrow().as_deref())
+        health::opening(self.lock_holder.borrow().as_ref())
     }
 }
 

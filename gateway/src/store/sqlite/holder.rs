@@ -6,21 +6,29 @@ use std::fs;
 /// SQLite's lock of the one writer lies on this byte of the log's index (WAL_WRITE_LOCK, <https://www.sqlite.org/walformat.html> 2.2).
 const WRITE_LOCK: u64 = 120;
 
-/// Another program.
+/// Another program that holds a lock of the database, as far as it is known. `Display` is the English.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Holder {
-    /// 0 where the kernel does not tell: the program runs in another container.
-    pid: u32,
-    /// As the kernel shortens it; `None` when it cannot be read.
-    program: Option<String>,
+pub enum LockHolder {
+    /// A process on this machine.
+    Process {
+        /// Its number.
+        pid: u32,
+        /// As the kernel shortens it; `None` when it cannot be read.
+        program: Option<String>,
+    },
+    /// The kernel tells no number of a process in another container.
+    InAnotherContainer,
+    /// Nobody can tell.
+    Unknown,
 }
 
-impl fmt::Display for Holder {
+impl fmt::Display for LockHolder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.pid, &self.program) {
-            (0, _) => f.write_str("a program in another container"),
-            (pid, Some(program)) => write!(f, "the program {program} (process {pid})"),
-            (pid, None) => write!(f, "process {pid}"),
+        match self {
+            Self::Process { pid, program: Some(program) } => write!(f, "the program {program} (process {pid})"),
+            Self::Process { pid, program: None } => write!(f, "process {pid}"),
+            Self::InAnotherContainer => f.write_str("a program in another container"),
+            Self::Unknown => f.write_str("a program that cannot be found out"),
         }
     }
 }
@@ -29,13 +37,16 @@ impl fmt::Display for Holder {
 const OPEN_LOCK: u64 = 128;
 
 /// Who else holds the writer's lock on the log's index with this inode; `None` when no other program does, or nobody can tell.
-pub(super) fn of_the_write_lock(index_inode: u64) -> Option<Holder> {
+pub(super) fn of_the_write_lock(index_inode: u64) -> Option<LockHolder> {
     let locks = fs::read_to_string("/proc/locks").ok()?;
     let pid = writer(&locks, index_inode, std::process::id())?;
+    if pid == 0 {
+        return Some(LockHolder::InAnotherContainer);
+    }
     let program = fs::read_to_string(format!("/proc/{pid}/comm")).ok();
     // A name is for people to read: no control characters from another program.
     let program = program.map(|name| name.trim().chars().filter(|c| !c.is_control()).collect());
-    Some(Holder { pid, program })
+    Some(LockHolder::Process { pid, program })
 }
 
 /// A lock as proc_locks(5) tells it: `1: POSIX  ADVISORY  WRITE 4711 08:01:1234 120 120`. A line with `->` waits for one.
@@ -135,9 +146,11 @@ mod tests {
 
     #[test]
     fn a_holder_is_told_by_program_and_process() {
-        let told = |pid, program: Option<&str>| Holder { pid, program: program.map(str::to_owned) }.to_string();
+        let told =
+            |pid, program: Option<&str>| LockHolder::Process { pid, program: program.map(str::to_owned) }.to_string();
         assert_eq!(told(7, Some("sqlite3")), "the program sqlite3 (process 7)");
         assert_eq!(told(7, None), "process 7");
-        assert_eq!(told(0, None), "a program in another container");
+        assert_eq!(LockHolder::InAnotherContainer.to_string(), "a program in another container");
+        assert_eq!(LockHolder::Unknown.to_string(), "a program that cannot be found out");
     }
 }

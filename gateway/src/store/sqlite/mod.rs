@@ -47,6 +47,7 @@ mod writer;
 pub(super) use backup::backup;
 pub use backup::{BackedUp, BackupError};
 pub(super) use files::{index_of, log_of};
+pub use holder::LockHolder;
 pub(super) use rescue::rescue;
 pub use rescue::{RescueError, RescuedTable};
 pub(super) use saved::leftovers;
@@ -60,7 +61,7 @@ use queue::{Entrance, Job, Tidying};
 use sqlx::SqlitePool;
 use std::path::PathBuf;
 use std::sync::Arc;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use writer::Writer;
 
 /// A store on SQLite.
@@ -77,8 +78,12 @@ pub(super) struct Sqlite {
 }
 
 impl Sqlite {
-    pub(super) async fn open(config: &StoreConfig, keys: Keys) -> Result<Self, OpenError> {
-        let opened = open::for_writing(config, &keys).await?;
+    pub(super) async fn open(
+        config: &StoreConfig,
+        keys: Keys,
+        lock_holder: &watch::Sender<Option<LockHolder>>,
+    ) -> Result<Self, OpenError> {
+        let opened = open::for_writing(config, &keys, lock_holder).await?;
         let pool = open::read_pool(config);
         let signals = Arc::new(Signals::default());
         signals.committed(opened.head.commits, Some(opened.head.last_seq), Vec::new());

@@ -357,7 +357,7 @@ async fn another_programs_lock_is_named_before_the_next_patient_meets_it() {
     let mut shell = Command::new("sqlite3").arg(&config.path).stdin(Stdio::piped()).spawn().unwrap();
     let mut typing = shell.stdin.take().unwrap();
     typing.write_all(b"BEGIN IMMEDIATE;\n").unwrap();
-    let named = |health: &StoreHealth| matches!(health, StoreHealth::Locked { holder } if holder.contains("sqlite3"));
+    let named = |health: &StoreHealth| matches!(health, StoreHealth::Locked { holder } if holder.to_string().contains("sqlite3"));
     store.health().wait_for(named).await.unwrap();
     drop(typing);
     shell.wait().unwrap();

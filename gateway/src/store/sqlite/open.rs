@@ -6,7 +6,7 @@
 
 use super::files::{self, Files};
 use super::mirror::mirror_of;
-use super::{Trouble, holder, saved, trouble};
+use super::{LockHolder, Trouble, holder, saved, trouble};
 use crate::store::ballast::Ballast;
 use crate::store::keys::{Keys, Ring, id_word};
 use crate::store::side_file::{Found, Head, SideFile};
@@ -45,8 +45,12 @@ pub(super) struct Opened {
     pub(super) checked: bool,
 }
 
-pub(super) async fn for_writing(config: &StoreConfig, keys: &Keys) -> Result<Opened, OpenError> {
-    let (path, lock_holder) = (&config.path, &config.lock_holder);
+pub(super) async fn for_writing(
+    config: &StoreConfig,
+    keys: &Keys,
+    lock_holder: &watch::Sender<Option<LockHolder>>,
+) -> Result<Opened, OpenError> {
+    let path = &config.path;
     let file = |doing| move |source| OpenError::Io { path: path.clone(), doing, source };
     let lock = files::lock(path)?;
     if saved::take_up(path, is_copy_of_these_keys(config, keys).await)
@@ -103,18 +107,17 @@ async fn is_copy_of_these_keys(config: &StoreConfig, keys: &Keys) -> bool {
 /// refused to start instead would receive nobody after the lock is gone.
 async fn unlocked<T>(
     path: &Path,
-    lock_holder: &watch::Sender<Option<String>>,
+    lock_holder: &watch::Sender<Option<LockHolder>>,
     attempt: &impl AsyncFn() -> Result<T, OpenError>,
 ) -> Result<T, OpenError> {
     loop {
         match attempt().await {
             Err(error) if has_trouble(&error, Trouble::Busy) => {
                 let inode = std::fs::metadata(files::index_of(path)).map_or(0, |found| found.ino());
-                let holder =
-                    holder::of_the_write_lock(inode).map_or("another program".to_owned(), |one| one.to_string());
+                let holder = holder::of_the_write_lock(inode).unwrap_or(LockHolder::Unknown);
                 if lock_holder.borrow().as_ref() != Some(&holder) {
                     tracing::error!(
-                        holder,
+                        %holder,
                         "waiting for the lock of another program on the store's database; end that program"
                     );
                     lock_holder.send_replace(Some(holder));

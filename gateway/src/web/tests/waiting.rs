@@ -1,6 +1,7 @@
 //! What is served before the store is open.
 
 use super::served::PATIENCE;
+use crate::store::LockHolder;
 use crate::web::{Doors, Waiting};
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -48,7 +49,7 @@ async fn before_the_store_is_open_every_request_is_guarded_as_later_and_told_tha
     }
     let opening = answer(address, "GET /healthz", &own).await;
     assert!(opening.starts_with("HTTP/1.1 503") && opening.contains("is being opened"), "{opening}");
-    lock_holder.send_replace(Some("the program vi (process 7)".into()));
+    lock_holder.send_replace(Some(LockHolder::Process { pid: 7, program: Some("vi".into()) }));
     for (line, named) in [("GET /healthz", true), ("GET /staff", true), ("GET /metrics", true), ("GET /", false)] {
         let told = answer(address, line, &own).await;
         assert_eq!(told.contains("the program vi (process 7)"), named, "{line}: {told}");

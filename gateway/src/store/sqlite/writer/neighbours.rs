@@ -2,7 +2,7 @@
 
 use super::Writer;
 use crate::store::StoreError;
-use crate::store::sqlite::{Trouble, holder, saved, trouble};
+use crate::store::sqlite::{LockHolder, Trouble, holder, saved, trouble};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -12,11 +12,9 @@ const SAVE_AGAIN: Duration = Duration::from_secs(3);
 impl Writer {
     pub(super) fn tell_the_holder(&mut self) {
         self.locked_since.get_or_insert_with(Instant::now);
-        let holder = holder::of_the_write_lock(self.files.index_inode());
-        let holder =
-            holder.map_or_else(|| "a program that cannot be found out".to_owned(), |holder| holder.to_string());
+        let holder = holder::of_the_write_lock(self.files.index_inode()).unwrap_or(LockHolder::Unknown);
         if !self.signals.is_locked() {
-            tracing::error!(holder, "another program holds the write lock of the store's database; end that program");
+            tracing::error!(%holder, "another program holds the write lock of the store's database; end that program");
         }
         self.signals.locked(holder);
     }
