@@ -355,7 +355,7 @@ async fn open(
     let central = CentralClient::with_former(&config.central, clock, former.clone());
     former.save().await;
     // Whatever an earlier process left between T1 and T2 is not done; its late answers will still be attached.
-    match store.abandon_open(None, started).await {
+    match store.abandon_former(started, lock_holder).await {
         Ok(abandoned) if !abandoned.is_empty() => {
             tracing::warn!(count = abandoned.len(), "open receptions were abandoned by the restart");
         }

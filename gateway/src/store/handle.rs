@@ -9,6 +9,7 @@ use super::{
     LockHolder, OpenError, Opening, OutboxCounts, OutboxDetail, OutboxHead, OutboxRow, Recording, ReplyNotice, Request,
     RequestKind, Settlement, StoreError, StoreHealth, TrailEntry,
 };
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -288,6 +289,46 @@ impl Store {
         match self.write(Command::AbandonOpen { reader: reader.map(str::to_owned), at }).await? {
             Effect::Abandoned(receptions) => Ok(receptions),
             Effect::Done | Effect::Rows(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Abandons what an earlier life left open, before anything new is opened: later they could not be told apart. Another program's lock
+    /// is waited for, as [`Store::open_telling`] does.
+    pub async fn abandon_former(
+        &self,
+        at: Stamp,
+        lock_holder: &watch::Sender<Option<LockHolder>>,
+    ) -> Result<Vec<ReceptionId>, StoreError> {
+        let abandoning = async {
+            loop {
+                match self.abandon_open(None, at).await {
+                    // The next try finds out whether the lock is gone, or the store.
+                    Err(StoreError::Busy) => {
+                        let _ = self.health().wait_for(|now| !matches!(now, StoreHealth::Locked { .. })).await;
+                    }
+                    done => break done,
+                }
+            }
+        };
+        let abandoned = tokio::select! {
+            never = self.tell_whose_lock(lock_holder) => match never {},
+            abandoned = abandoning => abandoned,
+        };
+        lock_holder.send_replace(None);
+        abandoned
+    }
+
+    async fn tell_whose_lock(&self, lock_holder: &watch::Sender<Option<LockHolder>>) -> Infallible {
+        let mut health = self.health();
+        loop {
+            let holder = match &*health.borrow_and_update() {
+                StoreHealth::Locked { holder } => Some(holder.clone()),
+                _ => None,
+            };
+            lock_holder.send_replace(holder);
+            if health.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use super::files::{index_of, log_of};
 use super::holder::own_locks;
 use crate::store::keys::Keys;
 use crate::store::rotation::Rotation;
-use crate::store::scene::{config, opening};
+use crate::store::scene::{at, config, opening, reception};
 use crate::store::{Class, Destination, Inspection, OpenError, Store, StoreConfig, StoreError, StoreHealth};
 use futures_util::FutureExt as _;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -15,6 +15,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// What SQLite holds on a database whose log is in use (SHARED_FIRST and SHARED_SIZE in its os.h), and on the log's index (the byte of the
 /// dead man's switch, <https://www.sqlite.org/walformat.html>).
@@ -346,6 +347,27 @@ async fn a_start_under_another_programs_lock_waits_for_it() {
     sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
     starting.await.unwrap().close().await.unwrap();
     other.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_life_left_open_is_abandoned_also_when_a_lock_comes_just_after_the_opening() {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+    let config = StoreConfig { busy_timeout: Duration::from_millis(100), ..config(folder.path()) };
+    let store = Store::open(&config, keys).await.unwrap();
+    store.open_reception(opening(1, 1)).await.unwrap();
+    let mut other = other_program(&config.path).await;
+    sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    let (told_in, mut told) = watch::channel(None);
+    let abandoning = tokio::spawn({
+        let store = store.clone();
+        async move { store.abandon_former(at(0), &told_in).await }
+    });
+    told.wait_for(Option::is_some).await.unwrap();
+    // Its caller is not patient: by now it has been told at least once that the store is busy.
+    assert_eq!(store.open_reception(opening(2, 2)).await, Err(StoreError::Busy));
+    sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+    assert_eq!(abandoning.await.unwrap(), Ok(vec![reception(1)]));
+    assert!(told.borrow().is_none(), "nobody is named any more");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
