@@ -5,7 +5,7 @@ use crate::central::{self, CentralClient, Former, LineCheck, LinkStatus, Said};
 use crate::clock::Clock;
 use crate::config::{self, Config, Files, left_out};
 use crate::courier::{Courier, CourierParts};
-use crate::entrance::Entrance;
+use crate::entrance::Door;
 use crate::exit;
 use crate::face_pool::FacePool;
 use crate::front_desk::FrontDesk;
@@ -17,14 +17,14 @@ use crate::reader::{Desk, ReaderParts, Scribe};
 use crate::reconciler::{self, CaseCounts, Reconciler, ReconcilerParts};
 use crate::reload;
 use crate::running::{LineMaterial, Running, WithBroker};
-use crate::shutdown::{self, Ending, Signals};
+use crate::shutdown::{self, Ending};
 use crate::site::{Site, SiteParts};
 use crate::store::{Class, Keys, LockHolder, Store, StoreConfig};
 use crate::supervise;
 use crate::telemetry::{self, Metrics, MqttStatus};
 use crate::terminal::TerminalParts;
 use crate::upkeep::{self, UpkeepParts, Upkept};
-use crate::web::{self, Doors, Waiting, WebState};
+use crate::web::{self, Waiting, WebState};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -102,32 +102,34 @@ pub struct Ready {
     pub web: SocketAddr,
 }
 
-/// Runs the gateway until it is told to stop or cannot go on. Call within an actix system on a multi-threaded tokio runtime.
+/// Runs the gateway until it is told to stop or cannot go on. A door that was opened before goes on. Call within an actix system on a multi-threaded tokio runtime.
 ///
 /// # Errors
 /// [`StartError`], before `ready` is called; nothing was left half started.
-pub async fn run(config: Config, origin: Origin, ready: impl FnOnce(&Ready)) -> Result<u8, StartError> {
+pub async fn run(
+    config: Config,
+    origin: Origin,
+    door: Option<Door>,
+    ready: impl FnOnce(&Ready),
+) -> Result<u8, StartError> {
     let clock = Clock::new(config.clock.synchronised_marker.clone());
     let started = clock.stamp();
     // Where there are none yet they are made.
     let keys = store_keys(&config.store)?;
-    // From here on a signal is heard: it must not end a process that receives patients in any other way than in order.
-    let mut signals = Signals::listen().map_err(setup)?;
     // One short text for the life of the process: pages borrow it freely.
     let help_line: Option<&'static str> = config.site.help_line.clone().map(|line| &*line.leak());
-    let (doors, (lock_holder_in, lock_holder)) = (Doors::default(), watch::channel(None));
-    let waiting = Waiting {
-        help_line,
-        lock_holder,
-        doors: doors.clone(),
-        readers: config.terminals.iter().map(|terminal| terminal.readers.len()).sum(),
+    // From here on a signal is heard: it must not end a process that receives patients in any other way than in order.
+    let mut door = match door {
+        Some(door) => door,
+        None => Door::at(config.web.listen, help_line, config.readers().count()).map_err(setup)?,
     };
-    let mut entrance = Entrance::at(config.web.listen);
-    let opening = open(&config, keys.clone(), &clock, started, &lock_holder_in);
-    let Some(opened) = entrance.open_while(&waiting, &mut signals, opening).await else {
+    door.entrance.move_to(config.web.listen).await;
+    let opening = async |told: &_| open(&config, keys.clone(), &clock, started, told).await;
+    let Some(opened) = door.open_while(opening).await else {
         tracing::info!("stopped before the store was open");
         return Ok(Ending::Asked.exit_code());
     };
+    let Door { entrance, signals, waiting: Waiting { doors, .. }, .. } = door;
     let Opened { store, anchors, former, central } = opened?;
 
     let metrics = Metrics::default();

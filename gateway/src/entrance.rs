@@ -6,11 +6,13 @@
 use crate::central::Said;
 use crate::health::Health;
 use crate::shutdown::Signals;
-use crate::web::{self, Waiting, WebState};
+use crate::store::LockHolder;
+use crate::web::{self, Doors, Waiting, WebState};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// Between tries to listen on an address that is taken.
@@ -29,6 +31,37 @@ pub struct Entrance {
     plain: Option<web::ServerHandle>,
     /// It was said that the address cannot be listened on.
     said: bool,
+}
+
+/// The entrance, and what it is told until the real pages are there.
+pub struct Door {
+    /// The pages' address.
+    pub entrance: Entrance,
+    /// Heard from here on.
+    pub signals: Signals,
+    /// What the plain door knows.
+    pub waiting: Waiting,
+    lock_holder: watch::Sender<Option<LockHolder>>,
+}
+
+impl Door {
+    /// Nothing is listened on yet but signals. Call within a tokio runtime.
+    ///
+    /// # Errors
+    /// The operating system's, when it has no room for a handler.
+    pub fn at(address: SocketAddr, help_line: Option<&'static str>, readers: usize) -> io::Result<Self> {
+        let (lock_holder, told) = watch::channel(None);
+        let waiting = Waiting { help_line, lock_holder: told, doors: Doors::default(), readers };
+        Ok(Self { entrance: Entrance::at(address), signals: Signals::listen()?, waiting, lock_holder })
+    }
+
+    /// As [`Entrance::open_while`]; the opening tells whose lock it waits for.
+    pub async fn open_while<T>(
+        &mut self,
+        opening: impl AsyncFnOnce(&watch::Sender<Option<LockHolder>>) -> T,
+    ) -> Option<T> {
+        self.entrance.open_while(&self.waiting, &mut self.signals, opening(&self.lock_holder)).await
+    }
 }
 
 /// The real pages.
@@ -53,6 +86,16 @@ impl Entrance {
         Self { address, listener: None, plain: None, said: false }
     }
 
+    /// Another address. The plain door of the former one is closed.
+    pub async fn move_to(&mut self, address: SocketAddr) {
+        if self.address != address {
+            if let Some(plain) = self.plain.take() {
+                plain.stop(false).await;
+            }
+            *self = Self::at(address);
+        }
+    }
+
     /// Does what comes before the first reception. If that takes a while, pages and `/healthz` say why. `None` when a signal asked
     /// for the end first.
     pub async fn open_while<T>(
@@ -70,6 +113,9 @@ impl Entrance {
     }
 
     async fn plain_door(&mut self, waiting: &Waiting) -> Infallible {
+        if self.plain.is_some() {
+            return std::future::pending().await;
+        }
         // A failure is said by the tries below.
         let _ = self.listener();
         tokio::time::sleep(PLAIN_AFTER).await;

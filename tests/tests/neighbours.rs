@@ -1,6 +1,6 @@
 //! Other programs at the files of the gateway's database: what they take away is saved before the process ends.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use rustix::process::Signal;
 use uketsuke_tests::central::ModeSpec;
 use uketsuke_tests::scene::{PIN, STEP, Scene, detail};
@@ -79,6 +79,55 @@ async fn a_gateway_that_waits_for_a_foreign_lock_ends_when_it_is_asked_to() -> R
     until(STEP, "the lock to be said", || detail(&scene, "store").is_ok_and(|detail| detail.contains("sqlite3")))?;
     assert_eq!(scene.site.stop_gateway()?, Some(0), "{}", scene.log()?);
     lock.close()?;
+    scene.site.start_gateway()?;
+    scene.receives_the_next_patient(READER).await
+}
+
+/// Keeps the whole database for itself, as a program that packs or copies it may.
+fn keep_all(scene: &Scene) -> Result<Shell> {
+    // What the pragma tells is not what is waited for.
+    let commands =
+        ".output /dev/null\nPRAGMA locking_mode=EXCLUSIVE;\nBEGIN IMMEDIATE;\n.output stdout\nSELECT 'held';";
+    Shell::open(&scene.dir().join("data/uketsuke.db"), commands)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_program_that_keeps_the_whole_database_stops_no_start_whatever_the_configuration_says() -> Result<()> {
+    let mut scene = Scene::start(Plan::default())?;
+    let main = scene.site.config();
+    let good = std::fs::read(&main)?;
+    for (case, text) in [("good", good.as_slice()), ("unreadable", b"# \x90\xdd\x92\xe8\n")] {
+        scene.site.kill_gateway()?;
+        std::fs::write(&main, text)?;
+        let shell = keep_all(&scene)?;
+        scene.site.spawn_gateway()?;
+        let holder = format!("the program sqlite3 (process {})", shell.pid());
+        let named = || detail(&scene, "store").is_ok_and(|detail| detail.contains(&holder));
+        until(STEP, "/healthz to name the holder", named).with_context(|| case.to_owned())?;
+        assert!(scene.get("/kiosk/desk-1/a")?.contains("窓口にお越しください"), "{case}");
+        assert!(scene.get("/staff?lang=en")?.contains(&holder), "{case}");
+        shell.close()?;
+        scene.site.gateway()?.wait_ready(STEP).with_context(|| case.to_owned())?;
+        let said = detail(&scene, "configuration");
+        let former = said.is_ok_and(|said| said.contains("the one that ran last is used"));
+        assert_eq!(former, case == "unreadable", "{case}");
+        scene.check_in(READER, &scene.card("TEST-VALID-NEXT")?, PIN).await.with_context(|| case.to_owned())?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_waits_for_the_configuration_that_ran_last_ends_when_it_is_asked_to() -> Result<()> {
+    let mut scene = Scene::start(Plan::default())?;
+    scene.site.kill_gateway()?;
+    let good = std::fs::read(scene.site.config())?;
+    std::fs::write(scene.site.config(), "")?;
+    let shell = keep_all(&scene)?;
+    scene.site.spawn_gateway()?;
+    until(STEP, "the lock to be said", || detail(&scene, "store").is_ok_and(|detail| detail.contains("sqlite3")))?;
+    assert_eq!(scene.site.stop_gateway()?, Some(0), "{}", scene.log()?);
+    shell.close()?;
+    std::fs::write(scene.site.config(), good)?;
     scene.site.start_gateway()?;
     scene.receives_the_next_patient(READER).await
 }

@@ -4,7 +4,7 @@ use super::out::say;
 use super::store::order;
 use super::{Common, Lang, fail};
 use crate::check::{self, Finding, Grade};
-use crate::config::{Config, ConfigError, Files, left_out};
+use crate::config::{Config, ConfigError, LastRun, left_out};
 use crate::exit;
 use crate::operator::Order;
 use clap::Args;
@@ -71,9 +71,15 @@ fn forgotten() -> Finding {
 
 /// What is wrong with the configuration, and which one is used meanwhile.
 fn unreadable(path: &Path, error: &ConfigError) -> String {
-    let Ok(former) = super::block_on(Files::former(path)) else { return error.to_string() };
+    let last = async {
+        match LastRun::of(path) {
+            Some(last) => last.former(None).await.map(Some),
+            None => Ok(None),
+        }
+    };
+    let Ok(former) = super::block_on(last) else { return error.to_string() };
     match former {
-        Some(former) if former.files.parse().is_ok() => {
+        Ok(Some(former)) if former.files.parse().is_ok() => {
             let place = former.store.display();
             match check::running::ask(&former.store) {
                 Some(Ok(running)) => format!(
@@ -86,6 +92,7 @@ fn unreadable(path: &Path, error: &ConfigError) -> String {
                 }
             }
         }
-        _ => format!("{error}\na gateway cannot start without it: no configuration that ran before is kept"),
+        Err(why) => format!("{error}\nthe configuration that ran last cannot be read now: {why}"),
+        Ok(_) => format!("{error}\na gateway cannot start without it: no configuration that ran before is kept"),
     }
 }

@@ -2,11 +2,13 @@
 
 use super::{Common, fail, out};
 use crate::app::{self, Origin, Ready};
-use crate::config::{Config, Files};
+use crate::config::{Config, ConfigError, Files, LastRun};
+use crate::entrance::Door;
 use crate::exit;
 use crate::reload;
 use clap::Args;
 use std::path::Path;
+use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
 #[derive(Args)]
@@ -37,11 +39,15 @@ impl Run {
         };
         let path = self.common.config;
         let read = Files::read(&path).and_then(|files| Ok((files.parse()?, files)));
-        let (config, files, alarm) = match read {
-            Ok((config, files)) => (config, files, None),
-            Err(error) => match system.block_on(former(&path)) {
-                Some((config, files)) => (config, files, Some(error.to_string())),
-                None => return fail(json, exit::CONFIG, &error),
+        let (config, files, alarm, door) = match read {
+            Ok((config, files)) => (config, files, None, None),
+            Err(error) => match system.block_on(former(&path, &error)) {
+                Last::Ran(ran) => {
+                    let (config, files, door) = *ran;
+                    (config, files, Some(error.to_string()), door)
+                }
+                Last::Nothing => return fail(json, exit::CONFIG, &error),
+                Last::Asked => return exit::OK,
             },
         };
         let origin = Origin { path, files, alarm, hang_ups };
@@ -52,7 +58,7 @@ impl Run {
                 out::mention(&format_args!("ready: http://{}/", ready.web));
             }
         };
-        match system.block_on(app::run(config, origin, ready)) {
+        match system.block_on(app::run(config, origin, door, ready)) {
             Ok(code) => code,
             Err(error) => fail(json, error.exit_code(), &error),
         }
@@ -60,9 +66,38 @@ impl Run {
 }
 
 /// The configuration that last ran here.
-async fn former(path: &Path) -> Option<(Config, Files)> {
-    let files = Files::former(path).await?.files;
-    Some((files.parse().ok()?, files))
+enum Last {
+    /// It is there. The door is open, or was ready to be, where its pages were.
+    Ran(Box<(Config, Files, Option<Door>)>),
+    /// None did, or it cannot be read, which is logged.
+    Nothing,
+    /// A signal asked for the end while another program kept it from being read.
+    Asked,
+}
+
+/// A program that keeps the database for itself is waited for: it stops no start. Meanwhile the pages are where they were last.
+async fn former(path: &Path, why: &ConfigError) -> Last {
+    let Some(last) = LastRun::of(path) else { return Last::Nothing };
+    let reading = async |last: LastRun, told: &watch::Sender<_>| {
+        let former = last.former(Some(told)).await.map_err(|error| error.to_string())?;
+        Ok::<_, String>((former.files.parse().map_err(|error| error.to_string())?, former.files))
+    };
+    let mut door = last.web.and_then(|web| Door::at(web, None, last.readers).ok());
+    let read = match &mut door {
+        Some(door) => door.open_while(async |told: &_| reading(last, told).await).await,
+        None => Some(reading(last, &watch::Sender::new(None)).await),
+    };
+    match read {
+        Some(Ok((config, files))) => Last::Ran(Box::new((config, files, door))),
+        Some(Err(error)) => {
+            tracing::error!(%why, error, "neither this configuration nor the one that ran last can be used");
+            Last::Nothing
+        }
+        None => {
+            tracing::info!(%why, "stopped before the configuration that ran last could be read");
+            Last::Asked
+        }
+    }
 }
 
 /// Logs go to standard error; `RUST_LOG` chooses what.

@@ -7,9 +7,12 @@
 
 use super::{Config, ConfigError, Problem, Terminal, validate};
 use crate::encoding;
-use crate::store::{Keeping, KeptName, Keys, Store, StoreConfig};
+use crate::store::{Keeping, KeptName, Keys, LockHolder, OpenError, Store, StoreConfig, StoreError};
 use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use thiserror::Error;
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 /// Folder beside the main file with one file per terminal.
@@ -64,11 +67,63 @@ pub struct Former {
     pub store: PathBuf,
 }
 
-/// Where the last configuration that ran is kept.
+/// Where the last configuration that ran is kept, and where its pages were: all that is known before the database can be read.
 #[derive(Serialize, Deserialize)]
-struct Where {
+pub struct LastRun {
     store: PathBuf,
     key_file: PathBuf,
+    /// Where its pages were. Earlier versions wrote neither this nor the number of readers.
+    #[serde(default)]
+    pub web: Option<SocketAddr>,
+    /// How many readers it had.
+    #[serde(default)]
+    pub readers: usize,
+}
+
+/// Why the configuration that last ran cannot be read.
+#[derive(Debug, Error)]
+pub enum FormerError {
+    /// Its keys, or its database.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// What the database keeps.
+    #[error(transparent)]
+    Read(#[from] StoreError),
+    /// None was kept in words that this version knows.
+    #[error("the database keeps no configuration")]
+    None,
+}
+
+impl LastRun {
+    /// What the configuration of this path left when it last ran; `None` when none did.
+    pub fn of(main: &Path) -> Option<Self> {
+        serde_json::from_str(&std::fs::read_to_string(pointer(main)).ok()?).ok()
+    }
+
+    /// The files of that configuration. A program that keeps the whole database for itself is an error, or waited for and told.
+    ///
+    /// # Errors
+    /// [`FormerError`].
+    pub async fn former(self, told: Option<&watch::Sender<Option<LockHolder>>>) -> Result<Former, FormerError> {
+        let keys = Keys::load(&self.key_file).map_err(OpenError::from)?;
+        let config = StoreConfig::new(&self.store);
+        let kept = loop {
+            let store = match told {
+                Some(told) => Store::open_read_only_telling(&config, keys.clone(), told).await?,
+                None => Store::open_read_only(&config, keys.clone()).await?,
+            };
+            let kept = store.kept(KeptName::Configuration).await;
+            // Closed before the gateway opens the same database for good.
+            let _ = store.close().await;
+            match kept {
+                // A lock that came just after the opening: opening waits for it.
+                Err(StoreError::Busy) if told.is_some() => {}
+                kept => break kept?,
+            }
+        };
+        let files = kept.and_then(|kept| serde_json::from_slice(&kept).ok()).ok_or(FormerError::None)?;
+        Ok(Former { files, store: self.store })
+    }
 }
 
 /// Beside the main file, under its name.
@@ -125,7 +180,12 @@ impl Files {
             store.keep(keeping).await.map_err(|error| error.to_string())?;
         }
         let absolute = |path: &Path| std::path::absolute(path).map_err(|error| error.to_string());
-        let place = Where { store: absolute(&config.store.path)?, key_file: absolute(&config.store.key_file)? };
+        let place = LastRun {
+            store: absolute(&config.store.path)?,
+            key_file: absolute(&config.store.key_file)?,
+            web: Some(config.web.listen),
+            readers: config.readers().count(),
+        };
         let text = serde_json::to_string(&place).map_err(|error| error.to_string())?;
         let path = pointer(&self.main.path);
         if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
@@ -134,17 +194,6 @@ impl Files {
         let draft = path.with_extension("former.new");
         let written = std::fs::write(&draft, text).and_then(|()| std::fs::rename(&draft, &path));
         written.map_err(|error| format!("cannot write {}: {error}", path.display()))
-    }
-
-    /// The files of the configuration that last ran from `main`; `None` when none did, or when its store cannot be read.
-    pub async fn former(main: &Path) -> Option<Former> {
-        let place: Where = serde_json::from_str(&std::fs::read_to_string(pointer(main)).ok()?).ok()?;
-        let keys = Keys::load(&place.key_file).ok()?;
-        let store = Store::open_read_only(&StoreConfig::new(&place.store), keys).await.ok()?;
-        let kept = store.kept(KeptName::Configuration).await.ok().flatten();
-        // Closed before the gateway opens the same database for good.
-        let _ = store.close().await;
-        Some(Former { files: serde_json::from_slice(&kept?).ok()?, store: place.store })
     }
 }
 

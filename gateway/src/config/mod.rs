@@ -10,7 +10,7 @@ mod rules;
 mod validate;
 
 pub use error::{ConfigError, Problem, WrongLine};
-pub use files::{Files, Former, left_out};
+pub use files::{Files, Former, FormerError, LastRun, left_out};
 
 use serde::Deserialize;
 use std::net::SocketAddr;

@@ -98,7 +98,16 @@ impl Store {
 
     /// Opens the store for reading, also while a gateway runs; every write is [`StoreError::ReadOnly`].
     pub async fn open_read_only(config: &StoreConfig, keys: Keys) -> Result<Self, OpenError> {
-        Ok(Self(Backend::Sqlite(Arc::new(Sqlite::open_read_only(config, keys).await?))))
+        Ok(Self(Backend::Sqlite(Arc::new(Sqlite::open_read_only(config, keys, None).await?))))
+    }
+
+    /// As [`Store::open_read_only`], but waits for a program that keeps the whole database for itself, and tells which it is.
+    pub async fn open_read_only_telling(
+        config: &StoreConfig,
+        keys: Keys,
+        lock_holder: &watch::Sender<Option<LockHolder>>,
+    ) -> Result<Self, OpenError> {
+        Ok(Self(Backend::Sqlite(Arc::new(Sqlite::open_read_only(config, keys, Some(lock_holder)).await?))))
     }
 
     /// Copies the store into a folder, with a side file that fits, and proves that the copy opens; also while a gateway runs. The keys

@@ -1,7 +1,11 @@
 //! Which other program holds the lock that a write needs, as the kernel tells.
 
+use super::files::index_of;
 use std::fmt;
 use std::fs;
+use std::ops::RangeInclusive;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 /// SQLite's lock of the one writer lies on this byte of the log's index (WAL_WRITE_LOCK, <https://www.sqlite.org/walformat.html> 2.2).
 const WRITE_LOCK: u64 = 120;
@@ -33,20 +37,37 @@ impl fmt::Display for LockHolder {
     }
 }
 
+/// A program that keeps the whole database for itself locks these bytes of the database (PENDING_BYTE to the end of the shared range,
+/// SQLite's os.h); it needs no index.
+const WHOLE_DATABASE: RangeInclusive<u64> = 0x4000_0000..=0x4000_0002 + 509;
+
 /// SQLite keeps a lock of its own on this byte for as long as it has the index open (the dead man's switch, same place).
 const OPEN_LOCK: u64 = 128;
 
 /// Who else holds the writer's lock on the log's index with this inode; `None` when no other program does, or nobody can tell.
 pub(super) fn of_the_write_lock(index_inode: u64) -> Option<LockHolder> {
     let locks = fs::read_to_string("/proc/locks").ok()?;
-    let pid = writer(&locks, index_inode, std::process::id())?;
+    writer(&locks, index_inode, std::process::id()).map(named)
+}
+
+/// Who keeps a database from being opened: by the writer's lock, or by one on the whole database.
+pub(super) fn of(database: &Path) -> LockHolder {
+    let inode = |path: &Path| fs::metadata(path).map_or(0, |found| found.ino());
+    let whole = || {
+        let locks = fs::read_to_string("/proc/locks").ok()?;
+        keeper(&locks, inode(database), std::process::id()).map(named)
+    };
+    of_the_write_lock(inode(&index_of(database))).or_else(whole).unwrap_or(LockHolder::Unknown)
+}
+
+fn named(pid: u32) -> LockHolder {
     if pid == 0 {
-        return Some(LockHolder::InAnotherContainer);
+        return LockHolder::InAnotherContainer;
     }
     let program = fs::read_to_string(format!("/proc/{pid}/comm")).ok();
     // A name is for people to read: no control characters from another program.
     let program = program.map(|name| name.trim().chars().filter(|c| !c.is_control()).collect());
-    Some(LockHolder::Process { pid, program })
+    LockHolder::Process { pid, program }
 }
 
 /// A lock as proc_locks(5) tells it: `1: POSIX  ADVISORY  WRITE 4711 08:01:1234 120 120`. A line with `->` waits for one.
@@ -88,6 +109,13 @@ fn writer(locks: &str, inode: u64, own: u32) -> Option<u32> {
         .filter(|lock| lock.kind == "WRITE" && lock.pid != own && lock.covers(WRITE_LOCK))
         .find(|lock| ours.as_ref().is_none_or(|ours| ours.file == lock.file))
         .map(|lock| lock.pid)
+}
+
+/// The process of a write lock on the whole database, or a part of it, that is not ours.
+fn keeper(locks: &str, inode: u64, own: u32) -> Option<u32> {
+    let overlaps = |lock: &Lock<'_>| lock.from <= *WHOLE_DATABASE.end() && lock.to >= *WHOLE_DATABASE.start();
+    let mut locks = locks.lines().filter_map(Lock::read).filter(|lock| lock.has_inode(inode));
+    locks.find(|lock| lock.kind == "WRITE" && lock.pid != own && overlaps(lock)).map(|lock| lock.pid)
 }
 
 /// The ranges of read and write locks that this process holds on a file.
@@ -142,6 +170,19 @@ mod tests {
         // Which file system ours is on is told by the lock that an open store always has, not by any other of this process.
         let elsewhere = "0: POSIX  ADVISORY  READ 77 00:2f:1234 120 120\n";
         assert_eq!(writer(&format!("{elsewhere}{other}{LOCKS}"), 1234, 77), Some(4711));
+    }
+
+    #[test]
+    fn whoever_keeps_the_whole_database_is_found_by_a_write_lock_on_it() {
+        let locks = "\
+1: POSIX  ADVISORY  READ 5 08:01:42 1073741826 1073742335
+2: POSIX  ADVISORY  WRITE 6 08:01:42 128 128
+3: POSIX  ADVISORY  WRITE 7 08:01:43 1073741824 1073742335
+4: POSIX  ADVISORY  WRITE 8 08:01:42 1073741826 1073742335
+";
+        assert_eq!(keeper(locks, 42, 1), Some(8));
+        assert_eq!(keeper(locks, 42, 8), None, "our own lock names nobody");
+        assert_eq!(keeper(locks, 43, 1), Some(7));
     }
 
     #[test]

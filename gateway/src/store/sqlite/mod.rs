@@ -104,8 +104,15 @@ impl Sqlite {
         })
     }
 
-    pub(super) async fn open_read_only(config: &StoreConfig, keys: Keys) -> Result<Self, OpenError> {
-        open::for_reading(config, &keys).await?;
+    pub(super) async fn open_read_only(
+        config: &StoreConfig,
+        keys: Keys,
+        lock_holder: Option<&watch::Sender<Option<LockHolder>>>,
+    ) -> Result<Self, OpenError> {
+        match lock_holder {
+            Some(told) => open::unlocked(&config.path, told, &async || open::for_reading(config, &keys).await).await?,
+            None => open::for_reading(config, &keys).await?,
+        }
         Ok(Self {
             path: config.path.clone(),
             checked_at_open: false,

@@ -15,7 +15,6 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row as _, SqliteConnection, SqlitePool};
 use std::fs::{self, File};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
@@ -105,7 +104,7 @@ async fn is_copy_of_these_keys(config: &StoreConfig, keys: &Keys) -> bool {
 
 /// Does this again and again for as long as another program's lock is in the way: it passes, or a person ends that program. Whoever
 /// refused to start instead would receive nobody after the lock is gone.
-async fn unlocked<T>(
+pub(super) async fn unlocked<T>(
     path: &Path,
     lock_holder: &watch::Sender<Option<LockHolder>>,
     attempt: &impl AsyncFn() -> Result<T, OpenError>,
@@ -113,8 +112,7 @@ async fn unlocked<T>(
     loop {
         match attempt().await {
             Err(error) if has_trouble(&error, Trouble::Busy) => {
-                let inode = std::fs::metadata(files::index_of(path)).map_or(0, |found| found.ino());
-                let holder = holder::of_the_write_lock(inode).unwrap_or(LockHolder::Unknown);
+                let holder = holder::of(path);
                 if lock_holder.borrow().as_ref() != Some(&holder) {
                     tracing::error!(
                         %holder,
