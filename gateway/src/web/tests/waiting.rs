@@ -50,9 +50,16 @@ async fn before_the_store_is_open_every_request_is_guarded_as_later_and_told_tha
     let opening = answer(address, "GET /healthz", &own).await;
     assert!(opening.starts_with("HTTP/1.1 503") && opening.contains("is being opened"), "{opening}");
     lock_holder.send_replace(Some(LockHolder::Process { pid: 7, program: Some("vi".into()) }));
-    for (line, named) in [("GET /healthz", true), ("GET /staff", true), ("GET /metrics", true), ("GET /", false)] {
+    let (ja, en) = ("プログラム vi、プロセス番号 7", "the program vi (process 7)");
+    for (line, named) in [
+        ("GET /healthz", [false, true]),
+        ("GET /metrics", [false, true]),
+        ("GET /staff", [true, false]),
+        ("GET /staff?lang=en", [false, true]),
+        ("GET /", [false, false]),
+    ] {
         let told = answer(address, line, &own).await;
-        assert_eq!(told.contains("the program vi (process 7)"), named, "{line}: {told}");
+        assert_eq!([told.contains(ja), told.contains(en)], named, "{line}: {told}");
     }
     let script = answer(address, "GET /static/again.js", &own).await;
     assert!(script.starts_with("HTTP/1.1 200"), "{script}");
