@@ -1,7 +1,8 @@
 //! `append`: how many receptions a second become durable (T1: the reception and its question), each caller waiting for its own commit.
 //!
 //! Beside it, in turns of the same run and on the same file system: a file that is appended to and synced; the two rows inserted by sqlx
-//! in groups, sealed and checked with the same algorithms, and nothing else; PostgreSQL with as many clients.
+//! in groups, sealed and checked with the same algorithms, and nothing else; PostgreSQL with as many clients; the same store without its
+//! mirror.
 
 mod grouped;
 mod postgres;
@@ -58,6 +59,10 @@ pub(super) fn run(_: Settings, report: &mut Report) -> Result<()> {
     let runtime = Runtime::new()?;
     let config = StoreConfig::new(folder.path().join("store.db"));
     let store = runtime.block_on(Store::open(&config, Keys::random()))?;
+    let unmirrored = StoreConfig::new(folder.path().join("unmirrored.db"));
+    // A folder is in its way.
+    std::fs::create_dir(folder.path().join("unmirrored.db.mirror"))?;
+    let unmirrored = runtime.block_on(Store::open(&unmirrored, Keys::random()))?;
     let grouped = runtime.block_on(Grouped::start(&folder.path().join("grouped.db")))?;
     let postgres = Postgres::start(folder.path())?;
     if postgres.is_none() {
@@ -65,7 +70,7 @@ pub(super) fn run(_: Settings, report: &mut Report) -> Result<()> {
     }
 
     println!(
-        "{:>8} {:>10} {:>8} {:>8} {:>12} {:>12} {:>12} {:>10} {:>12} {:>12}",
+        "{:>8} {:>10} {:>8} {:>8} {:>12} {:>12} {:>12} {:>10} {:>12} {:>13} {:>12}",
         "callers",
         "appends/s",
         "p50 ms",
@@ -75,17 +80,20 @@ pub(super) fn run(_: Settings, report: &mut Report) -> Result<()> {
         "PostgreSQL/s",
         "of grouped",
         "of PostgreSQL",
+        "of unmirrored",
         "p99/commit"
     );
     let mut aims = true;
     for callers in CALLERS {
-        let [mut own, mut file, mut sqlx, mut pg] = [(); 4].map(|()| Sample::default());
+        let [mut own, mut bare, mut file, mut sqlx, mut pg] = [(); 5].map(|()| Sample::default());
         let mut commits_ms = Vec::new();
         for _ in 0..ROUNDS {
-            own.add(runtime.block_on(append(callers, |_| {
-                let store = store.clone();
-                async move { store.open_reception(opening()).await.context("appending") }
-            }))?);
+            for (store, sample) in [(&store, &mut own), (&unmirrored, &mut bare)] {
+                sample.add(runtime.block_on(append(callers, |_| {
+                    let store = store.clone();
+                    async move { store.open_reception(opening()).await.context("appending") }
+                }))?);
+            }
             file.add(append_to_file(folder.path(), callers)?);
             sqlx.add(runtime.block_on(append(callers, |_| grouped.append(1)))?);
             for _ in 0..COMMITS {
@@ -103,7 +111,7 @@ pub(super) fn run(_: Settings, report: &mut Report) -> Result<()> {
         let of_commit = p99.zip(commit_ms).map(|(p99, commit)| p99 / commit);
         let shown = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
         println!(
-            "{callers:>8} {:>10.0} {:>8} {:>8} {:>12.0} {:>12.0} {:>12.0} {:>10} {:>12} {:>12}",
+            "{callers:>8} {:>10.0} {:>8} {:>8} {:>12.0} {:>12.0} {:>12.0} {:>10} {:>12} {:>13} {:>12}",
             own.rate(),
             shown(p50),
             shown(p99),
@@ -112,6 +120,7 @@ pub(super) fn run(_: Settings, report: &mut Report) -> Result<()> {
             if pg.appends > 0 { pg.rate() } else { f64::NAN },
             shown(of(&sqlx)),
             shown(of(&pg)),
+            shown(of(&bare)),
             shown(of_commit)
         );
         for (key, value) in [
@@ -121,6 +130,7 @@ pub(super) fn run(_: Settings, report: &mut Report) -> Result<()> {
             ("of_file", of(&file)),
             ("of_grouped", of(&sqlx)),
             ("of_postgres", of(&pg)),
+            ("of_unmirrored", of(&bare)),
             ("p99_of_commit", of_commit),
         ] {
             report.figure(format!("c{callers}_{key}"), value.map(|value| (value * 100.0).round() / 100.0));
@@ -138,6 +148,7 @@ pub(super) fn run(_: Settings, report: &mut Report) -> Result<()> {
     report.figure("aims_met", aims);
     report.figure("rss_mib", rounded(Some(super::machine::resident_mib(std::process::id())?)));
     runtime.block_on(store.close())?;
+    runtime.block_on(unmirrored.close())?;
     Ok(())
 }
 
