@@ -16,6 +16,8 @@ const LAST_SCREEN: Duration = Duration::from_secs(2);
 /// the desk in words, the staff page says why, and whoever asks `/healthz` every second or two hears it. No longer, unless something is
 /// still to be saved: only the next start can receive patients again.
 const FAILURE_SHOWN: Duration = Duration::from_secs(3);
+/// How long it is said where everything is saved.
+const LAST_WORD_SHOWN: Duration = Duration::from_secs(1);
 
 /// Why the gateway ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +124,12 @@ pub async fn let_receptions_finish(site: &SiteHandle) {
 /// Waits while screens and `/healthz` say that nothing can be recorded, and for as long as the store still has something to save: what
 /// keeps it from that is said there. Readers take no new cards by now.
 pub async fn let_the_failure_be_seen(store: &Store) {
-    tokio::join!(tokio::time::sleep(FAILURE_SHOWN), store.secured());
+    let secured = async {
+        store.secured().await;
+        // Where it is saved is the last that is said.
+        tokio::time::sleep(LAST_WORD_SHOWN).await;
+    };
+    tokio::join!(tokio::time::sleep(FAILURE_SHOWN), secured);
 }
 
 fn at_rest(state: &str) -> bool {

@@ -90,6 +90,11 @@ impl SideFile {
         Ok(Self { file: Arc::new(file) })
     }
 
+    /// Whether its name still leads to it.
+    pub(super) fn is_in_place(&self, database: &Path) -> bool {
+        super::is_at(&self.file, &Self::path(database))
+    }
+
     /// One that cannot be written.
     #[cfg(test)]
     pub(super) fn broken() -> Self {

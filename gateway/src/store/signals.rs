@@ -17,6 +17,7 @@ pub(super) struct Signals {
     commits: AtomicU64,
     tampered: AtomicU64,
     mirror_bytes: AtomicU64,
+    damaged: AtomicBool,
     closed: AtomicBool,
 }
 
@@ -31,6 +32,7 @@ impl Default for Signals {
             commits: AtomicU64::new(0),
             tampered: AtomicU64::new(0),
             mirror_bytes: AtomicU64::new(0),
+            damaged: AtomicBool::new(false),
             closed: AtomicBool::new(false),
         }
     }
@@ -133,6 +135,16 @@ impl Signals {
         tracing::error!(reason = what, "the store has failed and acknowledges nothing more");
         self.set(StoreHealth::Failed { what: what.to_owned() });
         StoreError::Fatal { what: what.to_owned() }
+    }
+
+    /// The same, because the database is no sound one any more.
+    pub(super) fn damaged(&self, what: &str) -> StoreError {
+        self.damaged.store(true, Ordering::Release);
+        self.failed(what)
+    }
+
+    pub(super) fn is_damaged(&self) -> bool {
+        self.damaged.load(Ordering::Acquire)
     }
 
     pub(super) fn close(&self) {

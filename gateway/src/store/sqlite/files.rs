@@ -9,7 +9,7 @@
 //! * [`Files::misplaced`] tells whether the names still lead to the files that are open.
 //! * Every other file that this folder of the source opens is opened by a function of this module.
 
-use crate::store::{OpenError, beside, sync_folder};
+use crate::store::{OpenError, beside, is_at, sync_folder};
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Seek as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
@@ -109,15 +109,16 @@ impl Files {
         Some(Misplaced { path: lost.path.clone(), database_is_ours })
     }
 
-    /// Copies database and log byte by byte, whatever they hold.
+    /// Copies database and log byte by byte, whatever they hold. Blocks.
     pub(super) fn copy(&self, to: &Path) -> io::Result<()> {
-        self.copy_log(to)?;
-        copy_to(&self.database.file, to)
+        copy_to(&self.log.file, &log_of(to))?;
+        copy_to(&self.database.file, to)?;
+        sync_folder(to)
     }
 
-    /// Copies the log to where that of a database at `to` lies.
-    pub(super) fn copy_log(&self, to: &Path) -> io::Result<()> {
-        copy_to(&self.log.file, &log_of(to))
+    /// The database is where it was, and is not what it was.
+    pub(super) fn damaged(&self) -> Misplaced {
+        Misplaced { path: self.database.path.clone(), database_is_ours: false }
     }
 
     pub(super) fn database(&self) -> &File {
@@ -177,9 +178,14 @@ pub(super) fn lock(database: &Path) -> Result<File, OpenError> {
     }
 }
 
+/// Whether the name of the lock still leads to the file that is locked.
+pub(super) fn is_lock_in_place(lock: &File, database: &Path) -> bool {
+    is_at(lock, &beside(database, "lock"))
+}
+
 /// A new file that only this user can read.
 pub(super) fn create_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+    OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// A file that only this user can read; as it is, where there is one.

@@ -162,7 +162,7 @@ impl Sqlite {
                 let what = format!(
                     "the database is damaged ({verdict}); restore it from a backup, or see `uketsuke queue rescue`"
                 );
-                Err(self.signals.failed(&what))
+                Err(self.signals.damaged(&what))
             }
             _ => Ok(()),
         }
@@ -243,6 +243,8 @@ enum Trouble {
 fn trouble(error: &sqlx::Error) -> Trouble {
     /// SQLITE_IOERR_SHMSIZE: the shared-memory file cannot grow, which is how a full disk shows there.
     const IOERR_SHMSIZE: i32 = 4874;
+    /// SQLITE_IOERR_SHORT_READ: the file ends before a page that it should have.
+    const IOERR_SHORT_READ: i32 = 522;
     let sqlx::Error::Database(error) = error else {
         return match error {
             sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) | sqlx::Error::Encode(_) => Trouble::Row,
@@ -256,7 +258,7 @@ fn trouble(error: &sqlx::Error) -> Trouble {
         // BUSY, LOCKED
         (_, 5 | 6) => Trouble::Busy,
         // CORRUPT, NOTADB
-        (_, 11 | 26) => Trouble::Damaged,
+        (_, 11 | 26) | (IOERR_SHORT_READ, _) => Trouble::Damaged,
         // PERM, READONLY, IOERR, CANTOPEN, PROTOCOL
         (_, 3 | 8 | 10 | 14 | 15) => Trouble::Fatal,
         _ => Trouble::Row,

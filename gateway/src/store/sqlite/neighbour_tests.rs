@@ -146,18 +146,29 @@ async fn what_another_program_wrote_after_it_had_deleted_files_is_kept_beside_an
                 fs::remove_file(log_of(database)).unwrap();
             }
             let emptied = if with_log { "PRAGMA wal_checkpoint(TRUNCATE);" } else { "" };
-            let wrote = format!("CREATE TABLE of_another_program (what); {emptied}");
+            let wrote = format!(
+                "PRAGMA wal_autocheckpoint = 0; CREATE TABLE of_another_program (what); DELETE FROM outbox; DELETE FROM receptions; {emptied}"
+            );
             assert!(Command::new("sqlite3").arg(database).arg(wrote).status().unwrap().success());
         })
         .await;
         let config = config(folder.path());
         let store = next_start(&config, &keys).await;
-        assert_eq!(store.receptions(9).await.unwrap().len(), 3);
+        assert_eq!(store.receptions(9).await.unwrap().len(), 3, "with_log = {with_log}");
         assert_eq!(store.figures().await.unwrap().put_aside, 1, "nobody is told, with_log = {with_log}");
         let aside = folder.path().join("store.db.aside");
         let kept = Command::new("sqlite3").arg(&aside).arg("SELECT COUNT(*) FROM of_another_program").output().unwrap();
         assert_eq!(String::from_utf8_lossy(&kept.stdout).trim(), "0", "with_log = {with_log}: {kept:?}");
     }
+}
+
+/// A store whose mirror is whole.
+async fn mirrored(config: &StoreConfig, keys: &Keys) -> Store {
+    let store = Store::open(config, keys.clone()).await.unwrap();
+    while store.figures().await.unwrap().mirror_bytes == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    store
 }
 
 /// More than the writer's connection keeps in memory, moved into the database, and three receptions more.
@@ -189,10 +200,7 @@ fn spoil(database: &Path, wrote: &str) {
 async fn what_another_program_moved_into_the_database_spoils_nothing_that_had_been_moved_there_before() {
     let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
     let config = config(folder.path());
-    let store = Store::open(&config, keys.clone()).await.unwrap();
-    while store.figures().await.unwrap().mirror_bytes == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    let store = mirrored(&config, &keys).await;
     filled(&store).await;
     spoil(&config.path, "DELETE FROM outbox; DELETE FROM receptions");
     store.health().wait_for(|health| matches!(health, StoreHealth::Failed { .. })).await.unwrap();
@@ -201,6 +209,78 @@ async fn what_another_program_moved_into_the_database_spoils_nothing_that_had_be
     assert_eq!(store.receptions(999).await.unwrap().len(), LARGE as usize + 3);
     assert_eq!(store.outbox_counts(Destination::Central).await.unwrap().pending, u64::from(LARGE) + 3);
     assert_eq!(store.figures().await.unwrap().put_aside, 1, "what the other one wrote is kept");
+}
+
+#[tokio::test]
+async fn what_another_program_wrote_and_left_no_log_of_is_noticed_in_the_database() {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+    let config = config(folder.path());
+    let store = mirrored(&config, &keys).await;
+    store.open_reception(opening(1, 1)).await.unwrap();
+    spoil(&config.path, "DELETE FROM outbox; DELETE FROM receptions");
+    // As if nobody had been here.
+    fs::remove_file(index_of(&config.path)).unwrap();
+    fs::remove_file(log_of(&config.path)).unwrap();
+    store.health().wait_for(|health| matches!(health, StoreHealth::Failed { .. })).await.unwrap();
+    store.close().await.unwrap_err();
+    let store = next_start(&config, &keys).await;
+    assert_eq!(store.receptions(9).await.unwrap().len(), 1);
+    assert_eq!(store.figures().await.unwrap().put_aside, 1, "what the other one wrote is kept");
+}
+
+#[tokio::test]
+async fn a_database_that_was_written_over_in_place_is_saved_from_the_mirror() {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+    let config = config(folder.path());
+    let store = mirrored(&config, &keys).await;
+    filled(&store).await;
+    // In a process of its own: closing it in this one would drop the locks.
+    let over = format!("of={}", config.path.display());
+    let mut dd = Command::new("dd");
+    dd.args(["if=/dev/zero", &over, "bs=4096", "seek=1", "count=2000", "conv=notrunc", "status=none"]);
+    assert!(dd.status().unwrap().success());
+    let damaged = store.check_file().await.unwrap_err();
+    assert_eq!(damaged.class(), Class::Fatal);
+    store.close().await.unwrap_err();
+    let store = next_start(&config, &keys).await;
+    assert_eq!(store.receptions(999).await.unwrap().len(), LARGE as usize + 3);
+}
+
+#[tokio::test]
+async fn a_saved_mirror_needs_no_room_and_is_never_the_database_and_the_mirror_at_once() {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+    let config = config(folder.path());
+    let store = mirrored(&config, &keys).await;
+    store.open_reception(opening(1, 1)).await.unwrap();
+    let inode = |name: &str| fs::metadata(folder.path().join(name)).unwrap().ino();
+    let mirror = inode("store.db.mirror");
+    fs::remove_file(&config.path).unwrap();
+    store.health().wait_for(|health| matches!(health, StoreHealth::Failed { .. })).await.unwrap();
+    store.close().await.unwrap_err();
+    assert_eq!(inode("store.db.saved"), mirror, "the file itself");
+    // As a crash in the middle of earlier versions of this could leave it.
+    fs::hard_link(folder.path().join("store.db.saved"), folder.path().join("store.db.mirror")).unwrap();
+    let store = next_start(&config, &keys).await;
+    while store.figures().await.unwrap().mirror_bytes == 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_ne!(inode("store.db"), inode("store.db.mirror"));
+    assert_eq!(store.receptions(9).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_head_file_and_a_lock_that_are_deleted_are_made_anew() {
+    let (folder, keys) = (tempfile::tempdir().unwrap(), Keys::random());
+    let config = config(folder.path());
+    let store = Store::open(&config, keys.clone()).await.unwrap();
+    for name in ["store.db.head", "store.db.lock"] {
+        fs::remove_file(folder.path().join(name)).unwrap();
+    }
+    store.open_reception(opening(1, 1)).await.unwrap();
+    assert!(matches!(Store::open(&config, keys.clone()).await, Err(OpenError::Locked { .. })), "one gateway at a time");
+    store.close().await.unwrap();
+    let store = next_start(&config, &keys).await;
+    assert_eq!(store.receptions(9).await.unwrap().len(), 1);
 }
 
 #[tokio::test]

@@ -142,7 +142,7 @@ impl Sqlite {
                 Trouble::Row => StoreError::Tampered { what: "a row with a value of a wrong kind".into() },
                 Trouble::Damaged | Trouble::Fatal => match (self.signals.check(), trouble(&error)) {
                     (Err(closed), _) => closed,
-                    (Ok(()), Trouble::Damaged) => self.signals.failed(&error.to_string()),
+                    (Ok(()), Trouble::Damaged) => self.signals.damaged(&error.to_string()),
                     // A reader that finds no file handle says nothing of what the writer has promised.
                     (Ok(()), _) => StoreError::Unreadable { what: error.to_string() },
                 },

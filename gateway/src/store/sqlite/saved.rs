@@ -6,7 +6,7 @@
 //! Promises:
 //! * [`save`] puts everything into the database if that is still ours, else, or if that fails, into `<database>.saved` with a head file
 //!   that fits. The copy appears under this name only when it and its head file are on disk. What lay there of another store is put aside.
-//! * The copy is made of the mirror and the log while the mirror is whole, so that nothing another program wrote is in it.
+//! * The copy is the mirror while that is whole, so that nothing another program wrote since is in it, and it needs no room.
 //! * The next start takes the copy by itself ([`take_up`]) and keeps what stood in its place as `<database>.aside`.
 //! * A copy of another store, or one that is behind what was acknowledged, is left where it is, and is not used.
 
@@ -21,6 +21,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Where everything was saved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,18 +65,23 @@ pub(super) async fn save(
     conn: &mut SqliteConnection,
     database: &Path,
     head: Head,
-    files: &Files,
-    mirror: &Mirror,
+    files: &Arc<Files>,
+    mirror: &mut Mirror,
     misplaced: &Misplaced,
 ) -> Result<Place, NotSaved> {
+    let is_complete = mirror.complete().await;
     if misplaced.database_is_ours {
         // The log is left as it is: a program that starts at this moment, and finds no index, reads it.
         match sqlx::query_as("PRAGMA wal_checkpoint(PASSIVE)").fetch_one(&mut *conn).await {
-            // A program that reads at this moment keeps some of it from being moved, and one may just have begun to write: then a copy.
+            // A program that reads at this moment keeps some of it from being moved, one may just have begun to write, and one may have
+            // written, moved that into the database, and have deleted its log: then a copy.
             Ok((0, in_log, moved))
-                if i64::eq(&in_log, &moved) && files.misplaced().is_none_or(|found| found.database_is_ours) =>
+                if i64::eq(&in_log, &moved)
+                    && files.misplaced().is_none_or(|found| found.database_is_ours)
+                    && (!is_complete || mirror.is_the_database().await) =>
             {
-                files.sync()?;
+                let files = Arc::clone(files);
+                blocking(move || files.sync()).await?;
                 return Ok(Place::Database);
             }
             Ok::<(i64, i64, i64), _>(_) => {}
@@ -83,9 +89,27 @@ pub(super) async fn save(
         }
     }
     let draft = beside(database, "saving");
-    let drafted = draft_copy(conn, &draft, head, files, mirror).await;
+    remove_draft(&draft)?;
+    // First from what no other program knows: whatever has been written into the database since is not in it.
+    if is_complete {
+        let handed = mirror.hand_over(&draft).await;
+        match handed.map_err(NotSaved::from) {
+            Ok(()) if is_sound(&draft, head).await => match put_in_place(&draft, database, head).await {
+                Err(error) => {
+                    mirror.take_back(&draft);
+                    return Err(error);
+                }
+                saved => return saved.map(Place::Copy),
+            },
+            Ok(()) => {}
+            Err(error) => tracing::error!(%error, "the mirror cannot be used; the database is copied"),
+        }
+        remove_draft(&draft)?;
+        mirror.give_up().await;
+    }
+    let drafted = draft_copy(conn, &draft, head, files, mirror.is_log_of_another()).await;
     let saved = match drafted {
-        Ok(true) => put_in_place(&draft, database, head).map(Some),
+        Ok(true) => put_in_place(&draft, database, head).await.map(Some),
         Ok(false) => Ok(None),
         Err(error) => Err(error),
     };
@@ -97,34 +121,28 @@ pub(super) async fn save(
         Some(copy) => Ok(Place::Copy(copy)),
         None => {
             // The other program has written into the database what does not go with our log: no try will ever succeed.
-            let aside = free_name(database)?;
-            files.copy(&aside)?;
-            sync_folder(database)?;
+            let (aside, files) = (free_name(database)?, Arc::clone(files));
+            let to = aside.clone();
+            blocking(move || files.copy(&to)).await?;
             Ok(Place::Raw(aside))
         }
     }
 }
 
-/// Makes a sound copy of everything in `draft`; whether that can be done at all.
-///
-/// First from the files of which no other program knows: whatever has been written into the database since is not in them.
+/// Makes a sound copy of everything in `draft` without the mirror; whether that can be done at all.
 async fn draft_copy(
     conn: &mut SqliteConnection,
     draft: &Path,
     head: Head,
-    files: &Files,
-    mirror: &Mirror,
+    files: &Arc<Files>,
+    is_log_of_another: bool,
 ) -> Result<bool, NotSaved> {
-    remove_draft(draft)?;
-    if mirror.copy(draft)? && is_sound(draft, head).await? {
-        return Ok(true);
-    }
-    remove_draft(draft)?;
     // A program that had no index has made one from our log, moved all of that into the database, and begun the log anew: what this
     // connection reads is not true any more, but what lies there is.
-    if mirror.is_log_of_another() {
-        files.copy(draft)?;
-        if is_sound(draft, head).await? {
+    if is_log_of_another {
+        let (files, to) = (Arc::clone(files), draft.to_owned());
+        blocking(move || files.copy(&to)).await?;
+        if is_sound(draft, head).await {
             return Ok(true);
         }
         remove_draft(draft)?;
@@ -138,9 +156,13 @@ async fn draft_copy(
     }
 }
 
-/// Recovers the draft from the log beside it; whether it is sound and lacks nothing that was acknowledged.
-async fn is_sound(draft: &Path, head: Head) -> Result<bool, NotSaved> {
-    let recovered = async {
+async fn blocking(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+}
+
+/// Recovers the draft from a log beside it; whether it is sound and lacks nothing that was acknowledged.
+async fn is_sound(draft: &Path, head: Head) -> bool {
+    let recovered: sqlx::Result<bool> = async {
         let options =
             SqliteConnectOptions::new().filename(draft).pragma("temp_store", "MEMORY").disable_statement_logging();
         let mut conn = options.connect().await?;
@@ -151,22 +173,27 @@ async fn is_sound(draft: &Path, head: Head) -> Result<bool, NotSaved> {
         sqlx::query("PRAGMA journal_mode = DELETE").execute(&mut conn).await?;
         conn.close().await?;
         Ok(verdict == "ok" && store_id == head.store_id && commits >= head.commits)
-    };
-    match recovered.await {
-        Err(error) if matches!(trouble(&error), Trouble::Damaged | Trouble::Row) => Ok(false),
-        recovered => Ok(recovered?),
     }
+    .await;
+    recovered.unwrap_or_else(|error| {
+        tracing::error!(%error, "what was to be saved is no sound database; another way is tried");
+        false
+    })
 }
 
 /// Gives the finished draft its name, and a head file that fits.
-fn put_in_place(draft: &Path, database: &Path, head: Head) -> Result<PathBuf, NotSaved> {
-    let copy = copy_of(database);
-    sync_copy(draft)?;
-    put_away(&copy, database, head)?;
-    SideFile::start(&copy, head)?;
-    fs::rename(draft, &copy)?;
-    sync_folder(database)?;
-    Ok(copy)
+async fn put_in_place(draft: &Path, database: &Path, head: Head) -> Result<PathBuf, NotSaved> {
+    let (draft, database, copy) = (draft.to_owned(), database.to_owned(), copy_of(database));
+    let placed = copy.clone();
+    blocking(move || {
+        sync_copy(&draft)?;
+        put_away(&copy, &database, head)?;
+        SideFile::start(&copy, head)?;
+        fs::rename(&draft, &copy)?;
+        sync_folder(&database)
+    })
+    .await?;
+    Ok(placed)
 }
 
 fn remove_draft(draft: &Path) -> io::Result<()> {

@@ -72,7 +72,8 @@ struct Watch(Arc<Signals>, bool);
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if !self.1 {
+        // After a failure nobody tells it to close.
+        if !self.1 && self.0.check().is_ok() {
             self.0.failed("the writer task has ended");
         }
     }
@@ -149,7 +150,9 @@ impl Writer {
             } else if !self.signals.is_full() {
                 self.look_for_a_holder().await;
             }
-            self.are_files_in_place().await;
+            if self.are_files_in_place().await {
+                self.are_side_files_in_place().await;
+            }
             self.tend_mirror().await;
         }
     }
@@ -245,7 +248,7 @@ impl Writer {
             return Err(Trouble::Fatal);
         }
         // What another program has written to files of its own meanwhile is not to be overwritten.
-        if !self.are_files_in_place().await {
+        if !self.are_files_in_place().await || !self.are_side_files_in_place().await {
             return Err(Trouble::Fatal);
         }
         #[cfg(test)]
@@ -266,9 +269,7 @@ impl Writer {
                 if trouble != Trouble::Busy {
                     tracing::warn!(%error, ?trouble, commands = commands.len(), "a transaction of the store failed");
                 }
-                if matches!(trouble, Trouble::Fatal | Trouble::Damaged) {
-                    self.signals.failed(&error.to_string());
-                }
+                self.told_of(trouble, &error);
                 return Err(trouble);
             }
         };
@@ -298,6 +299,15 @@ impl Writer {
             }
         }
         Ok(outcomes)
+    }
+
+    /// Nothing is acknowledged any more after these.
+    fn told_of(&self, trouble: Trouble, error: &sqlx::Error) {
+        match trouble {
+            Trouble::Fatal => drop(self.signals.failed(&error.to_string())),
+            Trouble::Damaged => drop(self.signals.damaged(&error.to_string())),
+            Trouble::Full | Trouble::Busy | Trouble::Row => {}
+        }
     }
 
     /// Raw BEGIN and COMMIT: the library's own count of open transactions goes wrong when SQLite rolls back by itself, as it
@@ -356,9 +366,7 @@ impl Writer {
         self.mirror.before_emptied().await;
         if let Err(error) = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut self.conn).await {
             tracing::warn!(%error, "the store's write-ahead log could not be emptied; its content is safe in it");
-            if matches!(trouble(&error), Trouble::Fatal | Trouble::Damaged) {
-                self.signals.failed(&error.to_string());
-            }
+            self.told_of(trouble(&error), &error);
         }
     }
 
@@ -391,7 +399,8 @@ impl Writer {
             Err(error) => Err(match trouble(&error) {
                 Trouble::Full => StoreError::Full,
                 Trouble::Busy | Trouble::Row => StoreError::Busy,
-                Trouble::Fatal | Trouble::Damaged => self.signals.failed(&error.to_string()),
+                Trouble::Fatal => self.signals.failed(&error.to_string()),
+                Trouble::Damaged => self.signals.damaged(&error.to_string()),
             }),
         }
     }
@@ -406,8 +415,7 @@ impl Writer {
         self.signals.close();
         // Readers first: one of them may keep the log from being emptied.
         self.readers.close().await;
-        if self.files.misplaced().is_some() {
-            self.are_files_in_place().await;
+        if !self.are_files_in_place().await && self.is_saved {
             // When it closes, SQLite moves its log into whatever stands in the database's place, and removes the log that lies beside it.
             std::mem::forget((self.conn, self.files, self.mirror));
             return;

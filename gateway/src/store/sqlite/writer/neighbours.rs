@@ -1,8 +1,9 @@
 //! What the writer does about other programs: one that holds its lock is named, files that one has deleted or replaced are saved.
 
 use super::Writer;
-use crate::store::StoreError;
-use crate::store::sqlite::{LockHolder, Trouble, holder, saved, trouble};
+use crate::store::side_file::SideFile;
+use crate::store::sqlite::{LockHolder, Trouble, files, holder, saved, trouble};
+use crate::store::{OpenError, StoreError};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -54,16 +55,23 @@ impl Writer {
         }
     }
 
-    /// Whether database, log and index are where they were. If not, nothing is acknowledged from here on, and this returns only when
-    /// everything is saved; then the process has to end.
+    /// Whether database, log and index are where they were, and sound as far as is known. If not, nothing is acknowledged from here on, and
+    /// this returns only when everything is saved; then the process has to end.
     pub(super) async fn are_files_in_place(&mut self) -> bool {
         if self.is_saved {
             return false;
         }
-        let Some(mut misplaced) = self.files.misplaced() else {
-            return matches!(self.signals.check(), Ok(()) | Err(StoreError::Closed));
+        let (mut misplaced, gone) = match self.files.misplaced() {
+            Some(misplaced) => {
+                let gone = format!("another program has deleted, moved or replaced {}", misplaced.path.display());
+                (misplaced, gone)
+            }
+            // Only the mirror has it sound.
+            None if self.signals.is_damaged() && self.mirror.bytes() > 0 => {
+                (self.files.damaged(), format!("{} is damaged", self.path.display()))
+            }
+            None => return matches!(self.signals.check(), Ok(()) | Err(StoreError::Closed)),
         };
-        let gone = format!("another program has deleted, moved or replaced {}", misplaced.path.display());
         self.signals.saving(true);
         let saving = format!("{gone}; what was acknowledged is being saved");
         self.signals.failed(&saving);
@@ -73,7 +81,7 @@ impl Writer {
         let ballast = self.ballast.clone();
         let _ = tokio::task::spawn_blocking(move || ballast.release()).await;
         loop {
-            match saved::save(&mut self.conn, &self.path, self.head, &self.files, &self.mirror, &misplaced).await {
+            match saved::save(&mut self.conn, &self.path, self.head, &self.files, &mut self.mirror, &misplaced).await {
                 Ok(place) => {
                     tracing::error!(%place, "everything that was acknowledged is saved");
                     let next = match place {
@@ -105,5 +113,41 @@ impl Writer {
         self.is_saved = true;
         self.signals.saving(false);
         false
+    }
+
+    /// Whether head file and lock are where they were; if they are not, they are made anew. Without the first every later start would be
+    /// refused, without the second another gateway could start on this store.
+    pub(super) async fn are_side_files_in_place(&mut self) -> bool {
+        if !self.side.is_in_place(&self.path) {
+            let (path, head) = (self.path.clone(), self.head);
+            let made = tokio::task::spawn_blocking(move || SideFile::start(&path, head)).await;
+            match made.unwrap_or_else(|panic| Err(std::io::Error::other(panic))) {
+                Ok(side) => self.side = side,
+                Err(error) => {
+                    self.signals.failed(&format!(
+                        "another program has deleted its head file, and it cannot be made anew: {error}"
+                    ));
+                    return false;
+                }
+            }
+            tracing::error!("another program had deleted, moved or replaced the store's head file; it is made anew");
+        }
+        if !files::is_lock_in_place(&self.lock, &self.path) {
+            match files::lock(&self.path) {
+                Ok(lock) => {
+                    self.lock = lock;
+                    tracing::error!("another program had deleted or moved the store's lock file; it is made anew");
+                }
+                Err(OpenError::Locked { .. }) => {
+                    self.signals.failed(
+                        "its lock file was deleted, and another gateway has started on it since; stop one of the two",
+                    );
+                    return false;
+                }
+                // Nobody else can lock it either.
+                Err(_) => {}
+            }
+        }
+        true
     }
 }
