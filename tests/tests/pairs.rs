@@ -189,9 +189,29 @@ async fn what_a_pair_signed_that_nobody_believes_is_kept_and_a_bad_request_under
     says(&scene, "certificates", "valid and in use")?;
     ensure!(scene.log()?.matches(SAID).count() == 1, "one line at the beginning");
 
+    // Under a good pair too one refusal spoils nothing.
     scene.central(ModeSpec::error("INVALID_ARGUMENT").only(Method::Eligibility).times(1))?;
+    let once = received_provisionally(&scene, "TEST-VALID-REFUSED-ONCE", Way::Staff).await?;
+    scene.until_code(&once, "confirmed_later").await?;
+
+    // Refused, another one's consents accepted, refused again.
+    let mut kiosk = scene.kiosk("desk-1/b").await?;
+    kiosk.wait(STEP, named("idle")).await?;
+    let inserted = scene.card("TEST-VALID-VOUCHES")?.insert(scene.site.slot("desk-1/b")?).await?;
+    let choose = kiosk.wait(STEP, named("choose")).await?;
+    kiosk.press(&choose, json!({ "intent": "choose_pin" })).await?;
+    let pad = kiosk.wait(STEP, |shown| shown.version > choose.version && shown.pin_keys("1234").is_some()).await?;
+    let effects = scene.eligibility_effects()?.len();
+    kiosk.press(&pad, json!({ "intent": "pin", "keys": pad.pin_keys("1234") })).await?;
+    kiosk.wait(STEP, named("consent")).await?;
+    until(STEP, "it is known", || scene.eligibility_effects().is_ok_and(|all| all.len() > effects))?;
+    scene.central(ModeSpec::error("INVALID_ARGUMENT").only(Method::Eligibility))?;
     let refused = received_provisionally(&scene, "TEST-VALID-REFUSED", Way::Staff).await?;
+    ensure!(queued(&scene)?["rejected"] == 0, "{}", queued(&scene)?);
+    go_through(&mut kiosk, PIN).await?;
+    inserted.remove().await;
     scene.until_code(&refused, "rejected_by_central").await?;
+    scene.central(ModeSpec::new("up"))?;
     scene.receives_the_next_patient(READER).await
 }
 
