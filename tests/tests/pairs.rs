@@ -216,6 +216,27 @@ async fn what_a_pair_signed_that_nobody_believes_is_kept_and_a_bad_request_under
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pair_that_nobody_believed_does_not_stand_in_before_the_one_that_was_believed() -> Result<()> {
+    let mut scene = prepared()?;
+    scene.site.start_gateway()?;
+    let pair = Pair::of(&scene)?;
+    scene.check_in(READER, &scene.card("TEST-VALID-BEFORE")?, PIN).await?;
+    let kept = || scene.log().is_ok_and(|log| log.contains("works, and is kept"));
+    until(STEP, "the pair of the site is kept", kept)?;
+
+    // Let in at night, when nobody asks anything; in the morning its file is empty.
+    let (pem, key) = scene.site.pki.client("neighbour", &ClientOptions::default())?;
+    scene.central(ModeSpec::new("refuse").of(Whose::Connection(serial_of(&pem)?)))?;
+    pair.put(&pem, &key)?;
+    let renewed = || scene.log().is_ok_and(|log| log.contains("renewed certificate files are in use"));
+    until(STEP, "the neighbour's pair is in use", renewed)?;
+    std::fs::write(scene.site.pki.gateway_pem(), [])?;
+    says(&scene, "certificates", "former material in use since")?;
+    let visit = scene.check_in(READER, &scene.card("TEST-VALID-MORNING")?, PIN).await?;
+    scene.until_code(&visit.reception, "confirmed").await.map(drop)
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_neighbours_pair_of_the_same_authority_gives_way_to_the_former_one_without_a_person() -> Result<()> {
     const SAID: &str = "lets the certificate in central.certificate_file in, and refuses every request under it";
     let mut scene = prepared()?;

@@ -171,7 +171,7 @@ impl Former {
         let mut state = self.state();
         let state = &mut *state;
         let (mut stands, now_ms) = (Vec::new(), now.stamp.wall_ms);
-        let candidate = state.candidate();
+        let candidate = state.candidate(central, now_ms);
 
         let found = files.authorities.map_err(|error| (error.found(), error.said()));
         if let Ok(found) = &found {
@@ -341,9 +341,17 @@ struct Stand {
 }
 
 impl State {
-    /// What may stand in: what this process uses, or what worked in an earlier one.
-    fn candidate(&self) -> Stored {
-        self.in_use.as_ref().map_or_else(|| self.kept.clone(), |used| Stored::of(&used.parts))
+    /// What may stand in: what this process uses, or what worked in an earlier one. A pair in use comes before the kept one by the same rule
+    /// by which it would take its place.
+    fn candidate(&self, central: &config::Central, now_ms: i64) -> Stored {
+        let Some(used) = &self.in_use else { return self.kept.clone() };
+        let parts = Stored::of(&used.parts);
+        let (kept, worked) = (self.kept.pair(central, now_ms).kind(), used.worked.unwrap_or(Worked::Connected));
+        if former::takes_the_place(kept, parts.has_pair_of(&self.kept), worked) {
+            parts
+        } else {
+            parts.with_pair_of(&self.kept)
+        }
     }
 
     fn take<T>(
