@@ -228,22 +228,50 @@ fn broken(error: &pem::Error) -> Said {
     Said::new(format!("PEMが壊れています: {error}"), format!("its PEM is damaged: {error}"))
 }
 
-/// Reads a key that nobody else can read.
+/// Reads a key that nobody else can read. What is no key has no secret: its mode is not looked at.
 pub(super) fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     use std::os::unix::fs::PermissionsExt;
     let kind = FileKind::Key;
+    let bytes = read(kind, path)?;
+    let content = |what| TlsError::Content { kind, path: path.to_owned(), what };
+    // Keys of the older forms are read here and refused by what they are.
+    let key = match encoding::content(&bytes, &["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"]).map_err(content)? {
+        Content::Der(der) => PrivateKeyDer::try_from(der.to_vec())
+            .map_err(|_| content(Said::new("DERですが秘密鍵ではありません", "it is DER, but no private key")))?,
+        Content::Pem(pem) => PrivateKeyDer::from_pem_slice(&pem).map_err(|error| content(broken(&error)))?,
+    };
     if let Ok(metadata) = std::fs::metadata(path) {
         let mode = metadata.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {
             return Err(TlsError::KeyMode { path: path.to_owned(), mode });
         }
     }
-    let bytes = read(kind, path)?;
-    let content = |what| TlsError::Content { kind, path: path.to_owned(), what };
-    // Keys of the older forms are read here and refused by what they are.
-    match encoding::content(&bytes, &["PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY"]).map_err(content)? {
-        Content::Der(der) => PrivateKeyDer::try_from(der.to_vec())
-            .map_err(|_| content(Said::new("DERですが秘密鍵ではありません", "it is DER, but no private key"))),
-        Content::Pem(pem) => PrivateKeyDer::from_pem_slice(&pem).map_err(|error| content(broken(&error))),
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ring::rand::SystemRandom;
+    use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn the_mode_of_a_key_file_is_looked_at_only_when_there_is_a_key_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.key");
+        let key = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new()).unwrap();
+        let whole = key.as_ref();
+        for (content, found) in
+            [(&whole[..0], Found::Unreadable), (&whole[..whole.len() / 2], Found::Unreadable), (whole, Found::Unfit)]
+        {
+            std::fs::write(&path, content).unwrap();
+            std::fs::set_permissions(&path, PermissionsExt::from_mode(0o644)).unwrap();
+            let error = private_key(&path).unwrap_err();
+            assert_eq!(error.found(), found, "{} bytes: {error}", content.len());
+            assert_eq!(matches!(error, TlsError::KeyMode { .. }), found == Found::Unfit);
+        }
+        let error = private_key(folder.path()).unwrap_err();
+        assert!(matches!(error, TlsError::File { .. }), "a directory: {error}");
     }
 }

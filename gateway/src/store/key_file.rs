@@ -163,7 +163,11 @@ fn read(path: &Path) -> Result<Zeroizing<String>, KeyError> {
     {
         use std::os::unix::fs::PermissionsExt;
         // Asked of the open file, so that it cannot be exchanged between the check and the read.
-        let mode = file.metadata().map_err(io)?.permissions().mode() & 0o7777;
+        let metadata = file.metadata().map_err(io)?;
+        if metadata.is_dir() {
+            return Err(KeyError::Malformed { path: path.to_owned(), why: "it is a directory".into() });
+        }
+        let mode = metadata.permissions().mode() & 0o7777;
         if mode & 0o077 != 0 {
             return Err(KeyError::Exposed { path: path.to_owned(), mode });
         }
@@ -268,6 +272,13 @@ mod tests {
         assert_eq!(created.sealing(), loaded.sealing());
         assert_ne!(created.order_key(b"serial"), created.order_key(b"another"));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the draft is gone");
+    }
+
+    #[test]
+    fn a_directory_in_the_place_of_the_key_file_is_called_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Keys::load(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("it is a directory"), "{error}");
     }
 
     #[test]
