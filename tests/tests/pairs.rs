@@ -5,6 +5,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
+use uketsuke::store::{KeptName, Keys, Store, StoreConfig};
 use uketsuke_tests::central::ledger::Kind;
 use uketsuke_tests::central::{Method, ModeSpec, Whose};
 use uketsuke_tests::patient::{Way, go_through};
@@ -236,6 +237,16 @@ async fn a_pair_that_nobody_believed_does_not_stand_in_before_the_one_that_was_b
     scene.until_code(&visit.reception, "confirmed").await.map(drop)
 }
 
+/// Since when a former pair stands in, as a gateway that is stopped has written it down.
+async fn stood_in_since(scene: &Scene) -> Result<i64> {
+    let keys = Keys::load(&scene.dir().join("keys/store.key"))?;
+    let store = Store::open(&StoreConfig::new(scene.dir().join("data/uketsuke.db")), keys).await?;
+    let kept = store.kept(KeptName::LineRecord).await?.context("a record of the line")?;
+    store.close().await?;
+    let record: serde_json::Value = serde_json::from_slice(&kept)?;
+    record["spells"]["pair"]["since_ms"].as_i64().with_context(|| format!("{record}"))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_neighbours_pair_of_the_same_authority_gives_way_to_the_former_one_without_a_person() -> Result<()> {
     const SAID: &str = "lets the certificate in central.certificate_file in, and refuses every request under it";
@@ -250,9 +261,11 @@ async fn a_neighbours_pair_of_the_same_authority_gives_way_to_the_former_one_wit
     // Let in, and answered when it pings.
     let (pem, key) = scene.site.pki.client("neighbour", &ClientOptions::default())?;
     scene.central(ModeSpec::new("refuse").of(Whose::Connection(serial_of(&pem)?)))?;
+    let mut since = None;
     for life in ["while it runs", "after a restart"] {
         if life == "after a restart" {
             scene.site.kill_gateway()?;
+            since = Some(stood_in_since(&scene).await?);
             scene.site.start_gateway()?;
         } else {
             pair.put(&pem, &key)?;
@@ -279,8 +292,11 @@ async fn a_neighbours_pair_of_the_same_authority_gives_way_to_the_former_one_wit
         all.push(next.reception);
     }
     ensure!(queued(&scene)?["rejected"] == 0, "{}", queued(&scene)?);
+    scene.site.kill_gateway()?;
+    ensure!(Some(stood_in_since(&scene).await?) == since, "a start gave the former pair its days anew");
 
     scene.site.pki.client("gateway", &ClientOptions::default())?;
+    scene.site.start_gateway()?;
     says(&scene, "certificates", "valid and in use")?;
     let renewed = scene.check_in(READER, &scene.card("TEST-VALID-RENEWED")?, PIN).await?;
     scene.until_code(&renewed.reception, "confirmed").await?;

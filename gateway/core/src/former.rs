@@ -12,7 +12,8 @@
 //! At a start a pair that parses is used whatever worked before, and one that the central system does not even let in, or whose key does not
 //! fit, closes the line in words until a person comes: nobody can tell a mistake from a pair that was replaced on purpose. A pair that is
 //! let in and then declined gives way at once, after a start as before it: patients must not wait for a person, and what the files say is
-//! still tried first.
+//! still tried first. A pair that was replaced on purpose may serve again in this way: the days of its use are counted over restarts, and end
+//! only when a request is believed under the new pair ([`is_mended`]), so that it serves for [`PAIR_USED_MAX`] in all.
 //! * Former authorities and lists are used until their own end.
 
 use crate::backoff::Backoff;
@@ -99,6 +100,12 @@ pub fn pair(found: Found, kept: Kept, unusable: Duration) -> Choice {
 /// Whether a pair that worked takes the place of the kept one. `same`: it is the kept one.
 pub fn takes_the_place(kept: Kept, same: bool, worked: Worked) -> bool {
     same || kept != Kept::Valid || worked == Worked::Believed
+}
+
+/// Whether files whose pair can be used end the time in which they could not be. While another pair is kept that may stand in again, only a
+/// request that is believed ends it: a start alone would give the former pair its days anew. `same`: the files hold the kept pair.
+pub fn is_mended(kept: Kept, same: bool, worked: Option<Worked>) -> bool {
+    same || kept != Kept::Valid || worked == Some(Worked::Believed)
 }
 
 /// How long a declined pair rests while the former one serves.

@@ -256,10 +256,11 @@ impl Former {
         if let Some(lists) = &parts.lists {
             state.remember(lists, true);
         }
-        if how == Worked::Believed {
-            state.believed(parts.pair.signer.pair());
-        }
         let mut worked = Stored::of(&parts);
+        if how == Worked::Believed {
+            let stands_in = worked.has_pair_of(&state.kept);
+            state.believed(parts.pair.signer.pair(), stands_in);
+        }
         let kept = state.kept.pair(central, now_ms).kind();
         if !former::takes_the_place(kept, worked.has_pair_of(&state.kept), how) {
             worked = worked.with_pair_of(&state.kept);

@@ -81,6 +81,15 @@ fn a_pair_that_only_pings_were_answered_with_never_takes_the_place_of_one_that_w
 }
 
 #[test]
+fn the_days_of_a_former_pair_end_only_when_another_one_is_believed_or_it_lies_in_the_files_again() {
+    for worked in [None, Some(Worked::Connected), Some(Worked::Believed)] {
+        assert_eq!(is_mended(Kept::Valid, false, worked), worked == Some(Worked::Believed), "{worked:?}");
+        assert!(is_mended(Kept::Valid, true, worked));
+        assert!(is_mended(Kept::Nothing, false, worked) && is_mended(Kept::Ended, false, worked), "nothing stands in");
+    }
+}
+
+#[test]
 fn a_declined_pair_rests_longer_each_time_and_less_while_the_former_one_is_refused_too() {
     let first = Rest::begin(None, Mono(0), 1.0);
     let second = Rest::begin(Some(first), Mono(0), 1.0);

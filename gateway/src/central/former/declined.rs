@@ -40,22 +40,27 @@ impl State {
                 self.take(Part::Pair, Err((Found::Declined, said())), || kept, now, stands).unwrap_or(pair)
             }
             _ => {
-                self.accept_files();
+                self.declined = None;
+                let (kept, same) = match self.kept.pair(central, now.stamp.wall_ms) {
+                    Held::Valid(kept, _) => (Kept::Valid, kept.signer.pair() == pair.signer.pair()),
+                    other => (other.kind(), false),
+                };
+                if former::is_mended(kept, same, None) {
+                    self.record.spells.remove(&Part::Pair);
+                }
                 pair
             }
         }
     }
 
-    /// What the files hold is no declined pair, or is one no more.
-    fn accept_files(&mut self) {
-        self.declined = None;
-        self.record.spells.remove(&Part::Pair);
-    }
-
-    /// A request was believed under this pair.
-    pub(super) fn believed(&mut self, pair: &PairId) {
-        if self.declined.as_ref().is_some_and(|declined| declined.pair == *pair) {
-            self.accept_files();
+    /// A request was believed under this pair, which is in use. `stands_in`: it is the kept one, and may serve in place of the files.
+    pub(super) fn believed(&mut self, pair: &PairId, stands_in: bool) {
+        let declined = self.declined.as_ref().is_some_and(|declined| declined.pair == *pair);
+        if declined {
+            self.declined = None;
+        }
+        if declined || !stands_in {
+            self.record.spells.remove(&Part::Pair);
         }
     }
 }
