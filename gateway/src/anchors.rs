@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::config;
 use crate::encoding::{self, Content};
 use crate::health::{Health, joined};
+use crate::named_file::{self, BYTES_MAX, Unread};
 use crate::store::{Keeping, KeptName, Store, StoreError};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -190,7 +191,7 @@ impl Read {
         for path in &card.trust_anchors {
             let why = match ders(path).and_then(|ders| match TrustAnchors::from_ders(&ders) {
                 Ok(_) => Ok(ders),
-                Err(error) => Err(error.to_string()),
+                Err(error) => Err(Said::new(format!("証明書が正しくありません: {error}"), error.to_string())),
             }) {
                 Ok(ders) => {
                     good.extend(ders.clone());
@@ -213,8 +214,8 @@ impl Read {
             };
             let path = path.display();
             wrong.push(Said::new(
-                format!("{path} (card.trust_anchors) を使えません({why}){}", stands_in.0),
-                format!("cannot use {path} (card.trust_anchors): {why}{}", stands_in.1),
+                format!("{path} (card.trust_anchors) を使えません({}){}", why.ja, stands_in.0),
+                format!("cannot use {path} (card.trust_anchors): {}{}", why.en, stands_in.1),
             ));
         }
         self.usable = if good.is_empty() {
@@ -247,14 +248,30 @@ fn end_ms(der: &[u8]) -> Option<i64> {
     Some(certificate.validity().not_after.timestamp().saturating_mul(1000))
 }
 
-fn ders(path: &Path) -> Result<Vec<Vec<u8>>, String> {
-    let bytes = std::fs::read(path).map_err(|error| format!("{error}; check the path and its permissions"))?;
-    let fix = |what: String| format!("{what}; put the authority's certificate there");
-    match encoding::content(&bytes, &["CERTIFICATE"]).map_err(|said| fix(said.en))? {
+fn ders(path: &Path) -> Result<Vec<Vec<u8>>, Said> {
+    let fix = |what: Said| {
+        Said::new(
+            format!("{}。認証局の証明書を置いてください", what.ja),
+            format!("{}; put the authority's certificate there", what.en),
+        )
+    };
+    let bytes = named_file::read(path, BYTES_MAX).map_err(|unread| match unread {
+        Unread::Io(source) => {
+            let Said { ja, en } = named_file::of_system(&source);
+            Said::new(
+                format!("{ja}。場所と権限を確かめてください"),
+                format!("{en}; check the path and its permissions"),
+            )
+        }
+        Unread::Unfit(what) => fix(what),
+    })?;
+    match encoding::content(&bytes, &["CERTIFICATE"]).map_err(fix)? {
         Content::Der(der) => Ok(vec![der.to_vec()]),
         Content::Pem(pem) => CertificateDer::pem_slice_iter(&pem)
             .map(|der| der.map(|der| der.to_vec()))
             .collect::<Result<_, _>>()
-            .map_err(|error| fix(format!("its PEM is damaged: {error}"))),
+            .map_err(|error| {
+                fix(Said::new(format!("PEMが壊れています: {error}"), format!("its PEM is damaged: {error}")))
+            }),
     }
 }

@@ -91,7 +91,7 @@ pub struct Origin {
     /// What it was read from.
     pub files: Files,
     /// Why the files of now are not used; `None` when they are.
-    pub alarm: Option<String>,
+    pub alarm: Option<Said>,
     /// Heard since the process began.
     pub hang_ups: Signal,
 }
@@ -148,10 +148,10 @@ pub async fn run(
     start_face(&config.face, face.clone(), health.clone());
     anchors.clone().keep_trying(health.clone());
     if let Some(alarm) = &origin.alarm {
-        tracing::error!(alarm, "the configuration cannot be used; the one that ran last is");
+        tracing::error!(alarm = alarm.en, "the configuration cannot be used; the one that ran last is");
         let said = Said::new(
-            format!("ファイルが使えないため、前回の設定で動いています({alarm})"),
-            format!("the one that ran last is used, for the file cannot be: {alarm}"),
+            format!("ファイルが使えないため、前回の設定で動いています({})", alarm.ja),
+            format!("the one that ran last is used, for the file cannot be: {}", alarm.en),
         );
         health.tell("configuration", false, said);
     } else if let Err(error) = origin.files.keep(&config, &store).await {
@@ -323,7 +323,8 @@ fn running(
     link: watch::Receiver<LinkStatus>,
     mqtt: watch::Receiver<MqttStatus>,
 ) -> Arc<dyn Fn() -> Running + Send + Sync> {
-    let (path, files, alarm) = (origin.path.clone(), origin.files.clone(), origin.alarm.clone());
+    let (path, files, alarm) =
+        (origin.path.clone(), origin.files.clone(), origin.alarm.as_ref().map(|alarm| alarm.en.clone()));
     Arc::new(move || Running {
         started_ms,
         path: path.clone(),

@@ -29,7 +29,7 @@ pub fn content<'a>(bytes: &'a [u8], labels: &[&str]) -> Result<Content<'a>, Said
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(Said::new("空です", "it is empty"));
     }
-    if let Some(utf16) = utf16(bytes) {
+    if let Some(utf16) = zeros(bytes).or_else(|| utf16(bytes)) {
         return Err(utf16);
     }
     if bytes.first() == Some(&0x30) {
@@ -115,6 +115,30 @@ fn lines(bytes: &[u8]) -> Zeroizing<Vec<u8>> {
 
 fn label<'a>(line: &'a str, sign: &str) -> Option<&'a str> {
     line.strip_prefix(sign)?.strip_suffix("-----")
+}
+
+/// Without what a page or a terminal would not show as a sign: a file that is damaged, or of another kind, is quoted by its signs alone.
+pub fn printable(text: &str) -> String {
+    let shown = |c: char| {
+        if c.is_whitespace() {
+            ' '
+        } else if c.is_control() {
+            '?'
+        } else {
+            c
+        }
+    };
+    text.chars().map(shown).collect()
+}
+
+/// In words, when nothing but zeros is left of it, as after a power failure in the middle of a write.
+pub fn zeros(bytes: &[u8]) -> Option<Said> {
+    (!bytes.is_empty() && bytes.iter().all(|byte| *byte == 0)).then(|| {
+        Said::new(
+            "中身が失われています(ゼロのバイトだけ)。控えのファイルを置いてください",
+            "it holds only zero bytes, as a power failure leaves a file; put a copy of it there",
+        )
+    })
 }
 
 /// In words, when this is UTF-16: ASCII text in it has a zero in every other byte.

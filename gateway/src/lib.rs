@@ -20,6 +20,7 @@ pub mod handle;
 pub mod health;
 pub mod messages;
 pub mod modes;
+pub mod named_file;
 pub mod operator;
 pub mod reader;
 pub mod reconciler;

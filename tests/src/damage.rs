@@ -2,7 +2,7 @@
 
 use crate::scene::{STEP, Scene, part};
 use crate::site::{Plan, until};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -24,9 +24,24 @@ pub enum Damage {
     NoAccess,
     /// It is text in UTF-16.
     WrongEncoding,
+    /// A remark in Shift_JIS stands at its end.
+    ShiftJis,
+    /// A byte order mark stands before its text.
+    Marked,
+    /// As long as it was, and every byte is zero.
+    Zeros,
+    /// A directory has its name.
+    Directory,
+    /// A pipe has its name, and nobody writes to it.
+    Pipe,
+    /// It has no bytes, and everybody may read it.
+    EmptyAndWrongMode,
 }
 
-use Damage::{Empty, Foreign, HalfWritten, Missing, NoAccess, WrongEncoding, WrongMode};
+use Damage::{
+    Directory, Empty, EmptyAndWrongMode, Foreign, HalfWritten, Marked, Missing, NoAccess, Pipe, ShiftJis,
+    WrongEncoding, WrongMode, Zeros,
+};
 
 impl Damage {
     /// Leaves `path` as it is after such an accident. `foreign` is a file of the right kind that belongs elsewhere.
@@ -39,6 +54,23 @@ impl Damage {
             Foreign => std::fs::write(path, std::fs::read(foreign)?)?,
             NoAccess => std::fs::set_permissions(path, PermissionsExt::from_mode(0o000))?,
             WrongMode => std::fs::set_permissions(path, PermissionsExt::from_mode(0o644))?,
+            EmptyAndWrongMode => {
+                std::fs::write(path, [])?;
+                std::fs::set_permissions(path, PermissionsExt::from_mode(0o644))?;
+            }
+            // 受付
+            ShiftJis => std::fs::write(path, [&whole, b"\n# \x8e\xf3\x95\x74\n".as_slice()].concat())?,
+            Marked => std::fs::write(path, [b"\xef\xbb\xbf", whole.as_slice()].concat())?,
+            Zeros => std::fs::write(path, vec![0; whole.len()])?,
+            Directory => {
+                std::fs::remove_file(path)?;
+                std::fs::create_dir(path)?;
+                std::fs::set_permissions(path, PermissionsExt::from_mode(0o700))?;
+            }
+            Pipe => {
+                std::fs::remove_file(path)?;
+                ensure!(std::process::Command::new("mkfifo").args(["-m", "600"]).arg(path).status()?.success());
+            }
             WrongEncoding => {
                 let text = String::from_utf8_lossy(&whole).into_owned();
                 let wide: Vec<u8> =
@@ -64,6 +96,11 @@ impl Good {
 
     /// Puts it back.
     pub fn restore(&self, path: &Path) -> Result<()> {
+        match std::fs::symlink_metadata(path) {
+            Ok(found) if found.is_dir() => std::fs::remove_dir(path)?,
+            Ok(found) if !found.is_file() => std::fs::remove_file(path)?,
+            _ => {}
+        }
         std::fs::write(path, &self.content)?;
         Ok(std::fs::set_permissions(path, self.mode.clone())?)
     }

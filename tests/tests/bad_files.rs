@@ -181,18 +181,15 @@ async fn a_configuration_that_cannot_be_read_is_replaced_by_the_one_that_last_ra
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hang_up_at_any_moment_ends_nothing_and_says_what_changed() -> Result<()> {
     let mut scene = Scene::prepare(Plan::default())?;
-    let config = scene.site.config();
-    let text = std::fs::read_to_string(&config)?;
-    // The gateway waits in the middle of its start for the far end of this pipe.
-    std::fs::remove_file(&config)?;
-    ensure!(Command::new("mkfifo").arg(&config).status()?.success());
     scene.site.spawn_gateway()?;
-    let mut pipe = std::fs::OpenOptions::new().write(true).open(&config)?;
+    // In the middle of its start, as soon as it hears: the kernel tells which signals are caught.
+    let status = format!("/proc/{}/status", scene.site.gateway()?.pid());
+    let hears = |status: String| {
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
+    };
+    until(STEP, "it hears", || std::fs::read_to_string(&status).is_ok_and(hears))?;
     scene.site.gateway()?.signal(Signal::HUP)?;
-    std::io::Write::write_all(&mut pipe, text.as_bytes())?;
-    drop(pipe);
-    std::fs::remove_file(&config)?;
-    std::fs::write(&config, &text)?;
     scene.site.gateway()?.wait_ready(STEP)?;
 
     scene.site.gateway()?.signal(Signal::HUP)?;

@@ -248,7 +248,12 @@ fn checked(dir: &ModelDir, report: &Report, wanted: &manifest::ManifestFile) -> 
 
 /// The bytes of an installed file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
-    fs::read(path).map_err(|source| match source.kind() {
+    // A pipe would keep whoever reads it waiting.
+    let whole = || match fs::metadata(path)?.is_file() {
+        true => fs::read(path),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")),
+    };
+    whole().map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => ModelError::Missing { path: path.to_owned() },
         _ => ModelError::Io { action: "read", path: path.to_owned(), source },
     })

@@ -2,6 +2,7 @@
 //! staff page and the log.
 
 use super::verifier::ListsUnfit;
+use crate::encoding::printable;
 use std::io;
 use std::time::Duration;
 use thiserror::Error;
@@ -17,9 +18,10 @@ pub struct Said {
 }
 
 impl Said {
-    /// Both languages of one sentence.
+    /// Both languages of one sentence. What it quotes of a file or of a peer is shown by its signs alone.
     pub fn new(ja: impl Into<String>, en: impl Into<String>) -> Self {
-        Self { ja: ja.into(), en: en.into() }
+        let shown = |text: String| if text.contains(char::is_control) { printable(&text) } else { text };
+        Self { ja: shown(ja.into()), en: shown(en.into()) }
     }
 
     /// The sentence in one language.

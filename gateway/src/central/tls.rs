@@ -2,6 +2,7 @@
 
 use super::fault::Said;
 use crate::encoding::{self, Content};
+use crate::named_file::{self, BYTES_MAX, LIST_BYTES_MAX, Unread};
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, InvalidDnsNameError, PrivateKeyDer};
 use std::io;
@@ -152,7 +153,8 @@ impl TlsError {
     pub fn said(&self) -> Said {
         let ja = match self {
             Self::File { kind, path, source } => {
-                format!("{} {} を読めません({source})。場所と権限を確かめてください。", kind.ja(), path.display())
+                let why = named_file::of_system(source).ja;
+                format!("{} {} を読めません({why})。場所と権限を確かめてください。", kind.ja(), path.display())
             }
             Self::Content { kind, path, what } => {
                 format!("{} {} を読めません({})。正しいファイルを置いてください。", kind.ja(), path.display(), what.ja)
@@ -213,10 +215,11 @@ fn all<T: PemObject + From<Vec<u8>>>(kind: FileKind, path: &Path, labels: &[&str
 }
 
 fn read(kind: FileKind, path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
-    match std::fs::read(path) {
-        Ok(bytes) => Ok(Zeroizing::new(bytes)),
-        Err(source) => Err(TlsError::File { kind, path: path.to_owned(), source }),
-    }
+    let bytes_max = if kind == FileKind::Crl { LIST_BYTES_MAX } else { BYTES_MAX };
+    named_file::read(path, bytes_max).map_err(|unread| match unread {
+        Unread::Io(source) => TlsError::File { kind, path: path.to_owned(), source },
+        Unread::Unfit(what) => TlsError::Content { kind, path: path.to_owned(), what },
+    })
 }
 
 pub(super) fn nothing(kind: FileKind, path: &Path) -> TlsError {

@@ -44,7 +44,7 @@ impl Run {
             Err(error) => match system.block_on(former(&path, &error)) {
                 Last::Ran(ran) => {
                     let (config, files, door) = *ran;
-                    (config, files, Some(error.to_string()), door)
+                    (config, files, Some(error.said()), door)
                 }
                 Last::Nothing => return fail(json, exit::CONFIG, &error),
                 Last::Asked => return exit::OK,

@@ -1,5 +1,8 @@
 //! Errors that point into the file: which line, which key, which value, and what to write instead.
 
+use crate::central::Said;
+use crate::encoding::printable;
+use crate::named_file;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
@@ -16,13 +19,13 @@ pub enum ConfigError {
         /// Why.
         source: std::io::Error,
     },
-    /// The file is not UTF-8 text.
-    #[error("cannot read the configuration {}: {what}", path.display())]
-    Encoding {
+    /// It is no file of UTF-8 text.
+    #[error("cannot read the configuration {}: {}", path.display(), what.en)]
+    Unfit {
         /// Which file.
         path: PathBuf,
         /// What it is, and what to do.
-        what: String,
+        what: Said,
     },
     /// Something in it is wrong.
     #[error("{0}")]
@@ -31,7 +34,7 @@ pub enum ConfigError {
 
 /// A line that cannot stay as it is.
 #[derive(Debug, Error)]
-#[error("{}:{line}: {what}\n  key:   {key}\n  value: {value}\n  fix:   {fix}", path.display())]
+#[error("{}:{line}: {what}{}{}\n  fix:   {fix}", path.display(), row("key:  ", key), row("value:", value))]
 pub struct WrongLine {
     /// Which file.
     pub path: PathBuf,
@@ -59,6 +62,27 @@ pub struct Problem {
 }
 
 impl ConfigError {
+    /// For people who read a page: which file, which line and which key. What the parser says of it has one language, and stands in the
+    /// English sentence.
+    pub fn said(&self) -> Said {
+        let ja = match self {
+            Self::Unreadable { path, source } => {
+                let why = named_file::of_system(source).ja;
+                format!("設定 {} を読めません: {why}。場所と権限を確かめてください", path.display())
+            }
+            Self::Unfit { path, what } => format!("設定 {} を読めません: {}", path.display(), what.ja),
+            Self::Wrong(wrong) => {
+                let WrongLine { path, line, key, .. } = &**wrong;
+                let of = if key.is_empty() { String::new() } else { format!("(キー {key})") };
+                format!(
+                    "設定 {} の{line}行目{of}が正しくありません。`uketsuke check` で確かめて直してください",
+                    path.display()
+                )
+            }
+        };
+        Said::new(ja, self.to_string().replace("\n  ", "; "))
+    }
+
     pub(super) fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         let span = error.span().unwrap_or(0..0);
         let line = line_of(text, span.start);
@@ -67,7 +91,7 @@ impl ConfigError {
             Some((key, value)) => (key.trim().to_owned(), value.trim().to_owned()),
             None => (written.trim().to_owned(), String::new()),
         };
-        let what = error.message().to_owned();
+        let (key, value, what) = (printable(&key), printable(&value), printable(error.message()));
         let fix = if what.starts_with("unknown field") {
             "remove the key or correct its spelling; config/uketsuke.toml lists every key"
         } else if what.starts_with("missing field") {
@@ -84,10 +108,15 @@ impl ConfigError {
         let Problem { key, what, fix } = problem;
         let span = find(text, &key);
         let line = span.as_ref().map_or(1, |span| line_of(text, span.start));
-        let value =
-            span.and_then(|span| text.get(span)).unwrap_or_default().lines().next().unwrap_or_default().to_owned();
+        let value = span.and_then(|span| text.get(span)).unwrap_or_default().lines().next().unwrap_or_default();
+        let value = printable(value);
         Self::Wrong(Box::new(WrongLine { path: path.to_owned(), line, key, value, what, fix }))
     }
+}
+
+/// A line of its own; none where nothing is written.
+fn row(name: &str, written: &str) -> String {
+    if written.is_empty() { String::new() } else { format!("\n  {name} {written}") }
 }
 
 fn line_of(text: &str, offset: usize) -> usize {

@@ -6,7 +6,9 @@
 //! * A configuration that cannot be used is replaced by the one that ran last, never by a guess.
 
 use super::{Config, ConfigError, Problem, Terminal, validate};
+use crate::central::Said;
 use crate::encoding;
+use crate::named_file::{self, BYTES_MAX, Unread};
 use crate::store::{Keeping, KeptName, Keys, LockHolder, OpenError, Store, StoreConfig, StoreError};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -35,18 +37,23 @@ impl Source {
     }
 
     pub(super) fn read(path: &Path) -> Result<Self, ConfigError> {
-        let unreadable = |source| ConfigError::Unreadable { path: path.to_owned(), source };
-        let bytes = std::fs::read(path).map_err(unreadable)?;
-        let encoding = |what: String| ConfigError::Encoding { path: path.to_owned(), what };
+        let unfit = |what: Said| ConfigError::Unfit { path: path.to_owned(), what };
+        let bytes = named_file::read(path, BYTES_MAX).map_err(|unread| match unread {
+            Unread::Io(source) => ConfigError::Unreadable { path: path.to_owned(), source },
+            Unread::Unfit(what) => unfit(what),
+        })?;
         let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-        if let Some(said) = encoding::utf16(bytes) {
-            return Err(encoding(said.en));
+        if let Some(said) = encoding::zeros(bytes).or_else(|| encoding::utf16(bytes)) {
+            return Err(unfit(said));
         }
         match std::str::from_utf8(bytes) {
             Ok(text) => Ok(Self { path: path.to_owned(), text: text.to_owned() }),
             Err(error) => {
                 let line = bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count() + 1;
-                Err(encoding(format!("line {line} is not UTF-8, perhaps Shift_JIS (CP932); save the file as UTF-8")))
+                Err(unfit(Said::new(
+                    format!("{line}行目がUTF-8ではありません(Shift_JIS かもしれません)。UTF-8で保存し直してください"),
+                    format!("line {line} is not UTF-8, perhaps Shift_JIS (CP932); save the file as UTF-8"),
+                )))
             }
         }
     }
@@ -97,7 +104,7 @@ pub enum FormerError {
 impl LastRun {
     /// What the configuration of this path left when it last ran; `None` when none did.
     pub fn of(main: &Path) -> Option<Self> {
-        serde_json::from_str(&std::fs::read_to_string(pointer(main)).ok()?).ok()
+        serde_json::from_slice(&named_file::read(&pointer(main), BYTES_MAX).ok()?).ok()
     }
 
     /// The files of that configuration. A program that keeps the whole database for itself is an error, or waited for and told.
@@ -188,7 +195,7 @@ impl Files {
         };
         let text = serde_json::to_string(&place).map_err(|error| error.to_string())?;
         let path = pointer(&self.main.path);
-        if std::fs::read_to_string(&path).is_ok_and(|there| there == text) {
+        if named_file::read(&path, BYTES_MAX).is_ok_and(|there| *there == *text.as_bytes()) {
             return Ok(());
         }
         let draft = path.with_extension("former.new");

@@ -17,6 +17,8 @@
 
 use super::Class;
 use super::keys::{Keys, Ring, SealingKey};
+use crate::encoding;
+use crate::named_file::{self, Unread};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -158,7 +160,10 @@ fn read(path: &Path) -> Result<Zeroizing<String>, KeyError> {
         io::ErrorKind::InvalidData => KeyError::Malformed { path: path.to_owned(), why: "it is not text".into() },
         _ => KeyError::Io { doing: "read the store's key file", path: path.to_owned(), source },
     };
-    let mut file = File::open(path).map_err(io)?;
+    let mut file = named_file::open(path).map_err(|unread| match unread {
+        Unread::Io(source) => io(source),
+        Unread::Unfit(said) => KeyError::Malformed { path: path.to_owned(), why: said.en },
+    })?;
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
@@ -175,6 +180,13 @@ fn read(path: &Path) -> Result<Zeroizing<String>, KeyError> {
     // Reserved at once: growing would leave copies of the keys in freed memory.
     let mut text = Zeroizing::new(String::with_capacity(FILE_BYTES_MAX));
     io::Read::read_to_string(&mut io::Read::take(&mut file, FILE_BYTES_MAX as u64), &mut text).map_err(io)?;
+    if let Some(said) = encoding::zeros(text.as_bytes()) {
+        return Err(KeyError::Malformed { path: path.to_owned(), why: said.en });
+    }
+    // An editor's mark of the encoding says nothing about the keys.
+    if text.starts_with('\u{feff}') {
+        text.drain(..'\u{feff}'.len_utf8());
+    }
     Ok(text)
 }
 

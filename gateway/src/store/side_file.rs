@@ -11,6 +11,7 @@
 //!
 //! Slot: magic (8) ‖ store id (16) ‖ commits (8, little endian) ‖ highest outbox seq (8) ‖ CRC-32 of all before (4).
 
+use crate::named_file::{self, Unread};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -57,10 +58,11 @@ impl SideFile {
 
     /// Reads what an existing side file says.
     pub(super) fn read(database: &Path) -> io::Result<Found> {
-        let file = match File::open(Self::path(database)) {
+        let file = match named_file::open(&Self::path(database)) {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
-            Err(error) => return Err(error),
+            Err(Unread::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Missing),
+            Err(Unread::Io(error)) => return Err(error),
+            Err(Unread::Unfit(_)) => return Ok(Found::Damaged),
         };
         if file.metadata()?.len() == 0 {
             return Ok(Found::Missing);
