@@ -108,14 +108,19 @@ pub enum OpenError {
         path: PathBuf,
     },
     /// Somebody else's file.
-    #[error("cannot open the store {}: this file is not a database of Uketsuke; give another path", path.display())]
+    #[error(
+        "cannot open the store {}: this file is not a database of Uketsuke; give another path, or put the database and its head \
+         file back from a backup (`uketsuke backup` makes them)",
+        path.display()
+    )]
     Foreign {
         /// The database.
         path: PathBuf,
     },
     /// Written by a newer version, or, opened for reading, not yet brought up to this one.
     #[error(
-        "cannot open the store {}: it has version {found}, this program knows version {known}; use the program that wrote it",
+        "cannot open the store {}: it has version {found}, this program knows version {known}; use the program that \
+         wrote it, or a backup of this program's version",
         path.display()
     )]
     Version {
@@ -127,7 +132,11 @@ pub enum OpenError {
         known: i64,
     },
     /// The keys open another database.
-    #[error("cannot open the store {}: the key file belongs to another database; restore the key file that was made with it", path.display())]
+    #[error(
+        "cannot open the store {}: the key file belongs to another database; put back the key file that was made with it, from its \
+         own backup",
+        path.display()
+    )]
     WrongKey {
         /// The database.
         path: PathBuf,
@@ -135,7 +144,7 @@ pub enum OpenError {
     /// The keys are of this store, but one that values in it are sealed with is not among them.
     #[error(
         "cannot open the store {}: values in it are sealed with key {key}, which the key file does not hold; put back the key file \
-         that holds it: the one of the same moment as the database",
+         that holds it, from its own backup: the one of the same moment as the database",
         path.display()
     )]
     KeyUnknown {
@@ -148,7 +157,8 @@ pub enum OpenError {
     #[error(
         "cannot open the store {}: the database lost commits that were acknowledged (it has {database}, {acknowledged} were \
          acknowledged): an older copy was put in its place, or its -wal file was removed or damaged; keep all its files as \
-         they are, put back the latest ones, or move them away and start anew",
+         they are and put back the latest ones, or a backup with its head file; `uketsuke queue rescue` first writes out what can \
+         still be read",
         path.display()
     )]
     Behind {
@@ -162,7 +172,8 @@ pub enum OpenError {
     /// Nothing tells whether writes are gone.
     #[error(
         "cannot open the store {}: its side file {} {why}, so nobody can tell whether acknowledged writes are missing; put it \
-         back from the same moment as the database",
+         back from the same moment as the database, or put back both from one backup; `uketsuke queue rescue` first writes out \
+         what can still be read",
         path.display(),
         super::beside(path, "head").display()
     )]
@@ -173,7 +184,11 @@ pub enum OpenError {
         why: &'static str,
     },
     /// The database is damaged.
-    #[error("cannot open the store {}: its integrity check says: {what}; restore it from a backup", path.display())]
+    #[error(
+        "cannot open the store {}: its integrity check says: {what}; put database and head file back from a backup; `uketsuke queue \
+         rescue` first writes out what can still be read",
+        path.display()
+    )]
     Corrupt {
         /// The database.
         path: PathBuf,
@@ -181,7 +196,11 @@ pub enum OpenError {
         what: String,
     },
     /// A file operation failed.
-    #[error("cannot open the store {}: cannot {doing}: {source}", path.display())]
+    #[error(
+        "cannot open the store {}: cannot {doing}: {source}; see to the disk and to what has that name, or put database and head file \
+         back from a backup",
+        path.display()
+    )]
     Io {
         /// The database.
         path: PathBuf,
@@ -191,7 +210,11 @@ pub enum OpenError {
         source: std::io::Error,
     },
     /// A statement failed.
-    #[error("cannot open the store {}: cannot {doing}: {source}", path.display())]
+    #[error(
+        "cannot open the store {}: cannot {doing}: {source}; see to the disk and to what has that name, or put database and head file \
+         back from a backup",
+        path.display()
+    )]
     Database {
         /// The database.
         path: PathBuf,
@@ -200,4 +223,31 @@ pub enum OpenError {
         /// Why it failed.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_of_the_store_refuses_a_start_names_a_backup_or_the_rescue() {
+        let path = || PathBuf::from("data/store.db");
+        let io = || std::io::Error::from(std::io::ErrorKind::IsADirectory);
+        let refusals = [
+            OpenError::Foreign { path: path() },
+            OpenError::Version { path: path(), found: 99, known: 10 },
+            OpenError::WrongKey { path: path() },
+            OpenError::KeyUnknown { path: path(), key: "00000000".into() },
+            OpenError::Behind { path: path(), database: 3, acknowledged: 4 },
+            OpenError::SideFile { path: path(), why: "is damaged" },
+            OpenError::Corrupt { path: path(), what: "malformed".into() },
+            OpenError::Io { path: path(), doing: "read its side file", source: io() },
+            OpenError::Database { path: path(), doing: "read it", source: Box::new(io()) },
+        ];
+        for refused in refusals {
+            let said = refused.to_string();
+            assert!(said.contains("rescue") || said.contains("backup"), "{said}");
+            assert!(!said.contains("anew"), "what was acknowledged is never moved away: {said}");
+        }
+    }
 }
