@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::watch;
 use uketsuke_core::clock::Stamp;
+use uketsuke_core::explain::Lang;
 use uketsuke_core::ids::ReceptionId;
 use uketsuke_core::outbox::Circuit;
 use uketsuke_core::reception::{Attention, Helper, Intent, Screen, ScreenVersion, StaffDecision};
@@ -129,6 +130,31 @@ pub struct ReaderPort {
 
 /// Nothing in it is ever polled in place: its receiver is cloned into a stream of its own. Actors must be `Unpin`.
 impl Unpin for ReaderPort {}
+
+/// The words for [`ReaderStatus::state`]; a state that is not known here is shown as it is.
+pub fn state_words(state: &'static str, lang: Lang) -> &'static str {
+    match state {
+        "starting" => lang.pick("起動中", "starting"),
+        "closed" => lang.pick("開けません(自動でやり直しています)", "cannot be opened; it is tried again by itself"),
+        "given_up" => lang.pick("停止(再起動が必要)", "stopped, needs a restart"),
+        "stopped" => lang.pick("停止しました", "stopped"),
+        "idle" => lang.pick("受付できます", "ready"),
+        "reading" => lang.pick("カード読み取り中", "reading the card"),
+        "choosing" => lang.pick("本人確認の選択中", "choosing how to confirm identity"),
+        "face" => lang.pick("顔認証中", "face recognition"),
+        "pin" => lang.pick("暗証番号の入力中", "entering the PIN"),
+        "staff_look" => lang.pick("職員の確認待ち", "waiting for staff"),
+        "asking" => lang.pick("資格を確認中", "checking the insurance"),
+        "offering_registration" => lang.pick("利用登録の案内中", "offering registration"),
+        "registering" => lang.pick("利用登録中", "registering the card"),
+        "informing" => lang.pick("資格について案内中", "telling about the insurance"),
+        "consent" => lang.pick("同意の確認中", "asking for consent"),
+        "recording" => lang.pick("記録中", "recording"),
+        "take_card" => lang.pick("カードの取り出し待ち", "waiting for the card to be taken"),
+        "notice" => lang.pick("案内を表示中", "showing a notice"),
+        other => other,
+    }
+}
 
 /// A handle and its other end.
 pub fn reader(name: ReaderName, now: Stamp) -> (ReaderHandle, ReaderPort) {

@@ -85,7 +85,7 @@ impl LinkStatus {
     }
 
     /// Said while requests wait because the peer calls invalid what this gateway signs.
-    fn disbelieved(&self) -> Option<Said> {
+    pub fn disbelieved(&self) -> Option<Said> {
         self.disbelieved.then(|| {
             Said::new(
                 "資格確認システムが、この施設の鍵で署名した要求を無効として受け付けません。要求は残してあり、自動で送り直します。central.certificate_file と central.key_file がこの施設のものか確かめてください。",

@@ -2,10 +2,11 @@
 
 use super::{HealthPart, joined};
 use crate::central::{LineFault, LinkStatus, Reach, Said};
-use crate::handle::{Counted, ReaderName, ReaderStatus};
+use crate::handle::{Counted, ReaderName, ReaderStatus, state_words};
 use crate::store::{LockHolder, StoreHealth};
 use crate::upkeep::Upkept;
 use std::time::Duration;
+use uketsuke_core::explain::Lang;
 use uketsuke_core::outbox::Circuit;
 use uketsuke_core::retention::{Deletion, Doubt};
 
@@ -163,7 +164,18 @@ pub(super) fn deletion(upkept: &Upkept) -> HealthPart {
 /// The line.
 pub(super) fn central(circuit: Circuit, link: &LinkStatus) -> HealthPart {
     let down = matches!(circuit, Circuit::Down { .. });
+    // Without a pair and authorities nothing was tried: what keeps receptions provisional is on this machine.
+    let unusable = link.refused.as_ref().filter(|_| down && link.validity.is_none());
+    let disbelieved = link.disbelieved().filter(|_| !down);
     let line = match (down, Reach::of(link.fault.as_ref())) {
+        _ if unusable.is_some() => Said::new(
+            "この施設の証明書などのファイルを使えないため、接続していません。受付は仮受付になります",
+            "not connected, for our own files cannot be used, receptions are provisional",
+        ),
+        (false, _) if disbelieved.is_some() => Said::new(
+            "つながっていますが、この施設の署名が認められません。署名した要求は送信待ちになります",
+            "connected, but our signature is not believed, what needs it waits",
+        ),
         (false, _) => Said::new("接続しています", "reachable"),
         (true, Reach::Nobody) => {
             Said::new("接続できません。受付は仮受付になります", "cannot be reached, receptions are provisional")
@@ -177,12 +189,13 @@ pub(super) fn central(circuit: Circuit, link: &LinkStatus) -> HealthPart {
             "connected, but it does not serve this gateway, receptions are provisional",
         ),
     };
-    let detail = match link.fault.as_ref().map(LineFault::said) {
+    let ok = !down && disbelieved.is_none();
+    let detail = match unusable.cloned().or_else(|| link.fault.as_ref().map(LineFault::said)).or(disbelieved) {
         Some(why) => Said::new(format!("{}: {}", line.ja, why.ja), format!("{}: {}", line.en, why.en)),
         None => line,
     };
     let sentences: Vec<Said> = std::iter::once(detail).chain(link.some_wait()).collect();
-    HealthPart::new("central", !down, joined(&sentences))
+    HealthPart::new("central", ok, joined(&sentences))
 }
 
 /// The files of the line.
@@ -223,8 +236,7 @@ pub(super) fn reader(name: &ReaderName, status: &ReaderStatus) -> HealthPart {
             format!("{}。自動で試し直しています", why.ja),
             format!("{}: {}; it is tried again", status.state, why.en),
         ),
-        None if ok => Said::new(format!("動いています({})", status.state), status.state),
-        None => Said::new(format!("止まっています({})", status.state), status.state),
+        None => Said::new(state_words(status.state, Lang::Ja), status.state),
     };
     HealthPart::new(format!("reader {name}"), ok, detail)
 }
@@ -293,6 +305,35 @@ mod tests {
             let letters = ja.chars().filter(|c| c.is_alphabetic());
             let japanese = letters.clone().filter(|c| !c.is_ascii()).count();
             assert!(2 * japanese > letters.count() && en.is_ascii(), "{part:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_on_which_our_signature_is_not_believed_is_not_called_well() {
+        let link = LinkStatus { disbelieved: true, ..LinkStatus::new(None, 30) };
+        let part = central(Circuit::Up, &link);
+        assert!(!part.ok && part.detail.en.contains("calls invalid what this gateway signs"), "{part:?}");
+        assert!(!part.detail.en.contains("reachable"), "{part:?}");
+    }
+
+    #[test]
+    fn a_line_without_files_of_its_own_does_not_blame_the_central_system() {
+        let refused = Some(Said::new("証明書が空です", "our certificate is empty"));
+        let link = LinkStatus { refused, ..LinkStatus::new(None, 30) };
+        let part = central(Circuit::Down { probe_at: None }, &link);
+        assert!(!part.ok && part.detail.en.starts_with("not connected, for"), "{part:?}");
+        assert!(part.detail.en.contains("our certificate is empty"), "{part:?}");
+    }
+
+    #[test]
+    fn a_reader_says_in_japanese_what_it_does() {
+        let name = ReaderName { terminal: "desk-1".into(), reader: "a".into() };
+        let now = crate::clock::Clock::new("none".into()).stamp();
+        let (_handle, port) = crate::handle::reader(name.clone(), now);
+        let state = |state| ReaderStatus { state, ..port.status.borrow().clone() };
+        for state in ["idle", "given_up", "stopped", "pin"].map(state) {
+            let part = reader(&name, &state);
+            assert!(!part.detail.ja.contains(|c: char| c.is_ascii_alphabetic()), "{part:?}");
         }
     }
 }

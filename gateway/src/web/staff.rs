@@ -7,6 +7,7 @@ use super::orders;
 use super::page;
 use super::words::Words;
 use crate::central::{LinkStatus, Reach, Said};
+use crate::handle::state_words;
 use crate::handle::{CourierStatus, ReaderHandle};
 use crate::health::{HealthPart, HealthReport};
 use crate::store::Store;
@@ -154,7 +155,7 @@ fn row(reader: &ReaderHandle, earlier: Vec<EarlierRow>, w: Words) -> ReaderRow {
     ReaderRow {
         terminal: name.terminal.to_string(),
         reader: name.reader.to_string(),
-        state: state_words(status.state, w),
+        state: state_words(status.state, w.0),
         since: jst::time_of_day(status.since.wall_ms),
         attention: status.attention.as_ref().map(|attention| explain::attention(attention, w.0)),
         at_desk: matches!(status.attention, Some(Attention::Ended(_))),
@@ -168,30 +169,6 @@ fn row(reader: &ReaderHandle, earlier: Vec<EarlierRow>, w: Words) -> ReaderRow {
         confirmed,
         provisional,
         ineligible,
-    }
-}
-
-/// The words for [`crate::handle::ReaderStatus::state`]; a state that is not known here is shown as it is.
-fn state_words(state: &'static str, w: Words) -> &'static str {
-    match state {
-        "starting" => w.t("起動中", "starting"),
-        "closed" => w.t("開けません(自動でやり直しています)", "cannot be opened; it is tried again by itself"),
-        "given_up" => w.t("停止(再起動が必要)", "stopped, needs a restart"),
-        "idle" => w.t("受付できます", "ready"),
-        "reading" => w.t("カード読み取り中", "reading the card"),
-        "choosing" => w.t("本人確認の選択中", "choosing how to confirm identity"),
-        "face" => w.t("顔認証中", "face recognition"),
-        "pin" => w.t("暗証番号の入力中", "entering the PIN"),
-        "staff_look" => w.t("職員の確認待ち", "waiting for staff"),
-        "asking" => w.t("資格を確認中", "checking the insurance"),
-        "offering_registration" => w.t("利用登録の案内中", "offering registration"),
-        "registering" => w.t("利用登録中", "registering the card"),
-        "informing" => w.t("資格について案内中", "telling about the insurance"),
-        "consent" => w.t("同意の確認中", "asking for consent"),
-        "recording" => w.t("記録中", "recording"),
-        "take_card" => w.t("カードの取り出し待ち", "waiting for the card to be taken"),
-        "notice" => w.t("案内を表示中", "showing a notice"),
-        other => other,
     }
 }
 
