@@ -41,13 +41,19 @@ pub async fn all(config: &Config, lang: Lang) -> Vec<Finding> {
     let mut findings = vec![Finding {
         check: "configuration",
         grade: Grade::Ok,
-        text: format!("{} terminals, {} readers", config.terminals.len(), config.readers().count()),
+        text: format!(
+            "{}, {}",
+            counted(config.terminals.len(), "terminal", "terminals"),
+            counted(config.readers().count(), "reader", "readers")
+        ),
     }];
     let wall = Clock::new(config.clock.synchronised_marker.clone());
     let asked = running::ask(&config.store.path);
     findings.extend(asked.iter().flat_map(|asked| running::findings(asked, config, lang)));
     let (store, former, anchors) = database(config, &wall).await;
-    let trusted = || format!("{} files of authorities are trusted", config.card.trust_anchors.len());
+    let trusted = || {
+        counted(config.card.trust_anchors.len(), "file of authorities is trusted", "files of authorities are trusted")
+    };
     findings.push(graded(
         "card anchors",
         Grade::Fatal,
@@ -65,6 +71,10 @@ pub async fn all(config: &Config, lang: Lang) -> Vec<Finding> {
     findings
 }
 
+fn counted(number: usize, one: &str, more: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { more })
+}
+
 fn graded<E: std::fmt::Display>(check: &'static str, if_wrong: Grade, found: Result<String, E>) -> Finding {
     match found {
         Ok(text) => Finding { check, grade: Grade::Ok, text },
@@ -80,6 +90,9 @@ async fn database(config: &Config, wall: &Clock) -> (Finding, Former, CardAnchor
         |grade, text: String| (Finding { check, grade, text }, Former::none(), CardAnchors::read(&config.card, wall));
     if !path.exists() && !key_file.exists() {
         return of_files(Grade::Ok, format!("{} and its keys will be made at the first start", path.display()));
+    }
+    if let Err(error) = store::look_at_lock(path) {
+        return of_files(Grade::Fatal, error.to_string());
     }
     let keys = match Keys::load(key_file) {
         Ok(keys) => keys,

@@ -52,6 +52,7 @@ pub use keys::Keys;
 pub use sqlite::{BackedUp, BackupError, LockHolder, RescueError, RescuedTable};
 pub use wipe::{WipeError, wipe};
 
+use crate::named_file::{self, Unread};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -359,9 +360,24 @@ pub enum StoreHealth {
 
 /// Whether a gateway has this database open for writing right now.
 pub fn in_use(database: &Path) -> bool {
-    let lock = std::fs::File::open(beside(database, "lock"));
-    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
+    look_at_lock(database).unwrap_or(false)
 }
+
+/// Whether a gateway has this database open for writing right now, as a start would find out.
+///
+/// # Errors
+/// [`OpenError::Io`] names what lies in place of the lock's file: no gateway starts then.
+pub fn look_at_lock(database: &Path) -> Result<bool, OpenError> {
+    let failed = |source| OpenError::Io { path: database.to_owned(), doing: LOCKING, source };
+    match named_file::open(&beside(database, "lock")) {
+        Ok(lock) => Ok(matches!(lock.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock))),
+        Err(Unread::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(unread) => Err(failed(unread.into())),
+    }
+}
+
+/// What a start does first, in words.
+const LOCKING: &str = "lock the file beside it that ends in .lock";
 
 /// When a reception was opened, as far as its row tells.
 #[derive(Debug, Clone, Copy)]

@@ -168,7 +168,7 @@ pub(super) fn is_cut_short(database: &Path) -> io::Result<bool> {
 
 /// The lock that one gateway at a time holds. It lies in a file of its own, and is one of flock(2), which belongs to the open file.
 pub(super) fn lock(database: &Path) -> Result<File, OpenError> {
-    let failed = |source| OpenError::Io { path: database.to_owned(), doing: "lock it", source };
+    let failed = |source| OpenError::Io { path: database.to_owned(), doing: crate::store::LOCKING, source };
     let file =
         OpenOptions::new().write(true).create(true).truncate(false).open(beside(database, "lock")).map_err(failed)?;
     match file.try_lock() {

@@ -196,14 +196,18 @@ async fn bring_up(
 }
 
 pub(super) async fn for_reading(config: &StoreConfig, keys: &Keys) -> Result<(), OpenError> {
-    if !fs::exists(&config.path).unwrap_or(false) {
-        return Err(OpenError::Missing { path: config.path.clone() });
-    }
     let side = SideFile::read(&config.path).map_err(|source| OpenError::Io {
         path: config.path.clone(),
         doing: "read its side file",
         source,
     })?;
+    if !fs::exists(&config.path).unwrap_or(false) {
+        // A start would not make a new one either.
+        if let Found::Head(head) = side {
+            behind(config.path.clone(), 0, Some(head))?;
+        }
+        return Err(OpenError::Missing { path: config.path.clone() });
+    }
     inspect(config, keys, side, Purpose::Read).await
 }
 
