@@ -66,7 +66,7 @@ const ROWS: [Row; 9] = [
     ),
     ("keys/store.key", "other.key", [Refused; 8], [Refused, Well, Refused, Refused, Refused]),
     ("pki/gateway.pem", "pki/other-client.pem", [Former; 8], [Well, Well, Well, Former, LineDown]),
-    ("pki/gateway.key", "pki/other-client.key", [Former; 8], [Well, Well, LineDown, LineDown, LineDown]),
+    ("pki/gateway.key", "pki/other-client.key", [Former; 8], [Well, Well, LineDown, Former, LineDown]),
     ("line-ca.pem", "pki/other-ca.pem", [Former; 8], [Well, Well, Well, Former, LineDown]),
     ("pki/link-crl.pem", "pki/gateway.pem", [Former; 8], [Well, Well, Well, Former, Former]),
     ("pki/card-ca.der", "pki/gateway.pem", [Former; 8], [Former, Well, Well, Former, Former]),
