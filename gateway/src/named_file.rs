@@ -96,7 +96,7 @@ fn no_file(kind: std::fs::FileType) -> Option<Said> {
     } else {
         ("デバイス", "a device")
     };
-    Some(Said::new(format!("通常のファイルではなく{ja}です"), format!("it is not a regular file but {en}")))
+    Some(Said::new(format!("通常のファイルではなく{ja}です"), format!("it is {en}, not a regular file")))
 }
 
 /// Reads it whole.
@@ -137,13 +137,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         mknodat(CWD, path("pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
-        assert_eq!(refused(&path("pipe")), "it is not a regular file but a pipe");
+        assert_eq!(refused(&path("pipe")), "it is a pipe, not a regular file");
         std::os::unix::fs::symlink(path("pipe"), path("link")).unwrap();
-        assert_eq!(refused(&path("link")), "it is not a regular file but a pipe");
+        assert_eq!(refused(&path("link")), "it is a pipe, not a regular file");
         let _listens = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
-        assert_eq!(refused(&path("socket")), "it is not a regular file but a socket");
-        assert_eq!(refused(folder.path()), "it is not a regular file but a directory");
-        assert_eq!(refused(Path::new("/dev/zero")), "it is not a regular file but a device");
+        assert_eq!(refused(&path("socket")), "it is a socket, not a regular file");
+        assert_eq!(refused(folder.path()), "it is a directory, not a regular file");
+        assert_eq!(refused(Path::new("/dev/zero")), "it is a device, not a regular file");
         assert!(refused(&path("none")).starts_with("No such file"));
     }
 

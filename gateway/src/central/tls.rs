@@ -275,6 +275,6 @@ mod tests {
             assert_eq!(matches!(error, TlsError::KeyMode { .. }), found == Found::Unfit);
         }
         let error = private_key(folder.path()).unwrap_err();
-        assert!(matches!(error, TlsError::File { .. }), "a directory: {error}");
+        assert!(matches!(error, TlsError::Content { .. }), "a directory: {error}");
     }
 }
