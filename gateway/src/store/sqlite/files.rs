@@ -116,11 +116,6 @@ impl Files {
         sync_folder(to)
     }
 
-    /// The database is where it was, and is not what it was.
-    pub(super) fn damaged(&self) -> Misplaced {
-        Misplaced { path: self.database.path.clone(), database_is_ours: false }
-    }
-
     pub(super) fn database(&self) -> &File {
         &self.database.file
     }

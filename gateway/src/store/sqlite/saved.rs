@@ -88,25 +88,12 @@ pub(super) async fn save(
             Err(error) => tracing::error!(%error, "the log could not be moved into the database; a copy is made"),
         }
     }
+    // First from what no other program knows: whatever has been written into the database since is not in it.
+    if is_complete && let Some(copy) = save_mirror(database, head, mirror).await? {
+        return Ok(Place::Copy(copy));
+    }
     let draft = beside(database, "saving");
     remove_draft(&draft)?;
-    // First from what no other program knows: whatever has been written into the database since is not in it.
-    if is_complete {
-        let handed = mirror.hand_over(&draft).await;
-        match handed.map_err(NotSaved::from) {
-            Ok(()) if is_sound(&draft, head).await => match put_in_place(&draft, database, head).await {
-                Err(error) => {
-                    mirror.take_back(&draft);
-                    return Err(error);
-                }
-                saved => return saved.map(Place::Copy),
-            },
-            Ok(()) => {}
-            Err(error) => tracing::error!(%error, "the mirror cannot be used; the database is copied"),
-        }
-        remove_draft(&draft)?;
-        mirror.give_up().await;
-    }
     let drafted = draft_copy(conn, &draft, head, files, mirror.is_log_of_another()).await;
     let saved = match drafted {
         Ok(true) => put_in_place(&draft, database, head).await.map(Some),
@@ -127,6 +114,29 @@ pub(super) async fn save(
             Ok(Place::Raw(aside))
         }
     }
+}
+
+/// Saves the mirror; `None` if it is not whole, or no sound database, and then it is given up.
+pub(super) async fn save_mirror(database: &Path, head: Head, mirror: &mut Mirror) -> Result<Option<PathBuf>, NotSaved> {
+    if !mirror.complete().await {
+        return Ok(None);
+    }
+    let draft = beside(database, "saving");
+    remove_draft(&draft)?;
+    match mirror.hand_over(&draft).await {
+        Ok(()) if is_sound(&draft, head).await => {
+            let placed = put_in_place(&draft, database, head).await;
+            if placed.is_err() {
+                mirror.take_back(&draft);
+            }
+            return placed.map(Some);
+        }
+        Ok(()) => {}
+        Err(error) => tracing::error!(%error, "the mirror cannot be used"),
+    }
+    remove_draft(&draft)?;
+    mirror.give_up().await;
+    Ok(None)
 }
 
 /// Makes a sound copy of everything in `draft` without the mirror; whether that can be done at all.

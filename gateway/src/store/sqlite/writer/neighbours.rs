@@ -61,17 +61,14 @@ impl Writer {
         if self.is_saved {
             return false;
         }
-        let (mut misplaced, gone) = match self.files.misplaced() {
-            Some(misplaced) => {
-                let gone = format!("another program has deleted, moved or replaced {}", misplaced.path.display());
-                (misplaced, gone)
+        let Some(mut misplaced) = self.files.misplaced() else {
+            if self.signals.is_damaged() {
+                self.save_damaged().await;
+                return false;
             }
-            // Only the mirror has it sound.
-            None if self.signals.is_damaged() && self.mirror.bytes() > 0 => {
-                (self.files.damaged(), format!("{} is damaged", self.path.display()))
-            }
-            None => return matches!(self.signals.check(), Ok(()) | Err(StoreError::Closed)),
+            return matches!(self.signals.check(), Ok(()) | Err(StoreError::Closed));
         };
+        let gone = format!("another program has deleted, moved or replaced {}", misplaced.path.display());
         self.signals.saving(true);
         let saving = format!("{gone}; what was acknowledged is being saved");
         self.signals.failed(&saving);
@@ -113,6 +110,32 @@ impl Writer {
         self.is_saved = true;
         self.signals.saving(false);
         false
+    }
+
+    /// A database that is damaged is still where it was, with its log: the mirror is a better one, if it is whole and can be saved. Tried
+    /// once: nothing is held by this process alone.
+    async fn save_damaged(&mut self) {
+        if self.mirror.bytes() == 0 {
+            return;
+        }
+        self.signals.saving(true);
+        match saved::save_mirror(&self.path, self.head, &mut self.mirror).await {
+            Ok(Some(copy)) => {
+                tracing::error!(copy = %copy.display(), "the database is damaged; everything that was acknowledged is saved from its mirror");
+                self.signals.saving_tells(&format!(
+                    "{} is damaged; everything acknowledged is saved in {}; the next start takes it by itself",
+                    self.path.display(),
+                    copy.display()
+                ));
+                self.is_saved = true;
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(%error, "the database is damaged, and its mirror could not be saved");
+                self.mirror.give_up().await;
+            }
+        }
+        self.signals.saving(false);
     }
 
     /// Whether head file and lock are where they were; if they are not, they are made anew. Without the first every later start would be
