@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tonic::{Code, Request};
 use uketsuke_proto::central_v1::follow_up_request::{Purpose, Whom};
 use uketsuke_proto::central_v1::{
-    EligibilityAnswer, FollowUpRequest, FourItems, PingRequest, Qualification, Signed, Verification,
+    ConsentRecord, EligibilityAnswer, FollowUpRequest, FourItems, PingRequest, Qualification, Signed, Verification,
 };
 use uketsuke_tests::central::caller::{
     Client, client, consent_record, document_request, eligibility_request, follow_up, four_items_request,
@@ -712,6 +712,43 @@ async fn who_changed_the_insurer_is_found_by_the_new_numbers() {
     let persons: Vec<&str> = effects.iter().map(|effect| effect.person.as_str()).collect();
     assert!(persons[..7].iter().all(|person| *person == persons[0]), "one person under all their numbers: {persons:?}");
     assert!(persons[7..].iter().all(|person| person.is_empty()), "nobody is joined with somebody else: {persons:?}");
+}
+
+#[tokio::test]
+async fn a_consent_may_name_a_later_question_that_stood_alone_and_found_somebody_insured_and_no_other() {
+    let pki = pki();
+    let simulator = simulator(&pki).await;
+    let mut client = gateway_client(simulator.address(), &pki).unwrap();
+    let card = card(&pki, "TEST-INVALID-NEW-0001");
+    let request = eligibility_request(&card);
+    let first = ask(&mut client, &sign_by_card(&card, &request).unwrap()).await.unwrap();
+    let [old, new] = [0, 1].map(|which: usize| Numbers::of(&first.results[which]));
+    let mut stranger = new.clone();
+    stranger.birthdate = "18680101".to_owned();
+
+    for (name, numbers, alone, code) in [
+        ("found, alone", &new, true, None),
+        ("found, after a question", &new, false, Some(Code::FailedPrecondition)),
+        ("not insured any more", &old, true, Some(Code::FailedPrecondition)),
+        ("nobody", &stranger, true, Some(Code::FailedPrecondition)),
+    ] {
+        let mut asked =
+            FollowUpRequest { whom: Some(Whom::Search(numbers.search())), ..follow_up(&request, Purpose::Recheck) };
+        if alone {
+            asked.request_id.clear();
+        }
+        let record = ConsentRecord { request_id: asked.follow_up_id.clone(), ..consent_record(&request) };
+        let signed = sign_by_gateway(&pki, &record).unwrap();
+        let too_early = client.record_consent(signed.clone()).await.unwrap_err();
+        assert_eq!(too_early.code(), Code::FailedPrecondition, "{name}");
+        again(&mut client, &pki, &asked).await.unwrap();
+        assert_eq!(client.record_consent(signed).await.err().map(|status| status.code()), code, "{name}");
+        let elsewhere = eligibility_request(&card).reception_id;
+        let other =
+            ConsentRecord { reception_id: elsewhere, request_id: asked.follow_up_id, ..consent_record(&request) };
+        let other = client.record_consent(sign_by_gateway(&pki, &other).unwrap()).await.unwrap_err();
+        assert_eq!(other.code(), code.unwrap_or(Code::InvalidArgument), "{name}, of another reception");
+    }
 }
 
 fn with_new_id(asked: &FollowUpRequest) -> FollowUpRequest {

@@ -77,7 +77,7 @@ pub struct Effect {
     /// Whether an eligibility request proved the person by face or PIN.
     #[serde(default)]
     pub proven: bool,
-    /// The eligibility request that a consent or a follow-up refers to.
+    /// The eligibility request that a consent or a follow-up refers to; of a consent, a follow-up that stands alone as well.
     #[serde(default)]
     pub request_id: Option<Uuid>,
     /// Of a follow-up.

@@ -299,7 +299,8 @@ impl Central {
         let consents = record.consents.iter().map(consent).collect::<Result<Vec<_>, _>>()?;
         let mut state = self.state();
         let effect = once(&mut state, Kind::Consent, consent_id, &signed.payload, self.now_ms(), |state, new| {
-            let Some(request) = state.ledger.find(Kind::Eligibility, request_id) else {
+            let later = || state.ledger.find(Kind::FollowUp, request_id).filter(|later| may_be_named(later));
+            let Some(request) = state.ledger.find(Kind::Eligibility, request_id).or_else(later) else {
                 return Err(Status::failed_precondition("the consent refers to an unknown request"));
             };
             if request.reception_id != reception_id {
@@ -343,6 +344,12 @@ fn search_of(request: &EligibilityRequest) -> Option<&QualificationConfirmSearch
         Some(Subject::Search(search)) => Some(search),
         _ => None,
     }
+}
+
+/// Whether a consent may name this follow-up: it named no request itself, and somebody insured was found.
+fn may_be_named(later: &Effect) -> bool {
+    let insured = |outcome: Outcome| matches!(outcome.class, Class::Valid | Class::Several | Class::ValidUnregistered);
+    later.request_id.is_none() && later.outcome.is_some_and(insured)
 }
 
 fn consent(consent: &Consent) -> Result<GivenConsent, Status> {
