@@ -64,8 +64,23 @@ impl Staff {
         }))
     }
 
-    async fn post(self, path: &'static str, order: Value) -> Result<Value> {
-        let web = self.web;
+    /// Does something to the case of a reception, as its page shows it now.
+    pub async fn act(self, reception: &str, what: &str, fields: Value) -> Result<()> {
+        let path = format!("/staff/case/{reception}");
+        let address = format!("http://{}{path}", self.web);
+        let page =
+            tokio::task::spawn_blocking(move || ureq::get(address).call()?.body_mut().read_to_string()).await??;
+        let (_, turn) = page.split_once("name=\"turn\" value=\"").context("the page can be acted upon")?;
+        let turn = turn.split('"').next().unwrap_or_default().parse::<u32>()?;
+        let mut order = json!({ "by": STAFF, "turn": turn, "what": what });
+        for (name, value) in fields.as_object().into_iter().flatten() {
+            order[name] = value.clone();
+        }
+        self.post(&path, order).await.map(drop)
+    }
+
+    async fn post(self, path: &str, order: Value) -> Result<Value> {
+        let (web, path) = (self.web, path.to_owned());
         tokio::task::spawn_blocking(move || {
             let mut response = ureq::post(format!("http://{web}{path}"))
                 .config()

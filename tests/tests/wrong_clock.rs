@@ -47,6 +47,47 @@ async fn a_request_that_is_refused_for_its_time_is_asked_again_or_handed_to_staf
     scene.receives_the_next_patient(READER).await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_patient_agreed_to_with_a_wrong_clock_arrives_once_when_the_numbers_prove_them() -> Result<()> {
+    let mut scene = Scene::start(Plan { answer_deadline_ms: 1_000, ..Plan::default() })?;
+    scene.site.control.set_person(&Person::of_document(document(), Class::Valid))?;
+    scene.central(ModeSpec::new("down"))?;
+    scene.site.control.set_clock_ahead_ms(-DAY_MS)?;
+    let visit = scene.check_in(READER, &scene.card("TEST-VALID-AHEAD")?, PIN).await?;
+    assert!(visit.saw("consent") && visit.ending.text().contains("受付が完了しました"), "{visit:?}");
+    scene.central(ModeSpec::new("up"))?;
+    scene.until_code(&visit.reception, "enter_numbers_as_clock_was_wrong").await?;
+    assert!(scene.effects(Kind::Consent)?.is_empty(), "the central system knows no question that they could name");
+
+    scene.site.control.set_clock_ahead_ms(0)?;
+    let numbers = document();
+    let form = serde_json::json!({
+        "which": "current", "insurer_number": numbers.insurer, "symbol": numbers.symbol, "number": numbers.number,
+        "branch": numbers.branch, "birthdate": numbers.birthdate, "limit_certificate": "no",
+    });
+    scene.site.staff().act(&visit.reception, "numbers", form).await?;
+    scene.until_code(&visit.reception, "check_person").await.context("typed numbers prove nothing")?;
+    assert!(scene.effects(Kind::Consent)?.is_empty(), "nobody has looked yet");
+    let look = serde_json::json!({ "ask": "1", "same": "yes" });
+    scene.site.staff().act(&visit.reception, "check_person", look).await?;
+
+    until(STEP, "the consents arrive", || scene.effects(Kind::Consent).is_ok_and(|effects| !effects.is_empty()))?;
+    scene.until_code(&visit.reception, "ended_changed").await?;
+    // Nothing more comes of it, neither now nor in another life.
+    scene.site.stop_gateway()?;
+    scene.site.start_gateway()?;
+    scene.receives_the_next_patient(READER).await?;
+    let ledger = scene.site.control.ledger()?;
+    let of_it = ledger.iter().filter(|effect| effect.reception_id.to_string() == visit.reception).collect::<Vec<_>>();
+    let [later, consent] = &of_it[..] else { anyhow::bail!("one question and one consent: {of_it:?}") };
+    assert_eq!((later.kind, consent.kind), (Kind::FollowUp, Kind::Consent));
+    assert_eq!((consent.request_id, consent.times_applied, consent.times_received), (Some(later.id), 1, 1));
+    assert!(consent.consents.iter().any(|given| given.agreed), "what was said is what arrives: {consent:?}");
+    let limit = consent.consents.iter().find(|given| given.kind.contains("LIMIT_CERTIFICATE"));
+    assert_eq!(limit, None, "asked by numbers, the patient was asked anew, and said no");
+    Ok(())
+}
+
 /// Moves the wall clock that the gateway sees, and neither the clock that it counts by nor the times of files.
 fn move_clock(scene: &mut Scene, by: &str) -> Result<()> {
     let found = std::fs::read_dir("/usr/lib")?.flatten().map(|entry| entry.path().join("faketime/libfaketimeMT.so.1"));

@@ -163,9 +163,36 @@ impl Consent {
     }
 }
 
+/// What of `given` may still be sent when it comes late: whatever the patient has not answered anew since. The later word counts, whichever
+/// way it went, and must not be overtaken by an earlier one. That none was needed is true of a card that was asked about, and that
+/// question was refused.
+pub fn not_answered_since(given: &[Consent], since: &[ConsentKind]) -> Vec<Consent> {
+    let counts = |consent: &&Consent| consent.by != GivenBy::NotNeeded && !since.contains(&consent.kind);
+    given.iter().filter(counts).cloned().collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_answered_anew_since_is_not_sent_late_and_the_rest_is_as_it_was_given() {
+        let at = Stamp { wall_ms: 7, synchronised: false };
+        let yes = |kind| Consent::new(kind, true, at, GivenBy::Patient);
+        let (checkups, surgery) = (yes(ConsentKind::Checkups), yes(ConsentKind::Surgery));
+        let given = [checkups.clone(), surgery.clone()];
+        for (since, left) in [
+            (vec![], given.to_vec()),
+            (vec![ConsentKind::Subsidies], given.to_vec()),
+            (vec![ConsentKind::Surgery], vec![checkups]),
+            (vec![ConsentKind::Checkups, ConsentKind::Checkups], vec![surgery]),
+            (vec![ConsentKind::Surgery, ConsentKind::Checkups], vec![]),
+        ] {
+            assert_eq!(not_answered_since(&given, &since), left, "{since:?}");
+        }
+        let by_card = Consent::new(ConsentKind::LimitCertificate, true, at, GivenBy::NotNeeded);
+        assert_eq!(not_answered_since(&[by_card], &[]), [], "the card's question was refused");
+    }
 
     #[test]
     fn a_question_has_the_word_that_it_is_written_with() {

@@ -96,6 +96,9 @@ pub struct Case {
     /// See [`Case::chosen`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     chosen: Option<Chosen>,
+    /// See [`Case::proven`]. Cases stored before this was kept do not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    proven: Option<u32>,
 }
 
 /// The format in which a case is stored. A case of a format that this version does not know is an error, not a guess.
@@ -307,6 +310,7 @@ impl Case {
             declared: false,
             card_spent: false,
             chosen: None,
+            proven: None,
         };
         match cause {
             Cause::NoAnswer => {}
@@ -402,6 +406,17 @@ impl Case {
     /// Which insurance staff chose where there were several. An answer that is kept never changes, and neither does this.
     pub fn chosen(&self) -> Option<Chosen> {
         self.chosen
+    }
+
+    /// The first ask whose answer said that this very person is insured, also after the end. [`Case::proven_anew`] says what follows.
+    pub fn proven(&self) -> Option<u32> {
+        self.proven
+    }
+
+    /// The later ask whose answer has proven the person since `before`. Ask 0 is the reception's own question: what went with that needs
+    /// nothing from this.
+    pub fn proven_anew(&self, before: &Self) -> Option<u32> {
+        self.proven.filter(|ask| *ask > 0 && before.proven.is_none())
     }
 
     /// Whether it has ended.

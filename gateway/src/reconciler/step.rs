@@ -1,11 +1,14 @@
 //! One step of a case: read, told what is new, written with what it asks.
 
 use super::ReconcilerParts;
-use crate::central::{self, FollowUp, FourItems, Numbers as SearchNumbers, Purpose, Whom, follow_up_request, insured};
+use crate::central::{
+    self, FollowUp, FourItems, Numbers as SearchNumbers, Purpose, Whom, consent_request, follow_up_request, insured,
+};
 use crate::store::papers::{self, EnteredNumbers, Filed, Paper};
-use crate::store::{CaseRow, CaseWrite, KeptReply, Lane, Request, StoreError};
+use crate::store::{CaseRow, CaseWrite, ConsentsAnew, KeptReply, Lane, Request, StoreError};
 use std::time::Duration;
 use uketsuke_core::answer::{Reason, Verdict};
+use uketsuke_core::consent::not_answered_since;
 use uketsuke_core::ids::{ReceptionId, RequestId};
 use uketsuke_core::ladder::{Answered, Case, Effect, Event, Numbers, Refusal, Rejected, StaffAction};
 use uketsuke_core::person::{Person, Spelling};
@@ -96,6 +99,7 @@ async fn once(
             Effect::LateAnswer { .. } | Effect::Refused(_) => {}
         }
     }
+    let consents = consents_anew(parts, row, &case, record, &filed).await?;
     let lane = if ordered.is_some() { Lane::Interactive } else { Lane::Backlog };
     let write = CaseWrite {
         reception: row.reception,
@@ -105,6 +109,7 @@ async fn once(
         request,
         stands_alone,
         lane,
+        consents,
         at: now.stamp,
     };
     parts.store.save_case(write).await?;
@@ -156,9 +161,8 @@ async fn answered(
 fn ask_again(parts: &ReconcilerParts, record: &ReceptionRecord, filed: &[Paper], with: Numbers) -> (Request, bool) {
     let by_card = with == Numbers::Original && record.evidence.verification.method != Method::Document;
     let whom = if by_card { None } else { whom(filed, with) };
-    // The central system does not know a request that it refused; and a revoked card stays revoked, whatever numbers come with it.
-    let refused = matches!(record.replied, Some((_, Reply::Rejected(_))));
-    let stands_alone = whom.is_some() && (refused || was_revoked(record));
+    // A revoked card stays revoked, whatever numbers come with it.
+    let stands_alone = whom.is_some() && (was_refused(record) || was_revoked(record));
     let follow_up = FollowUp {
         id: RequestId(uuid::Uuid::now_v7()),
         reception: record.reception,
@@ -169,6 +173,36 @@ fn ask_again(parts: &ReconcilerParts, record: &ReceptionRecord, filed: &[Paper],
         asked: parts.clock.corrected(),
     };
     (follow_up_request(&follow_up), stands_alone)
+}
+
+/// What the patient said at the check-in, naming the question whose answer has proven the person with this step: the central system does
+/// not know the one that it refused.
+async fn consents_anew(
+    parts: &ReconcilerParts,
+    row: &CaseRow,
+    case: &Case,
+    record: &ReceptionRecord,
+    filed: &[Paper],
+) -> Result<Option<ConsentsAnew>, StoreError> {
+    let proven = case.proven_anew(&row.case).and_then(|ask| row.asks.get(ask as usize));
+    let Some(question) = proven.filter(|_| was_refused(record) && !record.consents.is_empty()) else {
+        return Ok(None);
+    };
+    let Some(answered_since) = parts.store.answered_since(row.reception).await? else { return Ok(None) };
+    let at_the_desk = papers::consents_since(filed).map(|consent| consent.kind);
+    let since: Vec<_> = answered_since.iter().copied().chain(at_the_desk).collect();
+    let consents = not_answered_since(&record.consents, &since);
+    let id = RequestId(uuid::Uuid::now_v7());
+    let code = &parts.medical_institution_code;
+    Ok((!consents.is_empty()).then(|| ConsentsAnew {
+        request: consent_request(id, row.reception, *question, code, &consents),
+        answered_since,
+    }))
+}
+
+/// The central system does not know a request that it refused.
+fn was_refused(record: &ReceptionRecord) -> bool {
+    matches!(record.replied, Some((_, Reply::Rejected(_))))
 }
 
 fn was_revoked(record: &ReceptionRecord) -> bool {

@@ -1,5 +1,7 @@
 //! Store and reconciler together: cases end as they should, also when the reconciler dies in between.
 
+mod consents;
+
 use super::*;
 use crate::store::model::Hold;
 use crate::store::papers::Note;
@@ -8,6 +10,7 @@ use prost::Message;
 use tokio::task::JoinHandle;
 use uketsuke_core::answer::{Reason, Verdict};
 use uketsuke_core::clock::{Mono, Now, Stamp};
+use uketsuke_core::consent::Consent;
 use uketsuke_core::ids::{OrderKey, RequestId};
 use uketsuke_core::ladder::{Case, Cause, CloseReason, Final, Numbers, Rules, Work};
 use uketsuke_core::person::Person;
@@ -68,6 +71,18 @@ impl Scene {
         method: Method,
         filed: Vec<Filed>,
     ) {
+        self.receive_with(reception, question, later_data_after, method, filed, (vec![], None)).await;
+    }
+
+    async fn receive_with(
+        &self,
+        reception: ReceptionId,
+        question: RequestId,
+        later_data_after: Vec<Duration>,
+        method: Method,
+        filed: Vec<Filed>,
+        (consents, request): (Vec<Consent>, Option<Request>),
+    ) {
         let opening = Opening {
             reception,
             reader: "desk-1/a".into(),
@@ -89,8 +104,8 @@ impl Scene {
         let recording = Recording {
             reception,
             shown: Shown::Provisional,
-            consents: vec![],
-            request: None,
+            consents,
+            request,
             case: Some(NewCase { case, asked: question, papers }),
             recorded: AT,
         };

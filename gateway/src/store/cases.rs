@@ -3,7 +3,9 @@
 use super::papers::{self, Paper};
 use super::{Lane, Request, StoreError};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use uketsuke_core::clock::Stamp;
+use uketsuke_core::consent::{Consent, ConsentKind};
 use uketsuke_core::ids::{ReceptionId, RequestId};
 use uketsuke_core::ladder::Case;
 use uketsuke_core::record::Reply;
@@ -37,8 +39,22 @@ pub struct CaseWrite {
     pub stands_alone: bool,
     /// How urgent that is.
     pub lane: Lane,
+    /// What the patient said at the check-in, to be sent anew.
+    pub consents: Option<ConsentsAnew>,
     /// When.
     pub at: Stamp,
+}
+
+/// The consents of a reception once more, after their question was refused and a later one has proven the person. They take the place of
+/// those that were rejected with the question ([`super::REQUEST_REJECTED`]), and are sent only if those are there: so once, and none
+/// that was delivered or rejected for a reason of its own.
+#[derive(Clone)]
+pub struct ConsentsAnew {
+    /// Under an id of its own, naming the question that was answered.
+    pub request: Request,
+    /// What [`super::Store::answered_since`] said. If it is so no more, the write is a conflict: what the patient said later is never
+    /// overtaken.
+    pub answered_since: Vec<ConsentKind>,
 }
 
 /// A case as the store gives it back: everything but its papers.
@@ -121,6 +137,11 @@ pub(super) fn step(
     let ended_ms = row.ended_ms.or_else(|| write.case.is_final().then_some(write.at.wall_ms));
     let (case, version) = (write.case.clone(), row.version + 1);
     Ok(Step::Write(Box::new(CaseRow { version, case, asks, ended_ms, ..row.clone() }), all))
+}
+
+/// The kinds of these consents, each once.
+pub(super) fn kinds<'a>(consents: impl Iterator<Item = &'a Consent>) -> Vec<ConsentKind> {
+    consents.map(|consent| consent.kind).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 /// The row that T2 writes.

@@ -9,13 +9,14 @@ use super::scene::{
     patient, reception, recording, with_case,
 };
 use super::{
-    CaseNotice, CaseRow, Class, Destination, Horizon, Keeping, KeptName, Lane, Proof, READER_CHARS_MAX,
-    REQUEST_REJECTED, Recording, Request, RequestKind, RowState, SETTLED_KEPT, Settlement, StoreError, StoreHealth,
-    TrailEntry,
+    CaseNotice, CaseRow, CaseWrite, Class, ConsentsAnew, Destination, Horizon, Keeping, KeptName, Lane, Proof,
+    READER_CHARS_MAX, REQUEST_REJECTED, Recording, Request, RequestKind, RowState, SETTLED_KEPT, Settlement,
+    StoreError, StoreHealth, TrailEntry,
 };
 use std::time::Duration;
 use uketsuke_core::answer::Reason;
 use uketsuke_core::clock::{Mono, Now, Stamp};
+use uketsuke_core::consent::ConsentKind;
 use uketsuke_core::ids::RequestId;
 use uketsuke_core::ladder::{CloseReason, Event, Owner, StaffAction};
 use uketsuke_core::reception::FaceCount;
@@ -69,6 +70,9 @@ contract! {
     a_later_question_that_is_rejected_with_its_first_one_has_its_reply
     a_later_question_that_stands_alone_goes_although_the_first_one_was_rejected
     a_later_question_that_is_asked_after_the_rejection_has_its_reply_at_once_and_never_goes
+    consents_that_were_rejected_with_their_question_are_sent_anew_once
+    consents_that_were_rejected_for_a_reason_of_their_own_stay_rejected
+    what_a_patient_answers_later_is_never_overtaken_by_consents_that_are_sent_anew
     a_consent_recorded_after_its_questions_rejection_is_kept_as_rejected
     a_consent_never_holds_back_another_receptions_question
     kinds_that_are_left_out_wait_and_hold_no_other_reception

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, watch};
 use uketsuke_core::clock::Stamp;
+use uketsuke_core::consent::ConsentKind;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::ladder::Owner;
 use uketsuke_core::reception::FaceCount;
@@ -265,6 +266,12 @@ impl Store {
     /// What was filed with the case of a reception, oldest first; nothing when it has none.
     pub async fn papers(&self, reception: ReceptionId) -> Result<Vec<Paper>, StoreError> {
         backend!(self, backend => backend.papers(reception).await)
+    }
+
+    /// What the same patient has answered at receptions that were recorded after this one, each kind once. `None` when one of them was altered
+    /// or this one is not there: nobody knows what they say.
+    pub async fn answered_since(&self, reception: ReceptionId) -> Result<Option<Vec<ConsentKind>>, StoreError> {
+        backend!(self, backend => backend.answered_since(reception).await)
     }
 
     /// Every reply to a question of a reception: to its own first, then in the order they came.

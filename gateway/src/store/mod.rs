@@ -42,7 +42,7 @@ mod contract;
 #[cfg(test)]
 mod scene;
 
-pub use cases::{CaseNotice, CaseRow, CaseWrite, KeptReply, NewCase};
+pub use cases::{CaseNotice, CaseRow, CaseWrite, ConsentsAnew, KeptReply, NewCase};
 pub use error::{Class, OpenError, StoreError};
 pub use handle::{Store, StoreConfig};
 pub use inspection::Inspection;

@@ -3,6 +3,7 @@
 //! Promise: [`Model`] and SQLite pass one contract suite. What the model leaves out is what memory cannot have: seals, row checks,
 //! the side file.
 
+mod consents;
 mod read;
 
 use super::cases::{self, Step};
@@ -556,14 +557,24 @@ impl Disk {
         };
         let known = write.request.as_ref().and_then(|r| self.body(r.id).map(|body| *body == r.body));
         let (row, papers) = &self.cases[index];
-        match cases::step(write, row, papers, known)? {
+        let step = cases::step(write, row, papers, known)?;
+        let of = self.reception(write.reception);
+        if let (Step::Write(..), Some(anew), Some(of)) = (&step, &write.consents, of)
+            && self.answered_since(of) != anew.answered_since
+        {
+            return conflict(format!("the case of reception {}", write.reception), "its patient has answered anew");
+        }
+        match step {
             Step::Known => {}
             Step::Write(row, papers) => {
                 told.changed = true;
                 told.cases.push(CaseNotice { reception: row.reception, version: row.version });
                 self.cases[index] = (*row, papers);
-                if let (Some(request), Some(of)) = (&write.request, self.reception(write.reception)) {
+                if let (Some(request), Some(of)) = (&write.request, of) {
                     self.append_follow_up(of, request, write.stands_alone, write.lane, write.at, told);
+                }
+                if let (Some(anew), Some(of)) = (&write.consents, of) {
+                    self.consent_anew(of, &anew.request, write.at, told);
                 }
             }
         }

@@ -101,7 +101,17 @@ pub(super) fn case_write(row: &CaseRow, number: u32) -> CaseWrite {
     assert_eq!(case.ask(), 1);
     let (papers, request) = (vec![note("MARKED-NEWS")], Some(follow_up(number)));
     let CaseRow { reception, version, .. } = *row;
-    CaseWrite { reception, version, case, papers, request, stands_alone: false, lane: Lane::Backlog, at: at(7000) }
+    CaseWrite {
+        reception,
+        version,
+        case,
+        papers,
+        request,
+        stands_alone: false,
+        lane: Lane::Backlog,
+        consents: None,
+        at: at(7000),
+    }
 }
 
 pub(super) fn follow_up(number: u32) -> Request {

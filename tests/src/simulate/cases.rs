@@ -319,6 +319,7 @@ impl World {
             request,
             stands_alone,
             lane,
+            consents: None,
             at: now.stamp,
         })))
     }

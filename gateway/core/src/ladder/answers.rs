@@ -11,22 +11,26 @@ impl Case {
         // An answer to something that was never asked is not about this case.
         let Some(ask) = self.asks.get_mut(number as usize) else { return };
         let heard_before = std::mem::replace(&mut ask.answered, true);
-        if ended {
-            if !heard_before {
-                ask.late = true;
-                effects.push(Effect::LateAnswer { ask: number, verdict: answered.verdict.clone() });
-            }
-            return;
-        }
-        if ask.check == Check::OtherPerson {
-            return;
-        }
         let about_this_person = match answered.person {
             PersonMatch::SamePerson | PersonMatch::SameWithDifferences => true,
             PersonMatch::DifferentPerson | PersonMatch::Undecided => false,
             // The card has proven whose it is; typed numbers prove nothing.
             PersonMatch::NothingToCompare => ask.with == Numbers::Original,
         };
+        if ended {
+            if !heard_before {
+                ask.late = true;
+                effects.push(Effect::LateAnswer { ask: number, verdict: answered.verdict.clone() });
+                // What the patient said at the check-in is sent although the case is over.
+                if answered.verdict == Verdict::Eligible && ask.check != Check::OtherPerson && about_this_person {
+                    self.proven.get_or_insert(number);
+                }
+            }
+            return;
+        }
+        if ask.check == Check::OtherPerson {
+            return;
+        }
         let several = Verdict::Ineligible(Reason::SeveralInsurances);
         let found = match (&answered.verdict, ask.check) {
             (Verdict::Eligible, _) => Found::Valid,
@@ -53,6 +57,9 @@ impl Case {
     /// What was found in the answer to ask `number` is known to be about this person.
     pub(super) fn settle(&mut self, found: Found, number: u32, effects: &mut Vec<Effect>) {
         let with = self.asks.get(number as usize).map_or(Numbers::Original, |ask| ask.with);
+        if found == Found::Valid {
+            self.proven.get_or_insert(number);
+        }
         match found {
             Found::Valid if with == Numbers::Original && !self.insurance_ended => self.end(Final::Confirmed, effects),
             Found::Valid => self.end(Final::Changed, effects),

@@ -38,6 +38,7 @@ impl Case {
                     return Err(Refusal::NoSuchChoice);
                 }
                 self.chosen = Some(Chosen { ask, index });
+                self.proven.get_or_insert(ask);
                 self.end(Final::Changed, effects);
             }
             (StaffAction::Declared(_), state) => {

@@ -361,6 +361,64 @@ fn an_answer_after_the_end_changes_nothing_and_is_reported_once() {
 }
 
 #[test]
+fn what_the_patient_said_is_sent_anew_by_the_later_answer_that_is_valid_and_about_them() {
+    const YES: Option<u32> = Some(1);
+    let looked = |same| Some(StaffAction::PersonChecked { ask: 1, same });
+    let chosen = Some(StaffAction::Chosen { index: 0 });
+    for (answer, then, anew) in [
+        (valid(PersonMatch::SamePerson), None, YES),
+        (valid(PersonMatch::SameWithDifferences), None, YES),
+        // Typed numbers prove nothing: it waits for a look.
+        (valid(PersonMatch::NothingToCompare), None, None),
+        (valid(PersonMatch::NothingToCompare), looked(true), YES),
+        (valid(PersonMatch::Undecided), looked(true), YES),
+        (valid(PersonMatch::DifferentPerson), looked(false), None),
+        (several(2, PersonMatch::SamePerson), None, None),
+        (several(2, PersonMatch::SamePerson), chosen, YES),
+        (not_valid(Reason::NoInsuranceFound), None, None),
+        (not_valid(Reason::NewInsurance), None, None),
+    ] {
+        let mut scene = Scene::open(Cause::NoAnswer);
+        scene.on(refused(0));
+        scene.staff(StaffAction::NumbersEntered(Numbers::Current));
+        let before = scene.case.clone();
+        scene.answer(1, answer.clone());
+        if let Some(action) = then {
+            scene.staff(action);
+        }
+        assert_eq!(scene.case.proven_anew(&before), anew, "{answer:?}, {then:?}");
+        let after = scene.case.clone();
+        scene.answer(1, answer.clone());
+        assert_eq!(scene.case.proven_anew(&after), None, "once: {answer:?}");
+        let kept = serde_json::to_string(&after).unwrap();
+        assert_eq!(serde_json::from_str::<Case>(&kept).unwrap(), after);
+    }
+}
+
+#[test]
+fn what_the_patient_said_is_sent_anew_also_after_the_end_and_never_for_the_first_answer() {
+    for (person, anew) in [
+        (PersonMatch::SamePerson, Some(1)),
+        (PersonMatch::NothingToCompare, None),
+        (PersonMatch::Undecided, None),
+        (PersonMatch::DifferentPerson, None),
+    ] {
+        let mut scene = Scene::open(Cause::NoAnswer);
+        scene.on(refused(0));
+        scene.staff(StaffAction::NumbersEntered(Numbers::Current));
+        scene.staff(StaffAction::Close(CloseReason::ConfirmedElsewhere));
+        let ended = scene.case.clone();
+        scene.answer(1, valid(person));
+        assert_eq!(scene.case.proven_anew(&ended), anew, "{person:?}");
+        assert_eq!(scene.case.ended(), ended.ended());
+    }
+    let mut first = Scene::open(Cause::NoAnswer);
+    let before = first.case.clone();
+    first.answer(0, valid(PersonMatch::SamePerson));
+    assert_eq!((first.case.proven(), first.case.proven_anew(&before)), (Some(0), None));
+}
+
+#[test]
 fn what_was_in_hand_at_the_end_is_heard_and_not_late() {
     let mut scene = Scene::open(Cause::NoAnswer);
     scene.staff(StaffAction::Close(CloseReason::NoTreatment));
@@ -576,6 +634,10 @@ impl World {
         prop_assert_eq!(&self.asked, &numbers, "each ask has a number of its own");
         if matches!(case.ended(), Some(Final::Confirmed | Final::Changed)) {
             prop_assert!(self.person_vouched, "joined with somebody that nobody vouched for");
+            prop_assert!(case.proven().is_some(), "confirmed without an answer");
+        }
+        if case.proven().is_some() {
+            prop_assert!(self.person_vouched, "proven by an answer about somebody that nobody vouched for");
         }
         if case.ended() == Some(Final::Ineligible(Basis::Declaration)) {
             prop_assert!(case.declared);

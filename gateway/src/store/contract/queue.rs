@@ -210,6 +210,71 @@ pub(super) async fn a_later_question_that_stands_alone_goes_although_the_first_o
     assert_eq!(rig.line(9).await, [(follow_up(2).id, Lane::Backlog)]);
 }
 
+/// The case of reception 1 of patient 1, whose question was rejected, and the write that sends its consents anew as request 9.
+async fn case_of_a_rejected_question(rig: &Rig) -> CaseWrite {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    rig.store.record_reception(with_case(1)).await.unwrap();
+    rig.settle(eligibility(1).id, Settlement::Rejected { code: "asked_in_the_future".into() }).await;
+    let case = rig.store.case(reception(1)).await.unwrap().unwrap();
+    let anew = ConsentsAnew { request: consent_request(9), answered_since: vec![] };
+    CaseWrite { request: None, case: case.case.clone(), consents: Some(anew), ..case_write(&case, 2) }
+}
+
+pub(super) async fn consents_that_were_rejected_with_their_question_are_sent_anew_once(rig: Rig) {
+    let write = case_of_a_rejected_question(&rig).await;
+    let commits = rig.store.commits();
+    rig.store.save_case(write.clone()).await.unwrap();
+    assert_eq!(rig.store.commits(), commits + 1, "with the step, in one commit");
+    let rig = rig.crash().await;
+    rig.store.save_case(write.clone()).await.unwrap();
+    assert_eq!(rig.line(9).await, [(consent_request(9).id, Lane::Backlog)]);
+    assert_eq!(states(&rig).await.len(), 2, "in place of those that were rejected");
+    rig.store.record_reception(with_case(1)).await.unwrap();
+    let again = ConsentsAnew { request: consent_request(10), answered_since: vec![] };
+    let later = CaseWrite { version: write.version + 1, consents: Some(again), ..write };
+    rig.store.save_case(later.clone()).await.unwrap();
+    assert_eq!(rig.line(9).await, [(consent_request(9).id, Lane::Backlog)], "there is nothing to send in place of");
+    rig.settle(consent_request(9).id, Settlement::Delivered).await;
+    rig.store.save_case(CaseWrite { version: later.version + 1, ..later }).await.unwrap();
+    assert!(rig.line(9).await.is_empty(), "nor after it was delivered");
+}
+
+pub(super) async fn consents_that_were_rejected_for_a_reason_of_their_own_stay_rejected(rig: Rig) {
+    rig.store.open_reception(opening(1, 1)).await.unwrap();
+    rig.settle(eligibility(1).id, answered()).await;
+    rig.store.record_reception(with_case(1)).await.unwrap();
+    rig.settle(consent_request(1).id, Settlement::Rejected { code: "invalid_argument".into() }).await;
+    let case = rig.store.case(reception(1)).await.unwrap().unwrap();
+    let anew = ConsentsAnew { request: consent_request(9), answered_since: vec![] };
+    let write = CaseWrite { request: None, case: case.case.clone(), consents: Some(anew), ..case_write(&case, 2) };
+    rig.store.save_case(write).await.unwrap();
+    let rejected = (consent_request(1).id, RowState::Rejected, Some("invalid_argument".to_owned()));
+    assert_eq!(states(&rig).await, [rejected]);
+}
+
+pub(super) async fn what_a_patient_answers_later_is_never_overtaken_by_consents_that_are_sent_anew(rig: Rig) {
+    // Recorded before, and opened after; another patient's.
+    rig.store.open_reception(opening(2, 1)).await.unwrap();
+    rig.store.record_reception(recording(2, Shown::Provisional)).await.unwrap();
+    rig.store.open_reception(opening(3, 3)).await.unwrap();
+    let mut write = case_of_a_rejected_question(&rig).await;
+    rig.store.record_reception(recording(3, Shown::Provisional)).await.unwrap();
+    assert_eq!(rig.store.answered_since(reception(1)).await, Ok(Some(vec![])));
+    rig.store.open_reception(opening(4, 1)).await.unwrap();
+    assert_eq!(rig.store.answered_since(reception(1)).await, Ok(Some(vec![])), "nothing was said there yet");
+    rig.store.record_reception(recording(4, Shown::Provisional)).await.unwrap();
+    let error = rig.store.save_case(write.clone()).await.unwrap_err();
+    assert!(matches!(error, StoreError::Conflict { .. }), "{error}");
+    let since = rig.store.answered_since(reception(1)).await.unwrap();
+    assert_eq!(since, Some(vec![ConsentKind::Checkups]));
+    assert_eq!(rig.store.answered_since(reception(99)).await, Ok(None));
+    write.consents = Some(ConsentsAnew { request: consent_request(9), answered_since: since.unwrap() });
+    rig.store.save_case(write).await.unwrap();
+    let waiting = |row: &(_, RowState, _)| row.1 == RowState::Pending;
+    let queued = states(&rig).await.into_iter().filter(waiting).map(|row| row.0).collect::<Vec<_>>();
+    assert_eq!(queued.last(), Some(&consent_request(9).id), "after all that the patient has said so far: {queued:?}");
+}
+
 pub(super) async fn a_consent_recorded_after_its_questions_rejection_is_kept_as_rejected(rig: Rig) {
     rig.store.open_reception(opening(1, 1)).await.unwrap();
     rig.settle(eligibility(1).id, Settlement::Rejected { code: "bad_signature".into() }).await;

@@ -10,6 +10,7 @@ use crate::store::{
 use std::collections::HashSet;
 use std::ops::Range;
 use uketsuke_core::clock::Stamp;
+use uketsuke_core::consent::ConsentKind;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
 use uketsuke_core::ladder::Owner;
 use uketsuke_core::record::{ReceptionRecord, Stage};
@@ -148,6 +149,13 @@ impl Model {
 
     pub(in crate::store) async fn papers(&self, reception: ReceptionId) -> Result<Vec<Paper>, StoreError> {
         self.read(|disk| disk.case(reception).map(|index| disk.cases[index].1.clone()).unwrap_or_default())
+    }
+
+    pub(in crate::store) async fn answered_since(
+        &self,
+        reception: ReceptionId,
+    ) -> Result<Option<Vec<ConsentKind>>, StoreError> {
+        self.read(|disk| disk.reception(reception).map(|index| disk.answered_since(index)))
     }
 
     pub(in crate::store) async fn kept_replies(&self, reception: ReceptionId) -> Result<Vec<KeptReply>, StoreError> {

@@ -2,11 +2,13 @@
 
 use super::Sqlite;
 use super::case_rows::{CaseCells, LaterCells};
+use super::case_write::{LATER_OF_PATIENT, kinds_of};
 use super::read::{Query, count};
 use super::rows::{ReceptionCells, blobs, word};
 use crate::store::papers::Paper;
 use crate::store::sealed::Unreadable;
 use crate::store::{CaseRow, KeptReply, StoreError};
+use uketsuke_core::consent::ConsentKind;
 use uketsuke_core::ids::{ReceptionId, RequestId};
 use uketsuke_core::ladder::Owner;
 use uuid::Uuid;
@@ -72,6 +74,17 @@ impl Sqlite {
     ) -> Result<Vec<CaseRow>, StoreError> {
         let query = sqlx::query_as("SELECT * FROM cases WHERE ended_ms >= ? ORDER BY ended_ms DESC, seq DESC LIMIT ?");
         self.cases(query.bind(wall_ms).bind(count(limit))).await
+    }
+
+    pub(in crate::store) async fn answered_since(
+        &self,
+        reception: ReceptionId,
+    ) -> Result<Option<Vec<ConsentKind>>, StoreError> {
+        if self.reception(reception).await?.is_none() {
+            return Ok(None);
+        }
+        let later: Vec<ReceptionCells> = self.rows(sqlx::query_as(LATER_OF_PATIENT).bind(reception.0)).await?;
+        Ok(kinds_of(&later, &self.keys))
     }
 
     pub(in crate::store) async fn kept_replies(&self, reception: ReceptionId) -> Result<Vec<KeptReply>, StoreError> {

@@ -1,12 +1,17 @@
 //! The durable writes of cases, of later replies, and of the links between the receptions of a visit.
 
 use super::case_rows::{CaseCells, LaterCells};
-use super::rows::{ReceptionCells, blobs};
+use super::rows::{OutboxCells, ReceptionCells, blobs, word};
 use super::write::{Batch, Stop};
 use crate::store::cases::{self, Step};
-use crate::store::{CaseNotice, CaseRow, CaseWrite, KeptReply, NewCase, Opened, Opening, StoreError, visit_age};
+use crate::store::keys::Keys;
+use crate::store::{
+    CaseNotice, CaseRow, CaseWrite, KeptReply, Lane, NewCase, Opened, Opening, REQUEST_REJECTED, Request, RowState,
+    StoreError, visit_age,
+};
 use std::collections::HashMap;
 use uketsuke_core::clock::Stamp;
+use uketsuke_core::consent::ConsentKind;
 use uketsuke_core::ids::{OrderKey, ReceptionId};
 use uketsuke_core::visit::{self, EarlierReception};
 use uuid::Uuid;
@@ -14,6 +19,18 @@ use zeroize::Zeroizing;
 
 /// Earlier receptions of the patients of a run of T1, each with the moment it was opened.
 pub(super) type Earlier = HashMap<OrderKey, Vec<(EarlierReception, Opened)>>;
+
+/// The receptions of the same patient that were recorded after this one, or opened and not recorded yet.
+pub(super) const LATER_OF_PATIENT: &str = "SELECT later.* FROM receptions AS own \
+     CROSS JOIN receptions AS later INDEXED BY receptions_by_key ON later.order_key = own.order_key \
+     WHERE own.id = ? AND COALESCE(later.recorded_place, later.seq) > COALESCE(own.recorded_place, own.seq)";
+
+/// What was answered at these, each kind once; `None` when one was altered.
+pub(super) fn kinds_of(receptions: &[ReceptionCells], keys: &Keys) -> Option<Vec<ConsentKind>> {
+    let read = receptions.iter().map(|row| if row.genuine(keys) { row.open_consents(keys).ok() } else { None });
+    let consents = read.collect::<Option<Vec<_>>>()?;
+    Some(cases::kinds(consents.iter().flatten()))
+}
 
 impl Batch<'_> {
     /// The case that T2 opens.
@@ -38,11 +55,41 @@ impl Batch<'_> {
         let request = write.request.as_ref();
         let known = request.and_then(|r| known.get(&r.id.0).map(|body| *body == self.keys.body_mac(&r.body)));
         let Step::Write(row, papers) = cases::step(write, &row, &papers, known)? else { return Ok(()) };
-        if let Some(request) = request {
+        if let Some(anew) = &write.consents {
+            let later: Vec<ReceptionCells> =
+                sqlx::query_as(LATER_OF_PATIENT).bind(write.reception.0).fetch_all(&mut *self.conn).await?;
+            if kinds_of(&later, self.keys).as_ref() != Some(&anew.answered_since) {
+                let why = "its patient has answered anew";
+                return Err(StoreError::Conflict { what: what(), why }.into());
+            }
+        }
+        if request.is_some() || write.consents.is_some() {
             let of = self.reception(write.reception.0).await?.ok_or_else(|| StoreError::Unknown { what: what() })?;
-            self.append_follow_up(&of, request, write.stands_alone, write.lane, write.at).await?;
+            if let Some(request) = request {
+                self.append_follow_up(&of, request, write.stands_alone, write.lane, write.at).await?;
+            }
+            if let Some(anew) = &write.consents {
+                self.consent_anew(&of, &anew.request, write.at).await?;
+            }
         }
         Ok(self.put_case(found.seq, *row, &papers).await?)
+    }
+
+    /// In place of the consent that was rejected with its question, if that is there and sound. Its id stays among those that were settled.
+    async fn consent_anew(&mut self, of: &ReceptionCells, request: &Request, at: Stamp) -> sqlx::Result<()> {
+        let former: Option<OutboxCells> =
+            sqlx::query_as("SELECT * FROM outbox WHERE id = ? AND state = ? AND last_error = ?")
+                .bind(of.consent_request)
+                .bind(word(RowState::Rejected))
+                .bind(REQUEST_REJECTED)
+                .fetch_optional(&mut *self.conn)
+                .await?;
+        let Some(former) = former.filter(|row| row.genuine(self.keys)) else { return Ok(()) };
+        self.remove(&former, at).await?;
+        *self.last_seq += 1;
+        let key = of.order_key.clone();
+        let anew = OutboxCells::new(self.keys, *self.last_seq, request, of.id, key, Lane::Backlog, at);
+        self.append(&[anew]).await
     }
 
     async fn put_case(

@@ -555,7 +555,7 @@ impl Batch<'_> {
         self.save(reception).await
     }
 
-    async fn remove(&mut self, row: &OutboxCells, at: Stamp) -> sqlx::Result<()> {
+    pub(super) async fn remove(&mut self, row: &OutboxCells, at: Stamp) -> sqlx::Result<()> {
         self.keep_settled(row, at).await?;
         sqlx::query("DELETE FROM outbox WHERE seq = ?").bind(row.seq).execute(&mut *self.conn).await.map(drop)
     }

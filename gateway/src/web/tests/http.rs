@@ -699,7 +699,17 @@ async fn an_answer_is_told_as_late_when_the_case_says_so_whatever_the_clocks_say
     let answered = Answered { verdict: Verdict::Eligible, results: 1, person: PersonMatch::SamePerson };
     case.step(now, CaseEvent::Answer { ask: 0, answered }, &mut Vec::new());
     let (version, papers, lane) = (row.version, vec![], Lane::Backlog);
-    let write = CaseWrite { reception, version, case, papers, request: None, stands_alone: false, lane, at: NOW };
+    let write = CaseWrite {
+        reception,
+        version,
+        case,
+        papers,
+        request: None,
+        stands_alone: false,
+        lane,
+        consents: None,
+        at: NOW,
+    };
     scene.state.store.save_case(write).await.unwrap();
     assert!(page(&scene, &path).await.contains(late));
 }

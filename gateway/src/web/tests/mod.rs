@@ -219,7 +219,8 @@ impl Scene {
             case.step(self.state.clock.now(), ladder::Event::Staff { turn, action }, &mut Vec::new());
         }
         let (version, request, lane) = (row.version, None, Lane::Interactive);
-        let write = CaseWrite { reception, version, case, papers, request, stands_alone: false, lane, at: NOW };
+        let write =
+            CaseWrite { reception, version, case, papers, request, stands_alone: false, lane, consents: None, at: NOW };
         self.state.store.save_case(write).await.unwrap();
     }
 
