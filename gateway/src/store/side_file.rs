@@ -97,10 +97,10 @@ impl SideFile {
         super::is_at(&self.file, &Self::path(database))
     }
 
-    /// One that cannot be written.
+    /// The one of this database, which cannot be written.
     #[cfg(test)]
-    pub(super) fn broken() -> Self {
-        Self { file: Arc::new(File::open("/dev/null").unwrap()) }
+    pub(super) fn broken(database: &Path) -> Self {
+        Self { file: Arc::new(File::open(Self::path(database)).unwrap()) }
     }
 
     /// Writes `head` and returns when it is on disk. Blocks.

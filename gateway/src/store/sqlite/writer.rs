@@ -253,7 +253,7 @@ impl Writer {
         }
         #[cfg(test)]
         if commands.iter().any(|command| matches!(command, Command::BreakSideFile)) {
-            self.side = SideFile::broken();
+            self.side = SideFile::broken(&self.path);
         }
         let mut last_seq = self.head.last_seq;
         let tried = Self::transaction(&mut self.conn, &mut self.mirror, &self.keys, &mut last_seq, commands).await;
