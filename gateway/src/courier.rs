@@ -211,7 +211,7 @@ impl Courier {
                 Settlement::Answered { reply, answer }
             }
             (Settle::Delivered, _) => Settlement::Delivered,
-            (Settle::Retry { code, after }, _) => Settlement::Retry { code, after },
+            (Settle::Retry { code, after, own }, _) => Settlement::Retry { code, after, own },
             (Settle::Rejected { code }, _) => Settlement::Rejected { code },
         };
         let lane = self.rows.get(&seq).map_or(Lane::Backlog, |row| row.lane);
@@ -359,7 +359,7 @@ fn tried(error: CentralError) -> Tried {
         CentralError::Busy(pause) => Tried::Busy(pause),
         CentralError::Rejected(code) => Tried::Rejected { code },
         CentralError::Protocol(code) => Tried::Failed { code },
-        CentralError::NotBelieved(_) => Tried::Failed { code: "signature_not_believed".into() },
+        CentralError::NotBelieved(_) => Tried::Disbelieved { code: "signature_not_believed".into() },
     }
 }
 
@@ -370,6 +370,7 @@ fn tried_name(tried: &Tried) -> &'static str {
         Tried::Doubtful { .. } => "doubtful",
         Tried::Busy(_) => "busy",
         Tried::Failed { .. } => "failed",
+        Tried::Disbelieved { .. } => "disbelieved",
         Tried::Rejected { .. } => "rejected",
     }
 }

@@ -12,7 +12,7 @@
 //! | rows that wait (`store.attention_waiting`) | said on the console and by `/healthz`; receptions go on |
 //! | bytes (`store.attention_mib`) | the same |
 //! | free bytes on the disk (`store.attention_free_mib`) | the same; on a disk that is really full the store's reserve takes over |
-//! | age of a row that fails although the line is up (`store.set_aside_after_h`) | set aside for staff, until `uketsuke queue retry` |
+//! | hours for which a row fails by itself while the line is up (`store.set_aside_after_h`) | set aside for staff, until `uketsuke queue retry` |
 //! | age of a reception that is over (`store.receptions_kept_days`) | forgotten, with its case, replies and refused requests |
 //! | age of a settled id (60 days) | forgotten |
 
@@ -25,6 +25,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::date::Date;
+use uketsuke_core::outbox::tries_in;
 use uketsuke_core::retention::{Deletion, Oldest, VouchedBy};
 
 /// Between looks at how much there is.
@@ -300,7 +301,7 @@ async fn set_aside(parts: &UpkeepParts) -> Result<(), StoreError> {
     let Some((now_ms, _)) = believed(parts).await? else { return Ok(()) };
     let now = Stamp { wall_ms: now_ms, ..parts.clock.stamp() };
     let failing_ms = Horizon::of(now_ms, limits.set_aside_after).before_ms;
-    for seq in store.failing_since(failing_ms, STEP_ROWS).await? {
+    for seq in store.failing_since(failing_ms, tries_in(limits.set_aside_after), STEP_ROWS).await? {
         match store.set_aside(seq, FAILED_TOO_LONG, now).await {
             Ok(()) => tracing::error!(
                 seq,

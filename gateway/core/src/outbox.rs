@@ -28,6 +28,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use window::Window;
 
+/// Between tries of a row that fails.
+const RETRY: Backoff = Backoff { first: Duration::from_secs(2), most: Duration::from_secs(60) };
+
+/// So many tries that failed for no reason of the request's own are counted, no more: enough for the longest pause.
+const FOREIGN_TRIES_MAX: u32 = 8;
+
+/// How many tries of a row failed, after one more. `own`: at this request, while the destination works. What fails for another reason, such
+/// as a pair that nobody believes or an answer that did not come, does not bring a row nearer to being set aside ([`tries_in`]).
+pub fn attempts_after(attempts: u32, own: bool) -> u32 {
+    let more = attempts.saturating_add(1);
+    if own { more } else { attempts.max(more.min(FOREIGN_TRIES_MAX)) }
+}
+
+/// How many tries a row has had that has failed by itself for so long, while the line was up: nothing is tried over a line that is down.
+pub fn tries_in(failing: Duration) -> u32 {
+    // Jitter spreads a pause over its upper half.
+    let pause_s = (RETRY.most * 3 / 4).as_secs().max(1);
+    u32::try_from(failing.as_secs() / pause_s).unwrap_or(u32::MAX).saturating_add(FOREIGN_TRIES_MAX)
+}
+
 /// Limits of one courier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rules {
@@ -59,7 +79,7 @@ impl Default for Rules {
             probe_every: Duration::from_secs(1),
             busy_pause: Duration::from_secs(2),
             sweep_every: Duration::from_secs(2),
-            retry: Backoff { first: Duration::from_secs(2), most: Duration::from_secs(60) },
+            retry: RETRY,
             failures_max: 16,
             failing_for: Duration::from_secs(2),
             doubts_max: 2,
@@ -339,10 +359,15 @@ impl Plan {
         if !matches!(tried, Tried::Unreachable | Tried::Doubtful { .. }) {
             self.heard = now.mono;
         }
-        if question && matches!(tried, Tried::Delivered | Tried::Rejected { .. } | Tried::Failed { .. }) {
+        if question
+            && matches!(
+                tried,
+                Tried::Delivered | Tried::Rejected { .. } | Tried::Failed { .. } | Tried::Disbelieved { .. }
+            )
+        {
             self.serves(now);
         }
-        if !question && matches!(tried, Tried::Failed { .. } | Tried::Doubtful { .. }) {
+        if !question && matches!(tried, Tried::Failed { .. } | Tried::Disbelieved { .. } | Tried::Doubtful { .. }) {
             self.doubted.insert(head.kind);
         } else {
             self.doubted.remove(&head.kind);
@@ -358,9 +383,10 @@ impl Plan {
                 self.works();
                 effects.push(Effect::Settle(seq, Settle::Rejected { code }));
             }
-            Tried::Failed { code } => self.failed(now, head, code, jitter, effects),
+            Tried::Failed { code } => self.failed(now, head, (code, true), jitter, effects),
+            Tried::Disbelieved { code } => self.failed(now, head, (code, false), jitter, effects),
             Tried::Doubtful { code } => {
-                self.failed(now, head, code, jitter, effects);
+                self.failed(now, head, (code, false), jitter, effects);
                 // Other questions were answered while this one was on its way: then it is this one. Of one that has failed before, and of
                 // what no patient waits for, nothing is concluded: whether the destination is there is asked.
                 if self.answered == answered && head.is_fresh_question() {
@@ -392,9 +418,9 @@ impl Plan {
         }
     }
 
-    fn failed(&mut self, now: Now, head: Head, code: String, jitter: f64, effects: &mut Vec<Effect>) {
+    fn failed(&mut self, now: Now, head: Head, (code, own): (String, bool), jitter: f64, effects: &mut Vec<Effect>) {
         let after = self.rules.retry.delay(head.attempts.saturating_add(1), jitter);
-        effects.push(Effect::Settle(head.seq, Settle::Retry { code, after }));
+        effects.push(Effect::Settle(head.seq, Settle::Retry { code, after, own }));
         if head.kind != Kind::Question {
             return;
         }

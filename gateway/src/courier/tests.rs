@@ -83,7 +83,7 @@ impl<F: Fn(RequestId) -> Tried> Line<F> {
                         reply: Reply::Answered { verdict: Verdict::Eligible, unmapped_characters: false },
                         answer: zeroize::Zeroizing::new(Vec::new()),
                     },
-                    Settle::Retry { code, after } => Settlement::Retry { code, after },
+                    Settle::Retry { code, after, own } => Settlement::Retry { code, after, own },
                     Settle::Rejected { code } => Settlement::Rejected { code },
                 };
                 self.store.settle(seq, settlement, now(self.ms).stamp).await.unwrap();

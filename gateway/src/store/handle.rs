@@ -454,10 +454,10 @@ impl Store {
         self.write(Command::SetAside { seq, why: why.to_owned(), at }).await.map(drop)
     }
 
-    /// Rows that wait, were written before `wall_ms`, and have failed although the destination was there; oldest first. Rows that
+    /// Rows that wait, were written before `wall_ms`, and have failed at `tries` tries or more although the destination was there; oldest first. Rows that
     /// waited only because the line was down are not among them, nor are those of receptions that no synchronised clock dated.
-    pub async fn failing_since(&self, wall_ms: i64, limit: usize) -> Result<Vec<i64>, StoreError> {
-        backend!(self, backend => backend.failing_since(wall_ms, limit).await)
+    pub async fn failing_since(&self, wall_ms: i64, tries: u32, limit: usize) -> Result<Vec<i64>, StoreError> {
+        backend!(self, backend => backend.failing_since(wall_ms, tries, limit).await)
     }
 
     /// One step of forgetting: of the next `limit` receptions after `mark` those that were opened before the horizon and are over go, each

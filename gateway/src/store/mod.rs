@@ -229,6 +229,8 @@ pub enum Settlement {
         code: String,
         /// Not before this much later than the `at` of the settlement; at most [`RETRY_AFTER_MAX`] counts.
         after: Duration,
+        /// It is this request that failed, at a destination that works ([`uketsuke_core::outbox::attempts_after`]).
+        own: bool,
     },
 }
 

@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use uketsuke_core::answer::bounded_code;
 use uketsuke_core::clock::{Now, Stamp};
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
+use uketsuke_core::outbox::attempts_after;
 use uketsuke_core::reception::{Ask, FaceCount};
 use uketsuke_core::record::{Abandonment, ReceptionRecord, Rejection, Reply, Shown, Stage};
 use uketsuke_core::visit::{self, EarlierReception};
@@ -458,8 +459,8 @@ impl Disk {
         let (id, kind) = (row.row.request.id, row.row.request.kind);
         let reception = row.row.reception;
         match settlement {
-            Settlement::Retry { code, after } => {
-                row.row.attempts = row.row.attempts.saturating_add(1);
+            Settlement::Retry { code, after, own } => {
+                row.row.attempts = attempts_after(row.row.attempts, *own);
                 row.not_before_ms = at.wall_ms.saturating_add((*after).min(RETRY_AFTER_MAX).as_millis() as i64);
                 row.last_error = Some(bounded_code(code));
             }

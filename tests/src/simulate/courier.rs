@@ -239,9 +239,9 @@ impl World {
                 Settlement::Answered { reply, answer: zeroize::Zeroizing::new(about) }
             }
             (Settle::Delivered, None) => Settlement::Delivered,
-            (Settle::Retry { code, after }, _) => {
+            (Settle::Retry { code, after, own }, _) => {
                 self.judge.failed(seq);
-                Settlement::Retry { code, after }
+                Settlement::Retry { code, after, own }
             }
             (Settle::Rejected { code }, _) => Settlement::Rejected { code },
         };

@@ -24,7 +24,7 @@ pub struct Head {
     pub kind: Kind,
     /// Its patient.
     pub order_key: OrderKey,
-    /// Tries that failed although the destination was there.
+    /// Tries that failed although the destination was there, as [`super::attempts_after`] counts them.
     pub attempts: u32,
 }
 
@@ -44,6 +44,11 @@ pub enum Tried {
     Busy(Option<Duration>),
     /// The destination works, yet failed at this request; another try may mend it.
     Failed {
+        /// A word for the kind.
+        code: String,
+    },
+    /// The destination works, and does not believe who sends this; the request itself may be well.
+    Disbelieved {
         /// A word for the kind.
         code: String,
     },
@@ -86,6 +91,8 @@ pub enum Settle {
         code: String,
         /// From now.
         after: Duration,
+        /// It is this request that failed, at a destination that works: see [`super::attempts_after`].
+        own: bool,
     },
     /// Refused for good.
     Rejected {

@@ -45,8 +45,16 @@ pub(super) async fn only_rows_that_failed_themselves_are_old(rig: Rig) {
     }
     fail(&rig, eligibility(2).id, 1).await;
     let seq = rig.seq(eligibility(2).id).await;
-    assert!(rig.store.failing_since(at(2).wall_ms, 9).await.unwrap().is_empty());
-    assert_eq!(rig.store.failing_since(at(9).wall_ms, 9).await.unwrap(), [seq]);
+    let failing = async |ms, tries| rig.store.failing_since(at(ms).wall_ms, tries, 9).await.unwrap();
+    assert!(failing(2, 1).await.is_empty() && failing(9, 2).await.is_empty());
+    assert_eq!(failing(9, 1).await, [seq]);
+    for _ in 0..20 {
+        let retry = Settlement::Retry { code: "timed_out".into(), after: Duration::from_secs(30), own: false };
+        rig.store.settle(seq, retry, at(0)).await.unwrap();
+    }
+    assert!(failing(9, 10).await.is_empty(), "what fails for another reason counts for a few tries at the most");
+    fail(&rig, eligibility(2).id, 2).await;
+    assert_eq!(failing(9, 10).await, [seq]);
 }
 
 pub(super) async fn one_patients_requests_go_one_by_one_in_their_order(rig: Rig) {
@@ -107,7 +115,7 @@ pub(super) async fn a_failed_try_waits_is_counted_and_lets_other_receptions_pass
     rig.store.open_reception(opening(1, 1)).await.unwrap();
     rig.store.open_reception(opening(2, 1)).await.unwrap();
     let seq = rig.seq(eligibility(1).id).await;
-    let retry = Settlement::Retry { code: "busy_record".into(), after: Duration::from_secs(30) };
+    let retry = Settlement::Retry { code: "busy_record".into(), after: Duration::from_secs(30), own: true };
     rig.store.settle(seq, retry, at(0)).await.unwrap();
     let passing: Vec<_> = rig.select(9).await.into_iter().map(|row| row.request.id).collect();
     assert_eq!(passing, [eligibility(2).id]);
@@ -121,7 +129,7 @@ pub(super) async fn a_failed_try_waits_is_counted_and_lets_other_receptions_pass
 pub(super) async fn a_wait_dated_by_a_clock_set_back_is_over(rig: Rig) {
     rig.store.open_reception(opening(1, 1)).await.unwrap();
     let seq = rig.seq(eligibility(1).id).await;
-    let retry = Settlement::Retry { code: "x".into(), after: Duration::from_secs(86_400) };
+    let retry = Settlement::Retry { code: "x".into(), after: Duration::from_secs(86_400), own: true };
     rig.store.settle(seq, retry, at(1_000_000_000)).await.unwrap();
     assert_eq!(rig.select(9).await.len(), 1);
 }
@@ -293,7 +301,7 @@ pub(super) async fn a_consent_recorded_after_its_questions_rejection_is_kept_as_
 /// Lets a row fail `times` times at noon; it waits for half a minute.
 pub(super) async fn fail(rig: &Rig, id: RequestId, times: u32) {
     for _ in 0..times {
-        let retry = Settlement::Retry { code: "busy_record".into(), after: Duration::from_secs(30) };
+        let retry = Settlement::Retry { code: "busy_record".into(), after: Duration::from_secs(30), own: true };
         rig.store.settle(rig.seq(id).await, retry, at(0)).await.unwrap();
     }
 }
@@ -379,7 +387,7 @@ pub(super) async fn what_has_failed_goes_after_what_has_not_also_in_the_backlog(
         let alone = Recording { request: None, consents: vec![], ..recording(number, Shown::Provisional) };
         rig.store.record_reception(alone).await.unwrap();
     }
-    let retry = Settlement::Retry { code: "internal".into(), after: Duration::from_secs(2) };
+    let retry = Settlement::Retry { code: "internal".into(), after: Duration::from_secs(2), own: true };
     for number in [1, 2] {
         let seq = rig.seq(eligibility(number).id).await;
         rig.store.settle(seq, retry.clone(), at(0)).await.unwrap();

@@ -211,12 +211,17 @@ impl Model {
         })
     }
 
-    pub(in crate::store) async fn failing_since(&self, before_ms: i64, limit: usize) -> Result<Vec<i64>, StoreError> {
+    pub(in crate::store) async fn failing_since(
+        &self,
+        before_ms: i64,
+        tries: u32,
+        limit: usize,
+    ) -> Result<Vec<i64>, StoreError> {
         self.read(|disk| {
             let old = |opened: Stamp| opened.synchronised && opened.wall_ms < before_ms;
             let failing = disk.pending().filter(|row| {
                 let reception = disk.reception(row.row.reception).map(|index| disk.receptions[index].record.opened);
-                row.row.attempts > 0 && row.created_ms < before_ms && reception.is_some_and(old)
+                row.row.attempts >= tries && row.created_ms < before_ms && reception.is_some_and(old)
             });
             failing.take(limit).map(|row| row.row.seq).collect()
         })

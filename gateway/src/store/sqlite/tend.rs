@@ -175,14 +175,19 @@ impl Sqlite {
         Ok(self.rows(query).await?.pop().map(|(opened_ms,)| opened_ms))
     }
 
-    pub(in crate::store) async fn failing_since(&self, before_ms: i64, limit: usize) -> Result<Vec<i64>, StoreError> {
+    pub(in crate::store) async fn failing_since(
+        &self,
+        before_ms: i64,
+        tries: u32,
+        limit: usize,
+    ) -> Result<Vec<i64>, StoreError> {
         let query: Query<'_, (i64,)> = sqlx::query_as(
-            "SELECT seq FROM outbox WHERE destination = ?1 AND state = ?2 AND attempts > 0 AND created_ms < ?3 \
+            "SELECT seq FROM outbox WHERE destination = ?1 AND state = ?2 AND attempts >= ?5 AND created_ms < ?3 \
              AND EXISTS (SELECT 1 FROM receptions WHERE id = outbox.reception AND opened_sync = 1 AND opened_ms < ?3) \
              ORDER BY seq LIMIT ?4",
         );
         let query = query.bind(word(Destination::Central)).bind(word(RowState::Pending));
-        let rows = self.rows(query.bind(before_ms).bind(count(limit))).await?;
+        let rows = self.rows(query.bind(before_ms).bind(count(limit)).bind(tries)).await?;
         Ok(rows.into_iter().map(|(seq,)| seq).collect())
     }
 

@@ -17,6 +17,7 @@ use std::time::Duration;
 use uketsuke_core::answer::bounded_code;
 use uketsuke_core::clock::Stamp;
 use uketsuke_core::ids::{OrderKey, ReceptionId, RequestId};
+use uketsuke_core::outbox::attempts_after;
 use uketsuke_core::reception::{Ask, FaceCount};
 use uketsuke_core::record::{Abandonment, Rejection, Reply, Shown, Stage};
 use uuid::Uuid;
@@ -477,8 +478,8 @@ impl Batch<'_> {
         }
         let kind: RequestKind = parse(&row.kind).map_err(|_| StoreError::Tampered { what: what() })?;
         match settlement {
-            Settlement::Retry { code, after } => {
-                row.attempts = row.attempts.saturating_add(1);
+            Settlement::Retry { code, after, own } => {
+                row.attempts = attempts_after(u32::try_from(row.attempts).unwrap_or(u32::MAX), *own).into();
                 row.not_before_ms = after_ms(at, (*after).min(RETRY_AFTER_MAX));
                 row.last_error = Some(bounded_code(code));
                 self.rewrite(row).await?;
