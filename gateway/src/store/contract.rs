@@ -75,7 +75,7 @@ contract! {
     what_a_patient_answers_later_is_never_overtaken_by_consents_that_are_sent_anew
     a_consent_recorded_after_its_questions_rejection_is_kept_as_rejected
     a_consent_never_holds_back_another_receptions_question
-    kinds_that_are_left_out_wait_and_hold_no_other_reception
+    kinds_that_are_left_out_wait_in_their_place_and_are_passed_once_they_failed
     a_question_passes_a_row_of_another_reception_that_failed_and_waits
     a_verdict_twice_changes_nothing
     a_verdict_of_the_wrong_kind_is_refused

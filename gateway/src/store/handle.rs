@@ -382,7 +382,8 @@ impl Store {
         self.select_without(destination, limit, busy, &[], now_ms).await
     }
 
-    /// As [`Self::select`], without requests of these kinds. Those hold only rows of their own reception meanwhile.
+    /// As [`Self::select`], without requests of these kinds. They keep their place: one that has not failed is not passed by another reception
+    /// of the same patient either.
     pub async fn select_without(
         &self,
         destination: Destination,

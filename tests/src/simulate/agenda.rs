@@ -4,6 +4,7 @@ use super::cases::Order;
 use super::central::{Answered, Letter};
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
+use uketsuke::store::RequestKind;
 use uketsuke_core::ids::{OrderKey, ReceptionId};
 use uketsuke_core::outbox::{self, Tried};
 use uketsuke_core::reception::{Event, Intent, StaffDecision};
@@ -76,7 +77,7 @@ pub(super) enum Inside {
     /// The plan's timer.
     PlanTimer(u64),
     /// The store is asked for rows.
-    Select(u64, u32, Vec<OrderKey>),
+    Select(u64, u32, Vec<OrderKey>, Vec<RequestKind>),
     /// A call of this life ends.
     CallEnds(u64, u64, Tried, Option<Answered>),
     /// The reconciler's actor begins to live.

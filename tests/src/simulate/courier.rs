@@ -6,7 +6,7 @@ use super::disk::{For, Write, at_once};
 use super::world::World;
 use rand::Rng;
 use std::collections::BTreeMap;
-use uketsuke::store::{Destination, OutboxRow, Settlement, StoreError};
+use uketsuke::store::{Destination, OutboxRow, RequestKind, Settlement, StoreError};
 use uketsuke_core::clock::{Mono, Now};
 use uketsuke_core::ids::OrderKey;
 use uketsuke_core::outbox::{Circuit, Effect, Event, Plan, Rules, Settle, Tried};
@@ -107,7 +107,10 @@ impl World {
 
     fn carry_out(&mut self, life: u64, effect: Effect) {
         match effect {
-            Effect::Select { limit, busy, .. } => self.soon(0..=5, Inside::Select(life, limit, busy)),
+            Effect::Select { limit, busy, without } => {
+                let without = without.into_iter().map(RequestKind::of).collect();
+                self.soon(0..=5, Inside::Select(life, limit, busy, without));
+            }
             Effect::Send(seq) => self.call(life, seq),
             Effect::Settle(seq, settle) => self.settle(life, seq, settle),
             Effect::Probe => {
@@ -118,9 +121,9 @@ impl World {
         }
     }
 
-    pub(super) fn select(&mut self, life: u64, limit: u32, busy: &[OrderKey]) {
+    pub(super) fn select(&mut self, life: u64, limit: u32, busy: &[OrderKey], without: &[RequestKind]) {
         let now_ms = self.time.stamp().wall_ms;
-        let selecting = self.disk.store.select(Destination::Central, limit as usize, busy, now_ms);
+        let selecting = self.disk.store.select_without(Destination::Central, limit as usize, busy, without, now_ms);
         let Some(Ok(rows)) = at_once(selecting) else { return self.plan(life, Event::SelectFailed) };
         self.judge.learn(&self.disk.outbox());
         let Some(courier) = self.courier_in(life) else { return };

@@ -303,7 +303,7 @@ impl World {
             Inside::CourierUp => self.courier_up(),
             Inside::Plan(life, event) => self.plan(life, event),
             Inside::PlanTimer(life) => self.plan_timer(life),
-            Inside::Select(life, limit, busy) => self.select(life, limit, &busy),
+            Inside::Select(life, limit, busy, without) => self.select(life, limit, &busy, &without),
             Inside::CallEnds(life, call, tried, reply) => self.call_ends(life, call, tried, reply),
             Inside::ReconcilerUp => self.reconciler_up(),
             Inside::Reconcile(life) => self.reconcile(life),

@@ -328,7 +328,7 @@ pub(super) async fn a_consent_never_holds_back_another_receptions_question(rig: 
     assert_eq!(later.iter().map(|row| row.request.id).collect::<Vec<_>>(), [consent_request(1).id]);
 }
 
-pub(super) async fn kinds_that_are_left_out_wait_and_hold_no_other_reception(rig: Rig) {
+pub(super) async fn kinds_that_are_left_out_wait_in_their_place_and_are_passed_once_they_failed(rig: Rig) {
     let store = &rig.store;
     store.open_reception(opening(1, 1)).await.unwrap();
     rig.settle(eligibility(1).id, answered()).await;
@@ -336,15 +336,17 @@ pub(super) async fn kinds_that_are_left_out_wait_and_hold_no_other_reception(rig
     store.follow_up(reception(1), follow_up(1), Lane::Backlog, at(1)).await.unwrap();
     store.open_reception(opening(2, 1)).await.unwrap();
     store.open_reception(opening(3, 3)).await.unwrap();
-    let without = async |kinds: &[RequestKind]| {
-        let rows = store.select_without(Destination::Central, 9, &[], kinds, at(0).wall_ms).await.unwrap();
+    let without = async |kinds: &[RequestKind], ms| {
+        let rows = store.select_without(Destination::Central, 9, &[], kinds, at(ms).wall_ms).await.unwrap();
         rows.into_iter().map(|row| row.request.id).collect::<Vec<_>>()
     };
-    assert_eq!(without(&[]).await, [consent_request(1).id, eligibility(3).id]);
-    let questions = [eligibility(2).id, eligibility(3).id];
-    assert_eq!(without(&[RequestKind::Consent]).await, [follow_up(1).id, eligibility(3).id]);
-    assert_eq!(without(&[RequestKind::Consent, RequestKind::FollowUp]).await, questions);
-    assert_eq!(without(&[]).await, [consent_request(1).id, eligibility(3).id], "as before");
+    let both = [RequestKind::Consent, RequestKind::FollowUp];
+    assert_eq!(without(&[], 0).await, [consent_request(1).id, eligibility(3).id]);
+    assert_eq!(without(&both[..1], 0).await, [follow_up(1).id, eligibility(3).id]);
+    assert_eq!(without(&both, 0).await, [eligibility(3).id], "a question that has not failed is not passed");
+    assert_eq!(without(&[], 0).await, [consent_request(1).id, eligibility(3).id], "as before");
+    fail(&rig, follow_up(1).id, 1).await;
+    assert_eq!(without(&both, 30_000).await, [eligibility(2).id, eligibility(3).id], "due again, but left out");
 }
 
 pub(super) async fn a_question_passes_a_row_of_another_reception_that_failed_and_waits(rig: Rig) {

@@ -263,7 +263,8 @@ impl Disk {
         let passes = |row: &Row, older: &Row| {
             let question = row.row.request.kind.asks().is_some();
             let after_consent = question && older.row.request.kind == RequestKind::Consent;
-            let after_failure = row.row.reception != older.row.reception && (waits(older) || rests(older));
+            let failed = waits(older) || (rests(older) && older.row.attempts > 0);
+            let after_failure = row.row.reception != older.row.reception && failed;
             after_consent || after_failure
         };
         let free = |row: &Row| {

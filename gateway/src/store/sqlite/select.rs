@@ -79,7 +79,8 @@ static STATEMENT: LazyLock<String> = LazyLock::new(|| {
                  WHERE e.destination = ?1 AND e.order_key = {row}.order_key AND e.seq < {row}.seq
                    AND (e.state = 'pending' OR (e.state = 'isolated' AND e.not_before_ms > ?2))
                    AND NOT ({row}.kind <> 'consent' AND e.kind = 'consent')
-                   AND NOT (e.reception <> {row}.reception AND (e.state = 'isolated' OR {waits} OR {rests})))",
+                   AND NOT (e.reception <> {row}.reception
+                            AND (e.state = 'isolated' OR {waits} OR ({rests} AND e.attempts > 0))))",
             waits = waits("e"),
             rests = rests("e"),
         )
