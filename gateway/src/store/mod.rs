@@ -477,6 +477,11 @@ fn is_at(file: &std::fs::File, path: &Path) -> bool {
     }
 }
 
+/// File operations, away from the reactor.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> std::io::Result<T> + Send + 'static) -> std::io::Result<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
+}
+
 /// Makes the names in the database's folder durable.
 fn sync_folder(database: &Path) -> std::io::Result<()> {
     let folder = database.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));

@@ -16,7 +16,7 @@
 
 use super::files::{Files, copy_to, create_private, open_private};
 use crate::store::ballast::free_bytes;
-use crate::store::{beside, is_at};
+use crate::store::{beside, blocking, is_at};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, Metadata};
 use std::io;
@@ -118,8 +118,16 @@ impl Mirror {
     pub(super) async fn tend(&mut self) {
         match &self.stage {
             Stage::Absent => self.begin(),
-            Stage::Compared { task, .. } if task.is_finished() => self.finish().await,
-            Stage::Compared { .. } | Stage::Whole => {}
+            Stage::Compared { .. } | Stage::Whole => self.finish_if_compared().await,
+        }
+    }
+
+    /// Takes it for whole once it has been compared.
+    pub(super) async fn finish_if_compared(&mut self) {
+        if let Stage::Compared { task, .. } = &self.stage
+            && task.is_finished()
+        {
+            self.finish().await;
         }
     }
 
@@ -316,7 +324,7 @@ impl Mirror {
             return fs::rename(&self.path, to);
         }
         let to = to.to_owned();
-        spawn_blocking(move || copy_to(&file, &to)).await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
+        blocking(move || copy_to(&file, &to)).await
     }
 
     /// Gives what was handed over its own name again: it could not be made use of.

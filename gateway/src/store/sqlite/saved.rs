@@ -14,7 +14,7 @@ use super::files::{Files, Misplaced, index_of, log_of, remove_if_there, sync_cop
 use super::mirror::{Mirror, mirror_of};
 use super::{Trouble, trouble};
 use crate::store::side_file::{Found, Head, SideFile};
-use crate::store::{beside, sync_folder};
+use crate::store::{beside, blocking, sync_folder};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 use std::fmt;
@@ -89,7 +89,7 @@ pub(super) async fn save(
         }
     }
     // First from what no other program knows: whatever has been written into the database since is not in it.
-    if is_complete && let Some(copy) = save_mirror(database, head, mirror).await? {
+    if let Some(copy) = save_mirror(database, head, mirror).await? {
         return Ok(Place::Copy(copy));
     }
     let draft = beside(database, "saving");
@@ -164,10 +164,6 @@ async fn draft_copy(
         Err(error) => Err(error.into()),
         Ok(_) => Ok(true),
     }
-}
-
-async fn blocking(work: impl FnOnce() -> io::Result<()> + Send + 'static) -> io::Result<()> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|panic| Err(io::Error::other(panic)))
 }
 
 /// Recovers the draft from a log beside it; whether it is sound and lacks nothing that was acknowledged.

@@ -9,6 +9,7 @@
 //! * A lock of another program is waited for, as long as a patient waits; its holder is named until it is gone.
 //! * Before each acknowledgement it is seen that database, log and index are where they were; if not, nothing more is acknowledged, and
 //!   what was is saved, however long that takes.
+//! * A head file or a lock that was deleted is made anew. A database that is found damaged is saved from its mirror, if that is whole.
 
 mod neighbours;
 
@@ -23,7 +24,7 @@ use crate::store::command::{Command, Outcome};
 use crate::store::keys::Keys;
 use crate::store::side_file::{Head, SideFile};
 use crate::store::signals::Signals;
-use crate::store::{StoreConfig, StoreError};
+use crate::store::{StoreConfig, StoreError, blocking};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection, SqlitePool};
 use std::fs::File;
 use std::path::PathBuf;
@@ -126,7 +127,7 @@ impl Writer {
             for (what, done) in taken.tidyings {
                 let _ = done.send(self.tidy(what).await);
             }
-            self.tend_mirror().await;
+            self.mirror.finish_if_compared().await;
         }
         self.are_files_in_place().await;
         watch.1 = true;
@@ -287,8 +288,7 @@ impl Writer {
                 self.keys.set_ring(ring);
             }
             let (side, head) = (self.side.clone(), self.head);
-            let recorded = tokio::task::spawn_blocking(move || side.record(head)).await;
-            if let Err(error) = recorded.unwrap_or_else(|panic| Err(std::io::Error::other(panic))) {
+            if let Err(error) = blocking(move || side.record(head)).await {
                 self.signals.failed(&format!("the side file cannot be written: {error}"));
                 return Err(Trouble::Fatal);
             }

@@ -3,7 +3,7 @@
 use super::Writer;
 use crate::store::side_file::SideFile;
 use crate::store::sqlite::{LockHolder, Trouble, files, holder, saved, trouble};
-use crate::store::{OpenError, StoreError};
+use crate::store::{OpenError, StoreError, blocking};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -143,8 +143,7 @@ impl Writer {
     pub(super) async fn are_side_files_in_place(&mut self) -> bool {
         if !self.side.is_in_place(&self.path) {
             let (path, head) = (self.path.clone(), self.head);
-            let made = tokio::task::spawn_blocking(move || SideFile::start(&path, head)).await;
-            match made.unwrap_or_else(|panic| Err(std::io::Error::other(panic))) {
+            match blocking(move || SideFile::start(&path, head)).await {
                 Ok(side) => self.side = side,
                 Err(error) => {
                     self.signals.failed(&format!(
